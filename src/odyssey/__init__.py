@@ -1,0 +1,1 @@
+"""Odyssey: a recurrent cell is written once, as its paper prints it; the rest is derived."""
