@@ -1,0 +1,169 @@
+"""From a batch's inputs to logits: embedding, stack, head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from odyssey.model.stack import MakeCell, Stack, StackState, read_end
+
+
+@dataclass(frozen=True)
+class HeadInit:
+    """How embedding and head start: torch.nn's own way where `kind` is None."""
+
+    kind: Literal["uniform", "normal"] | None = None
+    scale: float | None = None
+    bias: Literal["zeros", "uniform", "normal"] = "zeros"
+
+    def apply(self, *modules: nn.Module) -> None:
+        """Draw weights (and biases) of linear and embedding modules in place."""
+        if self.kind is None:
+            return
+        for module in modules:
+            for name, value in module.named_parameters():
+                kind = self.bias if name == "bias" else self.kind
+                with torch.no_grad():
+                    if kind == "zeros":
+                        value.zero_()
+                    elif kind == "uniform":
+                        value.uniform_(-(self.scale or 0.0), self.scale or 0.0)
+                    else:
+                        value.normal_(0.0, self.scale or 0.0)
+
+
+class Reader(nn.Module):
+    """Tokens (T, B) or reals (T, B, X) to what the first layer reads, (T, B, `output_size`)."""
+
+    def __init__(self, kind: str, input_size: int, embedding_size: int | None) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.tokens = kind == "tokens"
+        embedded = self.tokens and embedding_size is not None
+        self.embedding = nn.Embedding(input_size, embedding_size or 1) if embedded else None
+        self.output_size = embedding_size if embedded and embedding_size else input_size
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """One-hot rows where there is no embedding; padding may hold anything."""
+        if not self.tokens:
+            return inputs
+        if lengths is not None:  # padding need not be a token at all
+            time = torch.arange(inputs.shape[0], device=inputs.device).unsqueeze(1)
+            inputs = inputs * (time < lengths.to(inputs.device, non_blocking=True))
+        if self.embedding is not None:
+            return self.embedding(inputs)
+        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled() else None
+        return F.one_hot(inputs, self.input_size).to(dtype or torch.get_default_dtype())
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The shape of a stack."""
+
+    hidden_size: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    dropout: float = 0.0
+    embedding_size: int | None = None
+    backend: str = "auto"
+
+
+class SequenceModel(nn.Module):
+    """One stack with a linear head at each step or at each sequence's end.
+
+    head `step`: logits (T, B, K). head `last`: logits (B, K) from the forward direction's last
+    valid step and the backward direction's first.
+    """
+
+    def __init__(
+        self,
+        make_cell: MakeCell,
+        sizes: Sizes,
+        *,
+        input: Literal["tokens", "real"],
+        input_size: int,
+        output_size: int,
+        head: Literal["step", "last"],
+        head_init: HeadInit | None = None,
+    ) -> None:
+        super().__init__()
+        self.reader = Reader(input, input_size, sizes.embedding_size)
+        self.stack = make_stack(make_cell, self.reader.output_size, sizes)
+        self.head = nn.Linear(self.stack.output_size, output_size)
+        self.last = head == "last"
+        (head_init or HeadInit()).apply(self.reader, self.head)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        lengths: Tensor | None = None,
+        state: StackState | None = None,
+        *,
+        truncation: int | None = None,
+        decoder: Tensor | None = None,
+    ) -> tuple[Tensor, StackState]:
+        """Logits, and the state to go on from."""
+        x = self.reader(inputs, lengths)
+        y, state = self.stack(x, lengths, state, truncation)
+        if self.last:
+            y = read_end(y, lengths, self.stack.directions)
+        return self.head(y), state
+
+
+class EncoderDecoder(nn.Module):
+    """A stack reads the source; a second one starts from where it ended and reads the targets.
+
+    Both read the same kind of tokens. The decoder is fed `decoder` (S, B), at training the
+    target shifted by one (teacher forcing), and gives logits (S, B, K). Sutskever et al. 2014,
+    "Sequence to Sequence Learning with Neural Networks" (arXiv 1409.3215).
+    """
+
+    def __init__(
+        self,
+        make_cell: MakeCell,
+        sizes: Sizes,
+        *,
+        input_size: int,
+        output_size: int,
+        head_init: HeadInit | None = None,
+    ) -> None:
+        super().__init__()
+        self.reader = Reader("tokens", input_size, sizes.embedding_size)
+        self.stack = make_stack(make_cell, self.reader.output_size, sizes)
+        self.decoder_reader = Reader("tokens", input_size, sizes.embedding_size)
+        self.decoder = make_stack(make_cell, self.decoder_reader.output_size, sizes)
+        self.head = nn.Linear(self.decoder.output_size, output_size)
+        (head_init or HeadInit()).apply(self.reader, self.decoder_reader, self.head)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        lengths: Tensor | None = None,
+        state: StackState | None = None,
+        *,
+        truncation: int | None = None,
+        decoder: Tensor | None = None,
+    ) -> tuple[Tensor, StackState]:
+        """Logits at each step of `decoder`, and the decoder's last state."""
+        if decoder is None:
+            raise ValueError("an encoder-decoder needs the tokens that its decoder reads")
+        _, state = self.stack(self.reader(inputs, lengths), lengths, state, truncation)
+        y, state = self.decoder(self.decoder_reader(decoder), None, state, truncation)
+        return self.head(y), state
+
+
+def make_stack(make_cell: MakeCell, input_size: int, sizes: Sizes) -> Stack:
+    """A stack of these sizes over inputs of `input_size`."""
+    return Stack(
+        make_cell,
+        input_size,
+        sizes.hidden_size,
+        num_layers=sizes.num_layers,
+        bidirectional=sizes.bidirectional,
+        dropout=sizes.dropout,
+        backend=sizes.backend,
+    )

@@ -1,0 +1,113 @@
+"""Layers of cells, in one or two directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from odyssey.cells.cell import Cell
+from odyssey.recurrence import choose, run
+
+MakeCell = Callable[[int, int], Cell]
+StackState = list[tuple[Any, ...]]  # [layer][direction] -> cell.State, each of (B, H)
+
+
+class Stack(nn.Module):
+    """`num_layers` layers of a cell; a layer reads the one below, through dropout.
+
+    Input (T, B, X); output (T, B, H·directions), the forward direction's units first. Dropout
+    lies between layers, as in torch.nn.LSTM: not before the first and not after the last.
+    """
+
+    def __init__(
+        self,
+        make_cell: MakeCell,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.directions = 2 if bidirectional else 1
+        self.output_size = hidden_size * self.directions
+        self.backend = backend
+        self.dropout = nn.Dropout(dropout)
+        sizes = [input_size] + [self.output_size] * (num_layers - 1)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(make_cell(size, hidden_size) for _ in range(self.directions))
+            for size in sizes
+        )
+        self.chosen = choose(self.cells()[0], backend)
+
+    def cells(self) -> list[Cell]:
+        """All cells, layer by layer, forward direction first."""
+        return [c for layer in self.layers for c in layer]  # type: ignore[union-attr]
+
+    def forward(
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        state: StackState | None = None,
+        truncation: int | None = None,
+    ) -> tuple[Tensor, StackState]:
+        """Outputs of the top layer, zero at padding, and the state at each sequence's end."""
+        last: StackState = []
+        for i, layer in enumerate(self.layers):
+            if i:
+                x = self.dropout(x)
+            outputs, ends = [], []
+            for d, cell in enumerate(layer):  # type: ignore[arg-type]
+                y, end = run(
+                    cell,
+                    x,
+                    state[i][d] if state is not None else None,
+                    lengths,
+                    reverse=d == 1,
+                    truncation=truncation,
+                    backend=self.backend,
+                )
+                outputs.append(y)
+                ends.append(end)
+            x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            last.append(tuple(ends))
+        return x, last
+
+
+def detach(state: StackState) -> StackState:
+    """The same numbers, cut from the graph that made them."""
+    return [tuple(type(s)(*(v.detach() for v in s)) for s in layer) for layer in state]
+
+
+def read_end(outputs: Tensor, lengths: Tensor | None, directions: int) -> Tensor:
+    """What each direction says after reading a whole sequence: outputs (T, B, K) -> (B, K).
+
+    The forward half is taken at each sequence's last valid step, the backward half at its first.
+    """
+    if lengths is None:
+        end = outputs[-1]
+    else:
+        index = (lengths - 1).to(outputs.device, non_blocking=True)
+        end = outputs.gather(0, index.view(1, -1, 1).expand(1, -1, outputs.shape[-1]))[0]
+    if directions == 1:
+        return end
+    half = outputs.shape[-1] // 2
+    return torch.cat([end[:, :half], outputs[0, :, half:]], -1)
+
+
+def flatten_state(state: StackState) -> list[list[list[Tensor]]]:
+    """Plain lists of tensors, for a checkpoint."""
+    return [[list(s) for s in layer] for layer in state]
+
+
+def unflatten_state(stack: Stack, saved: Sequence[Sequence[Sequence[Tensor]]]) -> StackState:
+    """The state that `flatten_state` made lists of."""
+    return [
+        tuple(cell.State(*s) for cell, s in zip(cells, layer, strict=True))  # type: ignore[arg-type]
+        for cells, layer in zip(stack.layers, saved, strict=True)
+    ]

@@ -1,0 +1,118 @@
+"""torch.nn's own kernels, for the cells that compute the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from odyssey.cells.cell import Cell
+
+# Class name -> (torch's function, our gates in torch's order). By name and not by class, so that
+# a user's cell that inherits from one of these and changes its step is not taken for it.
+FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "odyssey.cells.elman.Elman": (torch.rnn_tanh, ("h",)),
+    "odyssey.cells.elman.ElmanReLU": (torch.rnn_relu, ("h",)),
+    "odyssey.cells.elman.IRNN": (torch.rnn_relu, ("h",)),
+    "odyssey.cells.lstm.LSTM": (torch.lstm, ("i", "f", "z", "o")),
+    "odyssey.cells.greff.NP": (torch.lstm, ("i", "f", "z", "o")),
+    "odyssey.cells.gru.GRUResetAfter": (torch.gru, ("r", "z", "n")),
+}
+
+
+def _name(cell: Cell) -> str:
+    return f"{type(cell).__module__}.{type(cell).__qualname__}"
+
+
+def supports(cell: Cell) -> bool:
+    """Whether torch.nn computes the same function as this cell."""
+    return _name(cell) in FUNCTIONS
+
+
+def _weights(cell: Cell, order: tuple[str, ...]) -> list[Tensor]:
+    """[W, R, b, second bias] with the gates in torch's order."""
+    if cell.gates == order:
+        W, R, b = cell.W, cell.R, cell.b
+    else:
+        W, R, b = (torch.cat([cell.part(k, g) for g in order]) for k in "WRb")
+    second = torch.zeros_like(b)
+    if cell.vectors:  # the bias inside the reset of the GRU, which torch keeps in its last third
+        second = torch.cat([second[: -cell.hidden_size], cell.part("p", cell.vectors[0])])
+    return [W, R, b, second]
+
+
+def forward(
+    cell: Cell, x: Tensor, state: Any, lengths: Tensor | None, truncation: int | None
+) -> tuple[Tensor, Any]:
+    """As `reference.forward`, in one call of torch for each stretch of `truncation` steps."""
+    function, order = FUNCTIONS[_name(cell)]
+    weights = _weights(cell, order)
+    stretch = truncation or x.shape[0]
+    if lengths is None:
+        outputs = []
+        for start in range(0, x.shape[0], stretch):
+            y, state = _call(function, weights, x[start : start + stretch], state)
+            outputs.append(y)
+            state = tuple(v.detach() for v in state) if start + stretch < x.shape[0] else state
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs), cell.State(*state)
+    return _ragged(cell, function, weights, x, state, lengths, stretch)
+
+
+def _ragged(
+    cell: Cell,
+    function: Callable[..., Any],
+    weights: list[Tensor],
+    x: Tensor,
+    state: Any,
+    lengths: Tensor,
+    stretch: int,
+) -> tuple[Tensor, Any]:
+    """Longest first, so that in each stretch the sequences still running are the first ones."""
+    lengths, order = lengths.sort(descending=True, stable=True)
+    order = order.to(x.device)
+    back = order.argsort()
+    x = x.index_select(1, order)
+    state = tuple(v.index_select(0, order) for v in state)
+    outputs = []
+    for start in range(0, x.shape[0], stretch):
+        piece = x[start : start + stretch]
+        left = (lengths - start).clamp(max=piece.shape[0])
+        running = int((left > 0).sum())  # lengths live on the CPU: no sync with the device
+        if running == 0:
+            outputs.append(x.new_zeros(piece.shape[0], x.shape[1], cell.hidden_size))
+            continue
+        packed = pack_padded_sequence(piece[:, :running], left[:running])
+        before = tuple(v[:running] for v in state)
+        if start:
+            before = tuple(v.detach() for v in before)
+        y, after = _call(function, weights, packed.data, before, packed.batch_sizes)
+        y, _ = pad_packed_sequence(packed._replace(data=y), total_length=piece.shape[0])
+        if running < x.shape[1]:
+            rest = y.new_zeros(y.shape[0], x.shape[1] - running, y.shape[2])
+            y = torch.cat([y, rest], 1)
+        outputs.append(y)
+        state = tuple(torch.cat([a, v[running:]]) for a, v in zip(after, state, strict=True))
+    return (
+        torch.cat(outputs).index_select(1, back),
+        cell.State(*(v.index_select(0, back) for v in state)),
+    )
+
+
+def _call(
+    function: Callable[..., Any],
+    weights: list[Tensor],
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    batch_sizes: Tensor | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """One layer, one direction, no dropout, with biases."""
+    first = [v.unsqueeze(0).contiguous() for v in state]
+    hidden: Any = first if function is torch.lstm else first[0]
+    if batch_sizes is None:
+        y, *last = function(x, hidden, weights, True, 1, 0.0, False, False, False)
+    else:
+        y, *last = function(x, batch_sizes, hidden, weights, True, 1, 0.0, False, False)
+    return y, tuple(v.squeeze(0) for v in last)

@@ -1,0 +1,137 @@
+"""Running one cell over time, by whichever backend, with lengths, direction and truncation."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odyssey.cells.cell import Cell
+from odyssey.errors import UserError, did_you_mean
+from odyssey.recurrence import library, reference
+
+log = logging.getLogger("odyssey")
+
+BACKENDS = ("reference", "library")
+_said: set[tuple[type, str]] = set()
+
+
+def backends(cell: Cell) -> tuple[str, ...]:
+    """The backends that can run this cell, the fastest last."""
+    return BACKENDS if library.supports(cell) else ("reference",)
+
+
+def choose(cell: Cell, backend: str) -> str:
+    """The backend that `backend` (one of them, or `auto`) means for this cell.
+
+    Raises UserError where the cell cannot run on what was asked for.
+    """
+    can = backends(cell)
+    if backend == "auto":
+        return can[-1]
+    if backend not in BACKENDS:
+        names = ("auto", *BACKENDS)
+        raise UserError(
+            f"model.backend={backend} is not a backend{did_you_mean(backend, names)}; "
+            f"choose one of {', '.join(names)}"
+        )
+    if backend not in can:
+        raise UserError(
+            f"model.backend={backend} cannot run the cell {type(cell).__name__}, because torch.nn "
+            f"has no such cell; choose model.backend=auto or {' or '.join(can)}"
+        )
+    return backend
+
+
+def run(
+    cell: Cell,
+    x: Tensor,
+    state: tuple[Tensor, ...] | None = None,
+    lengths: Tensor | None = None,
+    *,
+    reverse: bool = False,
+    truncation: int | None = None,
+    backend: str = "auto",
+) -> tuple[Tensor, Any]:
+    """Run `cell` over x (T, B, X).
+
+    state: initial states, each (B, H), in the order of `cell.state`; None is zeros.
+    lengths: valid steps of each sequence (B), int64 on the CPU, 1 to T; None is all of them.
+    reverse: read each sequence from its own last valid step to its first.
+    truncation: cut the gradient every so many steps, counted from where the direction starts;
+    no number of the forward pass changes. None, or T and more, is full backpropagation.
+
+    Returns the outputs (T, B, H), zero at padding and in the order of the input's time, and the
+    state at each sequence's own end (for `reverse`, after its step 0).
+    """
+    _check(cell, x, state, lengths, truncation)
+    chosen = choose(cell, backend)
+    if backend == "auto" and (type(cell), chosen) not in _said:
+        _said.add((type(cell), chosen))
+        log.info("model.backend=auto runs %s on the backend %s", type(cell).__name__, chosen)
+    ragged = None
+    if lengths is not None and int(lengths.min()) < x.shape[0]:
+        ragged = lengths
+        valid = _valid(x, lengths)
+        # Padding may hold anything, NaN too, which a product with zero would let through.
+        x = x.masked_fill(~valid, 0.0)
+    given = cell.initial_state(x[0]) if state is None else cell.State(*state)
+    if reverse:
+        x = _flip(x, ragged)
+    if truncation is not None and truncation >= x.shape[0]:
+        truncation = None
+    engine = library if chosen == "library" else reference
+    outputs, last = engine.forward(cell, x, given, ragged, truncation)
+    if ragged is not None:
+        outputs = outputs.masked_fill(~valid, 0.0)
+    return (_flip(outputs, ragged) if reverse else outputs), last
+
+
+def _valid(x: Tensor, lengths: Tensor) -> Tensor:
+    """(T, B, 1), true where a step belongs to its sequence."""
+    time = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
+    return (time < lengths.to(x.device, non_blocking=True)).unsqueeze(-1)
+
+
+def _flip(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Each sequence of x (T, B, K) turned round within its own length; padding stays behind."""
+    if lengths is None:
+        return x.flip(0)
+    time = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
+    n = lengths.to(x.device, non_blocking=True)
+    index = torch.where(time < n, n - 1 - time, time)
+    return x.gather(0, index.unsqueeze(-1).expand_as(x))
+
+
+def _check(
+    cell: Cell,
+    x: Tensor,
+    state: tuple[Tensor, ...] | None,
+    lengths: Tensor | None,
+    truncation: int | None,
+) -> None:
+    if x.dim() != 3 or x.shape[-1] != cell.input_size or x.shape[0] == 0:
+        raise ValueError(
+            f"x must be (T, B, {cell.input_size}) with T of at least 1, not {tuple(x.shape)}"
+        )
+    if state is not None:
+        want = (x.shape[1], cell.hidden_size)
+        if len(state) != len(cell.state) or any(tuple(v.shape) != want for v in state):
+            raise ValueError(
+                f"the state of {type(cell).__name__} is {', '.join(cell.state)}, each {want}, "
+                f"not {[tuple(v.shape) for v in state]}"
+            )
+    if lengths is not None:
+        if lengths.device.type != "cpu" or lengths.dtype != torch.int64:
+            raise ValueError("lengths must be int64 on the CPU")
+        if tuple(lengths.shape) != (x.shape[1],):
+            raise ValueError(f"lengths must be ({x.shape[1]},), not {tuple(lengths.shape)}")
+        if lengths.numel() and (int(lengths.min()) < 1 or int(lengths.max()) > x.shape[0]):
+            raise ValueError(
+                f"lengths must be 1 to {x.shape[0]} (T), not {int(lengths.min())} to "
+                f"{int(lengths.max())}"
+            )
+    if truncation is not None and truncation < 1:
+        raise ValueError(f"truncation must be at least 1 step, not {truncation}")
