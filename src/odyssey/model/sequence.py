@@ -47,8 +47,8 @@ class Reader(nn.Module):
         self.embedding = nn.Embedding(input_size, embedding_size or 1) if embedded else None
         self.output_size = embedding_size if embedded and embedding_size else input_size
 
-    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """One-hot rows where there is no embedding; padding may hold anything."""
+    def forward(self, inputs: Tensor, lengths: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """One-hot rows of `dtype` where there is no embedding; padding may hold anything."""
         if not self.tokens:
             return inputs
         if lengths is not None:  # padding need not be a token at all
@@ -56,8 +56,7 @@ class Reader(nn.Module):
             inputs = inputs * (time < lengths.to(inputs.device, non_blocking=True))
         if self.embedding is not None:
             return self.embedding(inputs)
-        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled() else None
-        return F.one_hot(inputs, self.input_size).to(dtype or torch.get_default_dtype())
+        return F.one_hot(inputs, self.input_size).to(dtype)
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class SequenceModel(nn.Module):
         decoder: Tensor | None = None,
     ) -> tuple[Tensor, StackState]:
         """Logits, and the state to go on from."""
-        x = self.reader(inputs, lengths)
+        x = self.reader(inputs, lengths, self.head.weight.dtype)
         y, state = self.stack(x, lengths, state, truncation)
         if self.last:
             y = read_end(y, lengths, self.stack.directions)
@@ -151,8 +150,10 @@ class EncoderDecoder(nn.Module):
         """Logits at each step of `decoder`, and the decoder's last state."""
         if decoder is None:
             raise ValueError("an encoder-decoder needs the tokens that its decoder reads")
-        _, state = self.stack(self.reader(inputs, lengths), lengths, state, truncation)
-        y, state = self.decoder(self.decoder_reader(decoder), None, state, truncation)
+        dtype = self.head.weight.dtype
+        x = self.reader(inputs, lengths, dtype)
+        _, state = self.stack(x, lengths, state, truncation)
+        y, state = self.decoder(self.decoder_reader(decoder, None, dtype), None, state, truncation)
         return self.head(y), state
 
 

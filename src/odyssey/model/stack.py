@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,9 +45,13 @@ class Stack(nn.Module):
         )
         self.chosen = choose(self.cells()[0], backend)
 
+    def grid(self) -> list[list[Cell]]:
+        """[layer][direction] -> its cell."""
+        return [list(cast(Iterable[Cell], layer)) for layer in self.layers]
+
     def cells(self) -> list[Cell]:
         """All cells, layer by layer, forward direction first."""
-        return [c for layer in self.layers for c in layer]  # type: ignore[union-attr]
+        return [cell for layer in self.grid() for cell in layer]
 
     def forward(
         self,
@@ -58,11 +62,11 @@ class Stack(nn.Module):
     ) -> tuple[Tensor, StackState]:
         """Outputs of the top layer, zero at padding, and the state at each sequence's end."""
         last: StackState = []
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self.grid()):
             if i:
                 x = self.dropout(x)
             outputs, ends = [], []
-            for d, cell in enumerate(layer):  # type: ignore[arg-type]
+            for d, cell in enumerate(layer):
                 y, end = run(
                     cell,
                     x,
@@ -108,6 +112,6 @@ def flatten_state(state: StackState) -> list[list[list[Tensor]]]:
 def unflatten_state(stack: Stack, saved: Sequence[Sequence[Sequence[Tensor]]]) -> StackState:
     """The state that `flatten_state` made lists of."""
     return [
-        tuple(cell.State(*s) for cell, s in zip(cells, layer, strict=True))  # type: ignore[arg-type]
-        for cells, layer in zip(stack.layers, saved, strict=True)
+        tuple(cell.State(*s) for cell, s in zip(cells, layer, strict=True))
+        for cells, layer in zip(stack.grid(), saved, strict=True)
     ]
