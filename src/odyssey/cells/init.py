@@ -1,0 +1,55 @@
+"""How the weights of a cell start."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+KINDS = {
+    "input": ("uniform", "normal", "orthogonal", "identity", "zeros"),
+    "recurrent": ("uniform", "normal", "orthogonal", "identity", "zeros"),
+    "bias": ("zeros", "uniform", "normal"),
+    "vector": ("zeros", "uniform", "normal"),
+}
+
+
+@dataclass(frozen=True)
+class Init:
+    """Initial distributions, one for each kind of weight.
+
+    Kinds: `uniform` on (-scale, scale); `normal` with standard deviation scale; `orthogonal`
+    (Saxe et al. 2014) and `identity` (Le et al. 2015) times scale, gate by gate; `zeros`.
+    A scale of None is 1 for orthogonal and identity, and 1/sqrt(H) for the other two, which
+    for `uniform` is what torch.nn does.
+    """
+
+    input: str = "uniform"
+    input_scale: float | None = None
+    recurrent: str = "uniform"
+    recurrent_scale: float | None = None
+    bias: str = "zeros"
+    bias_scale: float | None = None
+    vector: str = "uniform"
+    vector_scale: float | None = None
+
+
+def fill(weight: Tensor, kind: str, scale: float | None, hidden_size: int) -> None:
+    """Draw `weight` in place. Matrices are one gate's (H × X or H × H), vectors one gate's (H)."""
+    with torch.no_grad():
+        if kind == "zeros":
+            weight.zero_()
+        elif kind == "orthogonal":
+            nn.init.orthogonal_(weight, gain=1.0 if scale is None else scale)
+        elif kind == "identity":
+            nn.init.eye_(weight).mul_(1.0 if scale is None else scale)
+        else:
+            width = 1 / math.sqrt(hidden_size) if scale is None else scale
+            if kind == "uniform":
+                weight.uniform_(-width, width)
+            elif kind == "normal":
+                weight.normal_(0.0, width)
+            else:
+                raise ValueError(f"no initializer is called {kind!r}")
