@@ -1,0 +1,29 @@
+"""What makes two runs the same run: the configuration that determines the result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from odyssey.config.schema import UNHASHED
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain dicts, lists and values."""
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+
+
+def config_hash(cfg: DictConfig) -> str:
+    """SHA-256 (hex) of the configuration without the keys that change no result."""
+    content = plain(cfg)
+    for key in UNHASHED:
+        node = content
+        *parents, last = key.split(".")
+        for part in parents:
+            node = node[part]
+        node.pop(last, None)
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

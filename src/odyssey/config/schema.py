@@ -1,0 +1,260 @@
+"""The schema of a configuration: every key, its type, its default, and what it means.
+
+No torch here: composing and checking a configuration must not cost an import of seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from odyssey.config.key import key
+from odyssey.config.tasks import TASKS, TaskConfig
+
+
+@dataclass
+class InitConfig:
+    """How a cell's weights start; see odyssey.cells.Init."""
+
+    input: str = key("uniform", "W: uniform, normal, orthogonal, identity or zeros")
+    input_scale: float | None = key(None, "half width, standard deviation or gain; null: 1/sqrt(H)")
+    recurrent: str = key("uniform", "R: uniform, normal, orthogonal, identity or zeros")
+    recurrent_scale: float | None = key(None, "the same for R; null: 1/sqrt(H), or gain 1")
+    bias: str = key("zeros", "b: zeros, uniform or normal")
+    bias_scale: float | None = key(None, "the same for b")
+    vector: str = key("uniform", "peepholes: zeros, uniform or normal")
+    vector_scale: float | None = key(None, "the same for peepholes")
+
+
+@dataclass
+class CellConfig:
+    """The cell."""
+
+    _target_: str = key(MISSING, "class of the cell, module.Class; a file of your own works too")
+    forget_bias: float | None = key(
+        None, "bias of the forget gate at the start; null: as init.bias"
+    )
+    init: InitConfig = key(InitConfig, "initial weights")
+    options: dict[str, Any] = key(dict, "further keyword arguments of a cell of your own")
+
+
+@dataclass
+class HeadInitConfig:
+    """How embedding and output layer start."""
+
+    kind: str | None = key(None, "uniform or normal; null: as torch.nn does")
+    scale: float | None = key(None, "half width or standard deviation")
+    bias: str = key("zeros", "the output layer's bias where kind is given: zeros, uniform, normal")
+
+
+@dataclass
+class ModelConfig:
+    """Layers around the cell."""
+
+    hidden_size: int = key(128, "units in each layer and direction")
+    num_layers: int = key(1, "layers, each reading the one below")
+    bidirectional: bool = key(False, "a second direction in every layer")
+    dropout: float = key(0.0, "dropout between layers, 0 to 1")
+    embedding_size: int | None = key(None, "size of a token's embedding; null: one-hot")
+    backend: str = key("auto", "auto, reference (a plain loop) or library (torch.nn)")
+    init: HeadInitConfig = key(HeadInitConfig, "initial weights of embedding and output layer")
+
+
+@dataclass
+class BpttConfig:
+    """Truncated backpropagation through time."""
+
+    length: int | None = key(None, "truncation length in time steps; null: the whole sequence")
+
+
+@dataclass
+class OptimizerConfig:
+    """What all optimizers have."""
+
+    kind: str = MISSING
+    lr: float = key(MISSING, "learning rate")
+    weight_decay: float = key(0.0, "L2 penalty (AdamW: decoupled decay)")
+
+
+@dataclass
+class SgdConfig(OptimizerConfig):
+    """Stochastic gradient descent."""
+
+    kind: str = "sgd"
+    lr: float = key(0.1, "learning rate")
+    momentum: float = key(0.9, "momentum")
+    nesterov: bool = key(True, "Nesterov's momentum (none where momentum is 0)")
+    scale_lr_by_momentum: bool = key(False, "step by lr * (1 - momentum), as Greff et al.")
+
+
+@dataclass
+class AdamConfig(OptimizerConfig):
+    """Adam."""
+
+    kind: str = "adam"
+    lr: float = key(2e-3, "learning rate")
+    beta1: float = key(0.9, "decay of the mean of the gradient")
+    beta2: float = key(0.999, "decay of the mean of its square")
+    eps: float = key(1e-8, "added to the denominator")
+
+
+@dataclass
+class AdamWConfig(AdamConfig):
+    """Adam with decoupled weight decay."""
+
+    kind: str = "adamw"
+    weight_decay: float = key(0.01, "decoupled weight decay")
+
+
+@dataclass
+class RmspropConfig(OptimizerConfig):
+    """RMSProp."""
+
+    kind: str = "rmsprop"
+    lr: float = key(2e-3, "learning rate")
+    alpha: float = key(0.95, "decay of the mean of the squared gradient")
+    eps: float = key(1e-8, "added to the denominator")
+    momentum: float = key(0.0, "momentum")
+
+
+@dataclass
+class AdagradConfig(OptimizerConfig):
+    """Adagrad."""
+
+    kind: str = "adagrad"
+    lr: float = key(0.1, "learning rate")
+    eps: float = key(1e-10, "added to the square root")
+    initial_accumulator: float = key(0.0, "where the sum of squares starts (under the root)")
+
+
+@dataclass
+class DecayConfig:
+    """How the learning rate falls."""
+
+    kind: str = key("none", "none, exponential, cosine or plateau")
+
+
+@dataclass
+class ExponentialConfig(DecayConfig):
+    """lr * factor for each epoch after the first `after`."""
+
+    kind: str = "exponential"
+    factor: float = key(0.97, "factor an epoch")
+    after: int = key(0, "epochs before the first decay")
+
+
+@dataclass
+class CosineConfig(DecayConfig):
+    """Half a cosine over the run."""
+
+    kind: str = "cosine"
+    final: float = key(0.0, "share of the learning rate left at the end")
+
+
+@dataclass
+class PlateauConfig(DecayConfig):
+    """Falls when the monitored metric stops improving."""
+
+    kind: str = "plateau"
+    factor: float = key(0.5, "factor at each fall")
+    patience: int = key(2, "validations without improvement before a fall")
+
+
+@dataclass
+class ClipConfig:
+    """Gradient clipping."""
+
+    kind: str = key("norm", "norm, value or none")
+    threshold: float | None = key(5.0, "largest norm of the whole gradient, or of any entry")
+
+
+@dataclass
+class TrainerConfig:
+    """How long, how often."""
+
+    max_epochs: int | None = key(5, "passes over the training data; null: no limit")
+    max_steps: int | None = key(None, "updates; null: no limit")
+    val_every: int | None = key(None, "updates between validations; null: each epoch")
+    patience: int | None = key(None, "stop after so many validations without a better one")
+    precision: str = key("32", "32, tf32 (a GPU's faster 32-bit products) or bf16-mixed")
+    overfit_batch: bool = key(False, "train and validate on the first batch alone")
+    log_every: int = key(20, "updates between two lines of metrics")
+    checkpoint_every: int | None = key(200, "updates between checkpoints inside an epoch")
+    sample: bool = key(True, "write a sample at each validation where the task has samples")
+    progress_bar: bool = key(True, "show a progress bar")
+    threads: int | None = key(None, "CPU threads; null: torch's own choice")
+
+
+@dataclass
+class LoggerConfig:
+    """Weights & Biases."""
+
+    mode: str = key("offline", "offline, online (needs a login) or disabled")
+    project: str = key("odyssey", "W&B project")
+    entity: str | None = key(None, "W&B user or team; null: your default")
+
+
+@dataclass
+class Config:
+    """A whole run."""
+
+    cell: CellConfig = MISSING
+    task: TaskConfig = MISSING
+    model: ModelConfig = key(ModelConfig, "model")
+    bptt: BpttConfig = key(BpttConfig, "truncation")
+    optimizer: OptimizerConfig = MISSING
+    decay: DecayConfig = MISSING
+    clip: ClipConfig = MISSING
+    trainer: TrainerConfig = key(TrainerConfig, "training")
+    logger: LoggerConfig = key(LoggerConfig, "W&B")
+    seed: int = key(0, "seed of weights, data order, noise and dropout")
+    study: str = key("default", "name of the study: the folder of its runs, and the W&B group")
+    output_dir: str = key("outputs", "where studies lie")
+    data_dir: str | None = key(None, "where data files lie; null: $ODYSSEY_DATA, or a cache folder")
+    device: str = key("auto", "auto, cpu or cuda")
+    resume: str = key("auto", "auto: go on with this run; never: refuse; force: start it anew")
+
+
+# Keys that do not change what a run computes: not part of its hash.
+UNHASHED = (
+    "study",
+    "output_dir",
+    "data_dir",
+    "device",
+    "resume",
+    "logger",
+    "model.backend",
+    "trainer.log_every",
+    "trainer.checkpoint_every",
+    "trainer.sample",
+    "trainer.progress_bar",
+    "trainer.threads",
+)
+
+OPTIMIZERS = {
+    "sgd": SgdConfig,
+    "adam": AdamConfig,
+    "adamw": AdamWConfig,
+    "rmsprop": RmspropConfig,
+    "adagrad": AdagradConfig,
+}
+DECAYS = {
+    "none": DecayConfig,
+    "exponential": ExponentialConfig,
+    "cosine": CosineConfig,
+    "plateau": PlateauConfig,
+}
+
+
+def register() -> None:
+    """Make the schemas known to Hydra under `schema/`."""
+    store = ConfigStore.instance()
+    store.store(group="schema", name="config", node=Config)
+    store.store(group="schema", name="cell", node=CellConfig)
+    store.store(group="schema", name="clip", node=ClipConfig)
+    for group, nodes in (("optimizer", OPTIMIZERS), ("decay", DECAYS), ("task", TASKS)):
+        for name, node in nodes.items():
+            store.store(group=f"schema/{group}", name=name, node=node)

@@ -1,0 +1,272 @@
+"""The options of every task, their defaults, and what can be wrong with them.
+
+Free of torch and NumPy, so that a wrong option is refused before anything slow is imported.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from odyssey.config.checks import above, at_least, one_of
+from odyssey.config.key import key
+from odyssey.errors import options
+
+# The names that the data room knows.
+TEXTS = ("python", "shakespeare", "ptb", "text8", "hello", "python_docs", "file")
+SENTENCES = ("snippets", "sst2", "imdb", "csv")
+IMAGES = ("mnist5k", "mnist")
+ROLLS = ("music21", "jsb", "nottingham", "musedata", "piano")
+
+SPLIT_BY_US = ("python", "shakespeare", "python_docs", "file")  # the rest come in three parts
+
+# Help that several tasks share.
+NAME = "the task; choose it with task=…"
+DATA = "the data set, by name"
+BATCH = "sequences, or lanes of a streamed text, in a step"
+EVAL = "the same in validation and test; null = as in training"
+
+KINDS = ("adding", "copying", "reversal")
+
+
+@dataclass
+class TaskConfig:
+    """What all tasks have."""
+
+    sources: ClassVar[tuple[str, ...]] = ()  # the names that data may have
+    own: ClassVar[str | None] = None  # the one of them that reads the user's file, path
+
+    name: str = key("", NAME)
+    data: str = key("", DATA)
+    batch_size: int = key(32, BATCH)
+    eval_batch_size: int | None = key(None, EVAL)
+
+    def mistakes(self) -> list[str]:
+        """One sentence for each wrong value; empty if all is well."""
+        found = []
+        if self.name != type(self)().name:
+            found.append(f"task.name={self.name} cannot be set: choose the task with task=…")
+        found += one_of("task.data", self.data, self.sources)
+        found += at_least("task.batch_size", self.batch_size, 1)
+        found += at_least("task.eval_batch_size", self.eval_batch_size, 1)
+        path = getattr(self, "path", None)
+        if self.own and self.data == self.own and not path:
+            found.append(f"task.data={self.own} needs a file to read: add task.path=…")
+        elif path and self.data != self.own:
+            found.append(
+                f"task.path={path} is not read with task.data={self.data}: "
+                f"add task.data={self.own}, or leave task.path out"
+            )
+        return found
+
+
+@dataclass
+class StreamedConfig(TaskConfig):
+    """What the two language models share."""
+
+    sources: ClassVar[tuple[str, ...]] = TEXTS
+    own: ClassVar[str | None] = "file"
+
+    path: str | None = key(None, "the UTF-8 text to read with task.data=file")
+    split: list[float] = key(
+        lambda: [0.9, 0.05, 0.05], "shares of train, valid, test in a text that comes whole"
+    )
+    min_count: int | None = key(None, "rarer symbols become <unk>; null = the data set's own")
+    reduction: str = key("mean", "over a window's steps: mean or sum (then the lanes' mean)")
+    drop_last: bool = key(False, "train on whole windows alone and drop the rest of each lane")
+    sample_length: int = key(500, "symbols in a sample written during training")
+    sample_temperature: float = key(0.7, "0 = always the likeliest, 1 = as the model says")
+
+    def mistakes(self) -> list[str]:
+        found = super().mistakes()
+        found += _split_mistakes(self.data, self.split)
+        found += at_least("task.min_count", self.min_count, 1)
+        found += one_of("task.reduction", self.reduction, ("mean", "sum"))
+        found += at_least("task.sample_length", self.sample_length, 1)
+        found += at_least("task.sample_temperature", self.sample_temperature, 0)
+        return found
+
+
+@dataclass
+class CharLMConfig(StreamedConfig):
+    """Character language model."""
+
+    name: str = key("charlm", NAME)
+    data: str = key("python", DATA)
+    batch_size: int = key(64, BATCH)
+    unknown: bool = key(True, "unseen characters become <unk>; false = are an error")
+
+    def mistakes(self) -> list[str]:
+        found = super().mistakes()
+        if not self.unknown and (self.min_count or 1) > 1:
+            found.append(
+                f"task.min_count={self.min_count} needs a symbol for rare characters: "
+                "leave out task.unknown=false, or type task.min_count=1"
+            )
+        return found
+
+
+@dataclass
+class WordLMConfig(StreamedConfig):
+    """Word language model."""
+
+    name: str = key("wordlm", NAME)
+    data: str = key("python_docs", DATA)
+    sample_length: int = key(150, "symbols in a sample written during training")
+    tokenizer: str = key("words", "words (splits punctuation off) or whitespace (for ptb)")
+    lower: bool = key(False, "read capitals as small letters")
+    max_size: int | None = key(None, "keep the commonest words, so many in all; null = all")
+
+    def mistakes(self) -> list[str]:
+        found = super().mistakes()
+        found += one_of("task.tokenizer", self.tokenizer, ("words", "whitespace"))
+        return found + at_least("task.max_size", self.max_size, 3)
+
+
+@dataclass
+class SentimentConfig(TaskConfig):
+    """The class of a text."""
+
+    sources: ClassVar[tuple[str, ...]] = SENTENCES
+    own: ClassVar[str | None] = "csv"
+
+    name: str = key("sentiment", NAME)
+    data: str = key("snippets", DATA)
+    path: str | None = key(None, "the file to read with task.data=csv")
+    eval_batch_size: int | None = key(256, EVAL)
+    tokens: str = key("words", "what the model reads one by one: words or characters")
+    lower: bool = key(True, "read capitals as small letters")
+    max_length: int | None = key(200, "longer texts are cut to so many tokens; null = never")
+    keep: str = key("head", "which end of a cut text stays: head or tail")
+    max_size: int | None = key(20000, "keep the commonest tokens, so many in all; null = all")
+    min_count: int = key(2, "rarer tokens become <unk>")
+    bucket: bool = key(True, "batches of texts of like length: less padding")
+
+    def mistakes(self) -> list[str]:
+        found = super().mistakes()
+        found += one_of("task.tokens", self.tokens, ("words", "characters"))
+        found += at_least("task.max_length", self.max_length, 1)
+        found += one_of("task.keep", self.keep, ("head", "tail"))
+        found += at_least("task.max_size", self.max_size, 2)
+        return found + at_least("task.min_count", self.min_count, 1)
+
+
+@dataclass
+class MnistConfig(TaskConfig):
+    """The digit in an image read piece by piece."""
+
+    sources: ClassVar[tuple[str, ...]] = IMAGES
+
+    name: str = key("mnist", NAME)
+    data: str = key("mnist5k", DATA)
+    eval_batch_size: int | None = key(256, EVAL)
+    order: str = key(
+        "rows",
+        "rows = 28 steps of 28; pixels = 784 steps of 1; permuted = these in a fixed mixed order",
+    )
+    permutation_seed: int = key(0, "which mixed order")
+    normalization: str = key(
+        "unit",
+        "unit = grey values / 255; standard = less the training part's mean, over its deviation",
+    )
+
+    def mistakes(self) -> list[str]:
+        found = super().mistakes()
+        found += one_of("task.order", self.order, ("rows", "pixels", "permuted"))
+        found += at_least("task.permutation_seed", self.permutation_seed, 0)
+        return found + one_of("task.normalization", self.normalization, ("unit", "standard"))
+
+
+@dataclass
+class MusicConfig(TaskConfig):
+    """The next frame of a piano roll."""
+
+    sources: ClassVar[tuple[str, ...]] = ROLLS
+
+    name: str = key("music", NAME)
+    data: str = key("music21", DATA)
+    batch_size: int = key(8, BATCH)
+    eval_batch_size: int | None = key(32, EVAL)
+    input_noise: float = key(
+        0.0, "standard deviation of the Gaussian noise added to the frames read, in training alone"
+    )
+    min_length: int = key(2, "training pieces with fewer frames are left out")
+    first_frame: bool = key(
+        False, "also predict the first frame, from silence; false = frames 2..T, as in most papers"
+    )
+    sample_length: int = key(96, "frames in a sample written during training")
+    sample_temperature: float = key(
+        1.0,
+        "its temperature: below 1 is more careful, 0 plays each key that is likelier on than off",
+    )
+    tempo: float = key(90.0, "quarter notes a minute in the MIDI files; a frame is an eighth note")
+
+    def mistakes(self) -> list[str]:
+        found = super().mistakes()
+        found += at_least("task.input_noise", self.input_noise, 0)
+        found += at_least("task.min_length", self.min_length, 1)
+        found += at_least("task.sample_length", self.sample_length, 1)
+        found += at_least("task.sample_temperature", self.sample_temperature, 0)
+        if not 4 <= self.tempo <= 1000:  # what a MIDI file can hold, and a listener bear
+            found.append(f"task.tempo={self.tempo} is out of range: type 4 to 1000 beats a minute")
+        return found
+
+
+@dataclass
+class SyntheticConfig(TaskConfig):
+    """Problems made on the fly."""
+
+    sources: ClassVar[tuple[str, ...]] = ("generated",)
+
+    name: str = key("synthetic", NAME)
+    data: str = key("generated", DATA)
+    kind: str = key("adding", "adding, copying or reversal")
+    length: int = key(
+        100, "steps of adding; blank steps of copying; the longest sequence of reversal"
+    )
+    min_length: int = key(1, "reversal: the shortest sequence")
+    symbols: int = key(8, "reversal: kinds of symbols")
+    train_size: int = key(10000, "fresh training sequences in one epoch")
+    eval_size: int = key(1000, "fixed sequences in validation, and as many others in test")
+
+    def mistakes(self) -> list[str]:
+        found = super().mistakes()
+        found += one_of("task.kind", self.kind, KINDS)
+        found += at_least("task.length", self.length, 2 if self.kind == "adding" else 1)
+        found += at_least("task.min_length", self.min_length, 1)
+        if self.kind == "reversal" and self.min_length > self.length:
+            found.append(
+                f"task.min_length={self.min_length} is above task.length={self.length}: "
+                "type a smaller one"
+            )
+        found += at_least("task.symbols", self.symbols, 2)
+        found += at_least("task.train_size", self.train_size, 1)
+        return found + at_least("task.eval_size", self.eval_size, 1)
+
+
+TASKS: dict[str, type[TaskConfig]] = {
+    "charlm": CharLMConfig,
+    "wordlm": WordLMConfig,
+    "sentiment": SentimentConfig,
+    "mnist": MnistConfig,
+    "music": MusicConfig,
+    "synthetic": SyntheticConfig,
+}
+
+
+def _split_mistakes(name: str, split: list[float]) -> list[str]:
+    shown = "[" + ",".join(map(str, split)) + "]"
+    example = "type three shares such as task.split=[0.9,0.05,0.05]"
+    if len(split) != 3:
+        return [f"task.split={shown} has {len(split)} numbers: {example}"]
+    if any(above("", share, 0) for share in split):
+        return [f"task.split={shown} leaves a part empty: {example}"]
+    if not math.isclose(sum(split), 1, abs_tol=1e-6):
+        return [f"task.split={shown} adds up to {sum(split):g} and not to 1: {example}"]
+    if list(split) != [0.9, 0.05, 0.05] and name in TEXTS and name not in SPLIT_BY_US:
+        return [
+            f"task.split={shown} is not read with task.data={name}, which comes in three parts: "
+            f"leave it out, or choose task.data from {options(SPLIT_BY_US)}"
+        ]
+    return []

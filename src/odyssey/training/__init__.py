@@ -1,0 +1,1 @@
+"""One run: windows, clipping, optimizers, checkpoints, provenance, `train(cfg)`."""

@@ -1,0 +1,65 @@
+"""From a configuration and a task's wishes to a model."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from odyssey.cells import Cell, Init, name_of
+from odyssey.model import EncoderDecoder, HeadInit, SequenceModel, Sizes
+from odyssey.tasks.base import ModelSpec
+
+
+def cell_class(target: str) -> type[Cell]:
+    """The class that `cell._target_` names; a file in the current folder is found too."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    module, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def cell_name(cfg: Any) -> str:
+    """What the cell is called in folders, tables and W&B."""
+    return name_of(cell_class(cfg.cell._target_))
+
+
+def build_model(cfg: Any, spec: ModelSpec) -> nn.Module:
+    """A model of `cfg.cell` and `cfg.model` for a task's `spec`; weights from torch's generator."""
+    kind = cell_class(cfg.cell._target_)
+    init = Init(**cfg.cell.init)
+
+    def make_cell(input_size: int, hidden_size: int) -> Cell:
+        return kind(
+            input_size,
+            hidden_size,
+            init=init,
+            forget_bias=cfg.cell.forget_bias,
+            **cfg.cell.options,
+        )
+
+    m = cfg.model
+    sizes = Sizes(
+        m.hidden_size, m.num_layers, m.bidirectional, m.dropout, m.embedding_size, m.backend
+    )
+    head_init = HeadInit(m.init.kind, m.init.scale, m.init.bias)
+    if spec.head == "decoder":
+        return EncoderDecoder(
+            make_cell,
+            sizes,
+            input_size=spec.input_size,
+            output_size=spec.output_size,
+            head_init=head_init,
+        )
+    return SequenceModel(
+        make_cell,
+        sizes,
+        input=spec.input,
+        input_size=spec.input_size,
+        output_size=spec.output_size,
+        head=spec.head,
+        head_init=head_init,
+    )

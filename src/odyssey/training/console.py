@@ -1,0 +1,93 @@
+"""What a run prints: what it is, and what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from odyssey.training.module import RecurrentModule
+from odyssey.training.rounds import Plan
+
+
+def say(text: str = "") -> None:
+    """One line, at once."""
+    print(text)
+    sys.stdout.flush()
+
+
+def opening(
+    cfg: Any, record: Mapping[str, Any], module: RecurrentModule, plan: Plan, folder: Path
+) -> None:
+    """The composed configuration and the facts that follow from it."""
+    shown = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(shown, dict)
+    for name, value in shown.items():
+        if isinstance(value, dict):
+            value = "  ".join(f"{k}={_short(v)}" for k, v in value.items())
+        say(f"{name:<11}{value}")
+    say()
+    stack: Any = module.model.stack
+    first = stack.cells()[0]
+    say(
+        f"{record['cell']} on {record['task']}: {record['params']:,} parameters, "
+        f"{len(stack.layers)} layer{'s' if len(stack.layers) > 1 else ''} of {first.hidden_size}"
+        f"{' in two directions' if stack.directions == 2 else ''}, backend {stack.chosen}, "
+        f"{record['device']}"
+    )
+    data = record["data"]
+    say(
+        f"data {data['name']} (sha256 {data['sha256'][:12]}…): {plan.steps_per_epoch:,} updates an "
+        f"epoch, {plan.total:,} in all, a validation every {min(plan.val_every, plan.total):,}"
+    )
+    if module.updates:
+        say(f"going on after update {module.updates:,}")
+    say(f"run folder {folder}")
+    say()
+
+
+def closing(folder: Path, record: Mapping[str, Any]) -> None:
+    """How it ended, the numbers, and where things are."""
+    status = record["status"]
+    say()
+    if status == "interrupted":
+        say(f"interrupted after update {record['steps']:,}; the same command goes on from there")
+    elif status == "diverged":
+        say(f"diverged: {record['error']}; a smaller optimizer.lr or clip.threshold may help")
+    else:
+        say(
+            f"finished: {record['steps']:,} updates in {record['seconds']:.0f} s; best at update "
+            f"{record['best_step']:,} (epoch {record['best_epoch']:.2f})"
+        )
+    _numbers(record)
+    for label, path in (
+        ("metrics", folder / "metrics.csv"),
+        ("curves", folder / "figures" / "learning_curves.png"),
+        ("samples", folder / "samples"),
+        ("checkpoint", folder / "checkpoints" / "best.ckpt"),
+        ("W&B", record["wandb"] and record["wandb"]["dir"]),
+    ):
+        if path and Path(path).exists():
+            say(f"  {label:<12}{path}")
+
+
+def done_already(folder: Path, record: Mapping[str, Any]) -> None:
+    """The same command again, and there is nothing left to do."""
+    say(f"{record['status']} already: {folder} (resume=force trains it anew)")
+    _numbers(record)
+
+
+def _numbers(record: Mapping[str, Any]) -> None:
+    for name, value in record["metrics"].items():
+        say(f"  {name:<24}{float(value):.4f}")
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {_short(v)}" for k, v in value.items() if v is not None) + "}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
