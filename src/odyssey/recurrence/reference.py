@@ -29,7 +29,10 @@ def forward(
     outputs = []
     for t, values in enumerate(zip(*each, strict=True)):
         if truncation is not None and t and t % truncation == 0:
-            state = cell.State(*(v.detach() for v in state))
+            cut = [v.detach() for v in state]
+            if valid is not None:  # a sequence that has ended has no more cuts
+                cut = [torch.where(valid[t], a, b) for a, b in zip(cut, state, strict=True)]
+            state = cell.State(*cut)
         result = cell.step(cell.Inputs(*values), R, p, state)
         new = (result,) if isinstance(result, Tensor) else tuple(result)
         if valid is not None:

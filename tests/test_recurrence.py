@@ -1,0 +1,194 @@
+"""Running a cell: chained windows, many models at once, determinism, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from torch.func import functional_call, stack_module_state, vmap
+
+from cell_cases import NAMES, PAIRS, able, assert_same, inputs, make, results
+from odyssey.cells import CELLS
+from odyssey.errors import UserError
+from odyssey.recurrence import backends, run
+
+
+@pytest.mark.parametrize(("name", "backend"), PAIRS)
+def test_chained_windows_equal_one_pass(name, backend):
+    cell = make(name, 3, 5)
+    x, state = inputs(cell, 11, 4)
+    whole, last = run(cell, x, state, backend=backend)
+    for windows in [(1,) * 11, (11,), (5, 6), (7, 1, 3), (2, 2, 2, 2, 2, 1)]:
+        carried, pieces = state, []
+        for window in x.split(windows):
+            y, carried = run(cell, window, carried, backend=backend)
+            pieces.append(y)
+        torch.testing.assert_close(torch.cat(pieces), whole, rtol=0, atol=1e-12)
+        torch.testing.assert_close(tuple(carried), tuple(last), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "backend"), PAIRS)
+def test_chained_windows_equal_one_pass_backwards(name, backend):
+    cell = make(name, 3, 5)
+    x, state = inputs(cell, 11, 4)
+    whole, last = run(cell, x, state, reverse=True, backend=backend)
+    carried, pieces = state, []
+    for window in reversed(x.split((7, 1, 3))):
+        y, carried = run(cell, window, carried, reverse=True, backend=backend)
+        pieces.insert(0, y)
+    torch.testing.assert_close(torch.cat(pieces), whole, rtol=0, atol=1e-12)
+    torch.testing.assert_close(tuple(carried), tuple(last), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reverse_is_forward_over_the_flipped_input(name):
+    cell = make(name, 3, 5)
+    x, state = inputs(cell, 7, 2)
+    y, last = run(cell, x, state, reverse=True, backend="reference")
+    z, end = run(cell, x.flip(0), state, backend="reference")
+    assert torch.equal(y, z.flip(0))
+    assert all(torch.equal(a, b) for a, b in zip(last, end, strict=True))
+
+
+@pytest.mark.parametrize("name", able("library"))
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("lengths", [None, [3, 7, 1, 5], [7, 7, 7, 7], [2, 2, 2, 2]], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_backends_agree(name, reverse, lengths, dtype):
+    cell = make(name, 3, 5).to(dtype)
+    x, state = inputs(cell, 7, 4)
+    x, state = x.to(dtype), tuple(v.to(dtype) for v in state)
+    n = None if lengths is None else torch.tensor(lengths)
+    a = results(cell, x, state, n, reverse=reverse, backend="library")
+    b = results(cell, x, state, n, reverse=reverse, backend="reference")
+    assert_same(a, b, 1e-10 if dtype == torch.float64 else 1e-5)
+
+
+@pytest.mark.parametrize(("name", "backend"), PAIRS)
+def test_the_same_input_twice_gives_the_same_bits(name, backend):
+    cell = make(name, 3, 5)
+    x, state = inputs(cell, 7, 4)
+    lengths = torch.tensor([3, 7, 1, 5])
+    first, second = (results(cell, x, state, lengths, backend=backend) for _ in range(2))
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.mark.parametrize(("name", "backend"), PAIRS)
+def test_the_arguments_are_left_as_they_were(name, backend):
+    cell = make(name, 3, 5)
+    x, state = inputs(cell, 7, 4)
+    lengths = torch.tensor([3, 7, 1, 5])
+    given = [x, *state, lengths]
+    before = [v.clone() for v in given]
+    run(cell, x, state, lengths, reverse=True, truncation=2, backend=backend)
+    assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
+
+
+class Runner(torch.nn.Module):
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x, state, lengths):
+        outputs, last = run(self.cell, x, state, lengths, backend="reference")
+        return outputs, tuple(last)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "fgr"])
+@pytest.mark.parametrize("lengths", [None, [2, 5, 1]], ids=str)
+def test_vmap_over_models(name, lengths):
+    models = [Runner(make(name, 3, 4, seed=seed)) for seed in range(5)]
+    weights, buffers = stack_module_state(models)
+    x, state = inputs(models[0].cell, 5, 3)
+    n = None if lengths is None else torch.tensor(lengths)
+
+    def one(weights, buffers):
+        return functional_call(models[0], (weights, buffers), (x, state, n))
+
+    outputs, last = vmap(one)(weights, buffers)
+    for k, model in enumerate(models):
+        y, end = model(x, state, n)
+        torch.testing.assert_close(outputs[k], y, rtol=0, atol=1e-12)
+        torch.testing.assert_close(tuple(v[k] for v in last), end, rtol=0, atol=1e-12)
+
+
+# -- what is refused -----------------------------------------------------------------------------
+
+
+def test_library_refuses_a_cell_it_cannot_run():
+    refused = [name for name in NAMES if name not in able("library")]
+    assert {"gru", "lstm_peephole", "fgr", "mgu"} <= set(refused)
+    for name in refused:
+        cell = CELLS[name](2, 3)
+        assert backends(cell) == ("reference",)
+        with pytest.raises(UserError) as caught:
+            run(cell, torch.zeros(1, 1, 2), backend="library")
+        for word in (type(cell).__name__, "library", "reference"):
+            assert word in str(caught.value)
+
+
+def test_an_unknown_backend_is_refused_with_the_names():
+    with pytest.raises(UserError, match="libary.*did you mean 'library'.*reference"):
+        run(CELLS["lstm"](2, 3), torch.zeros(1, 1, 2), backend="libary")
+
+
+def test_library_refuses_a_cell_that_only_inherits():
+    class Mine(CELLS["lstm"]):
+        def step(self, x, R, p, s):
+            h, c = super().step(x, R, p, s)
+            return 1 + h * 0, c
+
+    assert backends(Mine(2, 3)) == ("reference",)
+    outputs, _ = run(Mine(2, 3), torch.randn(4, 1, 2))
+    assert torch.equal(outputs, torch.ones(4, 1, 3))
+
+
+def _zeros(*shapes):
+    return tuple(torch.zeros(shape) for shape in shapes)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"x": torch.zeros(5, 4)}, r"x must be"),
+        ({"x": torch.zeros(5, 4, 7)}, r"x must be.*2"),
+        ({"x": torch.zeros(0, 4, 2)}, r"x must be"),
+        ({"state": _zeros((4, 3))}, r"h, c"),
+        ({"state": _zeros((4, 3), (4, 2))}, r"h, c"),
+        ({"state": _zeros((3, 3), (3, 3))}, r"h, c"),
+        ({"state": _zeros((1, 4, 3), (1, 4, 3))}, r"h, c"),
+        ({"lengths": torch.tensor([1, 0, 5, 5])}, r"1 to 5"),
+        ({"lengths": torch.tensor([1, 6, 5, 5])}, r"1 to 5"),
+        ({"lengths": torch.tensor([1, -1, 5, 5])}, r"1 to 5"),
+        ({"lengths": torch.tensor([1, 5, 5])}, r"\(4,\)"),
+        ({"lengths": torch.tensor([1.0, 2.0, 5.0, 5.0])}, r"int64"),
+        ({"truncation": 0}, r"truncation.*1"),
+        ({"truncation": -3}, r"truncation.*1"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["reference", "library"])
+def test_wrong_arguments_are_refused(change, says, backend):
+    arguments = {"x": torch.zeros(5, 4, 2), "state": None, "lengths": None} | change
+    with pytest.raises((UserError, ValueError), match=says):
+        run(CELLS["lstm"](2, 3), **arguments, backend=backend)
+
+
+def test_auto_says_which_backend_it_took_once(caplog):
+    class Once(CELLS["mgu"]):
+        pass
+
+    with caplog.at_level(logging.INFO, logger="odyssey"):
+        for _ in range(3):
+            run(Once(2, 3), torch.zeros(1, 1, 2), backend="auto")
+    assert [r.getMessage() for r in caplog.records if "Once" in r.getMessage()] == [
+        "model.backend=auto runs Once on the backend reference"
+    ]
+
+
+@pytest.mark.parametrize("name", able("library"))
+def test_auto_takes_library_where_it_can(name):
+    cell = make(name, 3, 5)
+    x, state = inputs(cell, 7, 4)
+    a, b = (run(cell, x, state, backend=k)[0] for k in ("auto", "library"))
+    assert torch.equal(a, b)
