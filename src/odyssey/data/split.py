@@ -1,0 +1,43 @@
+"""Fixed random splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+
+def stratified(
+    labels: NDArray[np.int64],
+    shares: Sequence[float],
+    seed: int,
+    texts: Sequence[str] | None = None,
+) -> tuple[Indices, ...]:
+    """Row numbers, in order, of parts of the given shares, the same shares of every class.
+
+    Every part but the first gets at least one row of a class that has rows enough. Rows with the
+    same text go to the same part, the class being that of the first of them, so that no part holds
+    a text of another.
+    """
+    # RandomState: its stream is frozen for good, a Generator's may change with NumPy's version.
+    random = np.random.RandomState(seed)
+    groups: dict[object, list[int]] = {}
+    for row in range(len(labels)):
+        groups.setdefault(row if texts is None else texts[row], []).append(row)
+    members = list(groups.values())
+    classes = labels[[rows[0] for rows in members]]
+    parts: list[list[int]] = [[] for _ in shares]
+    for kind in np.unique(classes):
+        order = random.permutation(np.flatnonzero(classes == kind))
+        start = 0
+        for part, share in reversed(list(zip(parts, shares, strict=True))[1:]):
+            stop = start + max(1, round(len(order) * share))
+            for group in order[start:stop]:
+                part.extend(members[group])
+            start = stop
+        for group in order[start:]:
+            parts[0].extend(members[group])
+    return tuple(np.sort(np.array(part, dtype=np.int64)) for part in parts)
