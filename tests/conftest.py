@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Threads that spin while they wait make each other wait, on a machine that does other things too.
+# Read when torch is first loaded, so it must be set before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 ROOT = Path(__file__).parents[1]
 
 

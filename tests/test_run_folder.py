@@ -1,0 +1,205 @@
+"""What a run leaves behind, and what the same command does the next time."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from omegaconf import OmegaConf
+from run_kit import folder, metrics, record, start, train, wait_for_step, write_text
+
+from odyssey.tasks import build as build_task
+from odyssey.training.build import build_model
+
+TINY = [
+    "task=charlm",
+    "task.data=file",
+    "task.batch_size=4",
+    "bptt.length=10",
+    "model.hidden_size=8",
+    "trainer.max_epochs=1",
+    "trainer.val_every=20",
+    "trainer.log_every=5",
+]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> list[str]:
+    return [*TINY, f"task.path={write_text(tmp_path / 'text.txt')}"]
+
+
+def test_holds_what_the_design_says(tmp_path: Path, tiny: list[str]) -> None:
+    out = tmp_path / "out"
+    assert train(out, *tiny, "study=first", "seed=7") == 0
+    path = folder(out)
+    assert re.fullmatch(r"lstm-charlm-[0-9a-f]{8}", path.name) and path.parent.name == "first"
+    run = record(path)
+    assert run["status"] == "finished" and run["cell"] == "lstm" and run["task"] == "charlm"
+    assert run["config_hash"].startswith(path.name[-8:]) and run["seed"] == 7
+    assert run["data"]["name"] == "file" and len(run["data"]["sha256"]) == 64
+    assert run["error"] is None and run["seconds"] > 0 and run["device"].startswith("cpu")
+    assert {"torch", "python", "pytorch-lightning"} <= set(run["versions"])
+    assert set(run["git"]) == {"commit", "dirty"} and run["wandb"] is None
+    best = torch.load(path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert run["params"] == sum(v.numel() for v in best["model"].values())
+    assert run["best_step"] == best["step"]
+    valid = [(int(r[0]), float(r[3])) for r in metrics(path) if r[2] == "valid/bits_per_char"]
+    assert min(v for _, v in valid) == run["metrics"]["valid/bits_per_char"]
+    assert run["best_step"] == min(valid, key=lambda x: x[1])[0]
+    assert run["metrics"]["test/bits_per_char"] == pytest.approx(
+        run["metrics"]["test/nats_per_char"] / math.log(2)
+    )
+    names = {r[2] for r in metrics(path)}
+    assert {"train/loss", "train/grad_norm", "train/clipped", "train/lr"} <= names
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    assert config["seed"] == 7 and config["model"]["hidden_size"] == 8
+    assert "model.hidden_size=8" in yaml.safe_load((path / "overrides.yaml").read_text())
+    assert (path / "figures" / "learning_curves.png").read_bytes()[1:4] == b"PNG"
+    assert len(list((path / "samples").glob("step-*.txt"))) == len(valid)
+    assert not list(path.rglob("*.tmp"))
+
+
+def test_test_metrics_are_of_the_best_checkpoint(tmp_path: Path, tiny: list[str]) -> None:
+    out = tmp_path / "out"
+    # A learning rate that spoils the model after a good start.
+    assert train(out, *tiny, "optimizer=sgd", "optimizer.lr=8", "clip=none") == 0
+    path = folder(out)
+    run = record(path)
+    cfg = OmegaConf.load(path / "config.yaml")
+    task = build_task(cfg.task, data_dir=None, seed=cfg.seed, window=cfg.bptt.length)
+    task.load()
+    model = build_model(cfg, task.spec).eval()
+    model.load_state_dict(torch.load(path / "checkpoints/best.ckpt", weights_only=True)["model"])
+    total, count, state = 0.0, 0, None
+    batches = task.batches("test")
+    with torch.no_grad():
+        for i in range(len(batches)):
+            batch = batches.get(0, i)
+            logits, state = model(batch.inputs, batch.lengths, state)
+            scored = batch.targets >= 0
+            losses = F.cross_entropy(
+                logits[scored].double(), batch.targets[scored], reduction="sum"
+            )
+            total, count = total + float(losses), count + int(scored.sum())
+    assert run["metrics"]["test/nats_per_char"] == pytest.approx(total / count, rel=1e-5)
+    valid = [float(r[3]) for r in metrics(path) if r[2] == "valid/bits_per_char"]
+    assert run["metrics"]["valid/bits_per_char"] == min(valid) < valid[-1]
+
+
+def test_finished_is_not_done_again(
+    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert train(out, *tiny) == 0
+    before = {p: p.stat().st_mtime_ns for p in folder(out).rglob("*") if p.is_file()}
+    capsys.readouterr()
+    assert train(out, *tiny) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert before == {p: p.stat().st_mtime_ns for p in folder(out).rglob("*") if p.is_file()}
+
+
+def test_never_refuses_and_force_keeps_the_old_run(
+    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert train(out, *tiny) == 0
+    assert train(out, *tiny, "resume=never") == 2
+    assert "resume=force" in capsys.readouterr().err
+    rows = metrics(folder(out))
+    assert train(out, *tiny, "resume=force") == 0
+    (old,) = out.glob("*/*~1")
+    assert metrics(old) == rows == metrics(folder(out))
+
+
+def test_other_data_under_the_same_path_is_not_mixed_in(
+    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = [*tiny, "trainer.max_epochs=200", "trainer.checkpoint_every=5"]
+    process = start(out, *options)
+    wait_for_step(out, 10, process)
+    process.terminate()
+    assert process.wait(30) == 130
+    assert record(folder(out))["status"] == "interrupted"
+    write_text(tmp_path / "text.txt", 2500)
+    assert train(out, *options) == 2
+    assert "sha256" in capsys.readouterr().err
+    assert record(folder(out))["status"] == "interrupted"
+
+
+def test_two_processes_do_not_share_a_folder(
+    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = [*tiny, "trainer.max_epochs=200"]
+    process = start(out, *options)
+    wait_for_step(out, 5, process)
+    assert train(out, *options) == 2
+    assert "another process" in capsys.readouterr().err
+    process.terminate()
+    assert process.wait(30) == 130
+
+
+@pytest.mark.parametrize("clip", ["none", "norm", "value"])
+def test_divergence_is_a_result(tmp_path: Path, tiny: list[str], clip: str) -> None:
+    out = tmp_path / "out"
+    wild = ["cell=elman_relu", "optimizer=sgd", "optimizer.lr=1e30", f"clip={clip}"]
+    assert train(out, *tiny, *wild, "trainer.log_every=1") == 0
+    run = record(folder(out))
+    assert run["status"] == "diverged" and "not finite" in run["error"]
+    rows = metrics(folder(out))
+    losses = [float(r[3]) for r in rows if r[2] == "train/loss"]
+    assert math.isfinite(losses[0]) and not math.isfinite(losses[-1])
+    assert train(out, *tiny, *wild, "trainer.log_every=1") == 0  # and it is done
+    assert metrics(folder(out)) == rows
+
+
+def test_a_bug_is_recorded_and_raised(
+    tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from odyssey.training.module import RecurrentModule
+
+    real = RecurrentModule.training_step
+
+    def breaks(self: RecurrentModule, *rest: object) -> object:
+        if self.updates == 12:
+            raise ZeroDivisionError("a bug")
+        return real(self, *rest)
+
+    monkeypatch.setattr(RecurrentModule, "training_step", breaks)
+    out = tmp_path / "out"
+    with pytest.raises(ZeroDivisionError):
+        train(out, *tiny)
+    run = record(folder(out))
+    assert run["status"] == "failed" and "ZeroDivisionError: a bug" in run["error"]
+    monkeypatch.setattr(RecurrentModule, "training_step", real)
+    assert train(out, *tiny) == 0
+    assert record(folder(out))["status"] == "finished" and record(folder(out))["error"] is None
+
+
+def test_early_stopping(tmp_path: Path, tiny: list[str]) -> None:
+    out = tmp_path / "out"
+    still = ["optimizer=sgd", "optimizer.lr=1e-30", "trainer.patience=2", "trainer.max_epochs=9"]
+    assert train(out, *tiny, *still) == 0
+    run = record(folder(out))
+    valid = [r for r in metrics(folder(out)) if r[2] == "valid/bits_per_char"]
+    assert len(valid) == 3 and run["status"] == "finished" and run["best_step"] == 20
+
+
+def test_several_runs_of_one_process_leave_nothing_behind(
+    tmp_path: Path, tiny: list[str]
+) -> None:
+    """The third run, after others in this process, equals the same run alone."""
+    threads = torch.get_num_threads()
+    alone, among = tmp_path / "alone", tmp_path / "among"
+    process = start(alone, *tiny, "seed=3")
+    assert process.wait(60) == 0
+    for seed in (1, 2, 3):
+        assert train(among, *tiny, f"seed={seed}", f"study=s{seed}") == 0
+    assert torch.get_num_threads() == threads
+    assert metrics(folder(alone)) == metrics(next(iter(among.glob("s3/*/run.json"))).parent)
