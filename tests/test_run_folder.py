@@ -191,9 +191,7 @@ def test_early_stopping(tmp_path: Path, tiny: list[str]) -> None:
     assert len(valid) == 3 and run["status"] == "finished" and run["best_step"] == 20
 
 
-def test_several_runs_of_one_process_leave_nothing_behind(
-    tmp_path: Path, tiny: list[str]
-) -> None:
+def test_several_runs_of_one_process_leave_nothing_behind(tmp_path: Path, tiny: list[str]) -> None:
     """The third run, after others in this process, equals the same run alone."""
     threads = torch.get_num_threads()
     alone, among = tmp_path / "alone", tmp_path / "among"

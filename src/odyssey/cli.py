@@ -2,54 +2,112 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from odyssey.config.compose import CONF, compose
+from odyssey.config import keys
+from odyssey.config.compose import compose, hydra_mistakes
 from odyssey.config.help import help_text
+from odyssey.config.words import read
 from odyssey.errors import UserError
 
+HELP = ("-h", "--help")
 MULTIRUN = ("-m", "--multirun")
-# Flags that only Hydra answers, about the configuration or itself.
-HYDRAS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--resolve", "--package",
-          "-p", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn",
-          "--config-dir", "-cd", "--experimental-rerun")  # fmt: skip
+# Flags with a question about the configuration, which Hydra answers, and what may follow them.
+QUESTIONS = {
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+    "--resolve": (),
+    "--hydra-help": (),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, also for a run that diverged; 1 failed; 2 wrong input; 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if "--help" in arguments or "-h" in arguments:
-        print(help_text())
+    if any(a in HELP for a in arguments):
+        _show(help_text())
+        return 0
+    if "--version" in arguments:
+        print(f"rnn-odyssey {version('rnn-odyssey')}")
         return 0
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        if any(a.split("=")[0] in HYDRAS for a in arguments):
-            return _through_hydra(arguments)
-        flags = [a for a in arguments if a.startswith("-")]
-        overrides = [a for a in arguments if not a.startswith("-")]
-        unknown = [f for f in flags if f not in MULTIRUN]
-        if unknown:
-            raise UserError(
-                f"{unknown[0]} is not an option; there are --help and -m, and keys are written "
-                "key=value"
-            )
-        if flags:
-            return _sweep(overrides)
-        cfg = compose(overrides)
+        flags, overrides, wrong = _sort(arguments)
+        sweep = any(f in MULTIRUN for f in flags)
+        cfg = None
+        try:
+            if sweep:
+                _check_sweep(overrides)
+            else:
+                cfg = compose(overrides)
+        except UserError as error:
+            wrong += error.messages
+        if wrong:
+            raise UserError(*wrong)
+        if cfg is None or any(f not in MULTIRUN for f in flags):
+            return _through_hydra([*flags, *overrides])
         _train(cfg, overrides)
         return 0
     except UserError as error:
-        for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
+        _print_mistakes(error)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _sort(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """The flags with their words, the overrides, and what is wrong with the flags."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    wrong: list[str] = []
+    left = list(arguments)
+    while left:
+        word = left.pop(0)
+        name, equals, value = word.partition("=")
+        if not word.startswith("-"):
+            overrides.append(word)
+        elif word in MULTIRUN:
+            flags.append(word)
+        elif name in QUESTIONS:
+            may_follow = QUESTIONS[name]
+            if may_follow and not equals:
+                value = left.pop(0) if left and "=" not in left[0] else ""
+            if may_follow and value not in may_follow:
+                wrong.append(
+                    f"{name} {value} is not a question: type {name} {' or '.join(may_follow)}"
+                )
+            flags += [name, value] if may_follow else [name]
+        else:
+            key = name.lstrip("-")
+            if not equals and left and "=" not in left[0] and not left[0].startswith("-"):
+                value = left.pop(0)
+            setting = keys.instead_of(key, value)
+            type_this = (
+                f"type {setting}" if setting else "type key=value, -m for a sweep, or --help"
+            )
+            wrong.append(f"{word} is not an option: {type_this}")
+    return flags, overrides, wrong
+
+
+def _show(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_mistakes(error: UserError) -> None:
+    for message in error.messages:
+        print(f"error: {message}", file=sys.stderr)
 
 
 def _train(cfg: DictConfig, overrides: Sequence[str]) -> float:
@@ -61,35 +119,42 @@ def _train(cfg: DictConfig, overrides: Sequence[str]) -> float:
     return result.metrics.get(monitor, float("nan"))
 
 
-def _sweep(overrides: list[str]) -> int:
-    """Every combination is checked before the first one starts."""
+def _check_sweep(overrides: Sequence[str]) -> None:
+    """Check every combination before the first one starts; Hydra's own settings are passed over.
+
+    Raises UserError with each mistake once.
+    """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.core.override_parser.types import IntervalSweep
 
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except OverrideParseException:
-        compose(overrides)  # says which one, in a sentence
-        raise
-    if not any(o.key_or_group == "hydra/sweeper" for o in parsed):
-        mistakes: dict[str, None] = {}
+    settings, wrong = read(overrides, sweep=True)
+    mistakes = dict.fromkeys(wrong + hydra_mistakes([s.word for s in settings if s.hydras]))
+    # Another sweeper makes its own combinations, of which each is checked when its turn comes.
+    if not any(s.key == "hydra/sweeper" for s in settings):
+        for s in list(settings):
+            if isinstance(s.value, IntervalSweep):
+                mistakes[f"{s.word} is not countable: type the values, as in {s.key}=1,2"] = None
+                settings.remove(s)
+        words = [s.word for s in settings if not s.hydras]
+        parsed = OverridesParser.create().parse_overrides(words)
         for batch in BasicSweeper.split_arguments(parsed, None):
             for job in batch:
                 try:
-                    compose([o for o in job if not o.startswith("hydra")])
+                    compose(job)
                 except UserError as error:
                     mistakes |= dict.fromkeys(error.messages)
-        if mistakes:
-            raise UserError(*mistakes)
-    return _through_hydra(["-m", *overrides])
+    if mistakes:
+        raise UserError(*mistakes)
 
 
-def _through_hydra(arguments: list[str]) -> int:
+def _through_hydra(arguments: Sequence[str]) -> int:
     """Hydra's own entry, for sweeps and for questions about the configuration."""
     import hydra
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
 
+    from odyssey.config.resolve import finish
     from odyssey.config.schema import register
     from odyssey.config.validate import mistakes
 
@@ -97,8 +162,6 @@ def _through_hydra(arguments: list[str]) -> int:
     failed: list[str] = []
 
     def job(cfg: DictConfig) -> float:
-        from odyssey.config.resolve import finish
-
         overrides = list(HydraConfig.get().overrides.task)
         try:
             cfg = finish(cfg)
@@ -107,16 +170,19 @@ def _through_hydra(arguments: list[str]) -> int:
                 raise UserError(*found)
             return _train(cfg, overrides)
         except UserError as error:
-            print("\n".join(f"error: {m}" for m in error.messages), file=sys.stderr)
+            _print_mistakes(error)
         except Exception:
             traceback.print_exc()
         # The other runs of the sweep go on; this one is in its run.json, and counted here.
         failed.append(" ".join(overrides))
         return float("nan")
 
-    before, sys.argv = sys.argv, [sys.argv[0], *arguments]
+    # Options of a user's own cell are not in the schema, so Hydra wants to be told to add them.
+    words = [re.sub(r"^\+*(?=cell\.options[.=])", "++", a) for a in arguments]
+    before, sys.argv = sys.argv, [sys.argv[0], *words]
+    GlobalHydra.instance().clear()
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
+        hydra.main(version_base="1.3", config_path=str(keys.CONF), config_name="config")(job)()
     finally:
         sys.argv = before
     if failed:

@@ -27,5 +27,6 @@ def options(names: Iterable[str]) -> str:
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for the nearest of `names`, or nothing."""
-    near = difflib.get_close_matches(word, list(names), n=1)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    by_small_letters = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), list(by_small_letters), n=1)
+    return f" (did you mean '{by_small_letters[near[0]]}'?)" if near else ""

@@ -1,40 +1,45 @@
-"""Composing a configuration from the command line, and saying what is wrong with it."""
+"""Composing a configuration from the command line, and saying all that is wrong with it.
+
+The files are composed by Hydra, once for each set of choices. The keys of the command line are
+then set one by one, in the way Hydra does it, so that each wrong one is known by itself.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+import copy
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-)
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from odyssey.config import keys
+from odyssey.config.files import MISTAKES, clash, file_mistake
 from odyssey.config.resolve import finish
 from odyssey.config.schema import register
 from odyssey.config.validate import mistakes
-from odyssey.errors import UserError, did_you_mean, options
+from odyssey.config.words import OPTIONS, Setting, bad_choice, read
+from odyssey.errors import UserError
 
-CONF = Path(__file__).parents[3] / "conf"
+Choices = tuple[tuple[str, str], ...]  # (group, name) for each group that was chosen
 
 
-def groups() -> dict[str, list[str]]:
-    """Each configuration group and its choices."""
-    return {
-        folder.name: sorted(p.stem for p in folder.glob("*.yaml"))
-        for folder in sorted(CONF.iterdir())
-        if folder.is_dir()
-    }
+@dataclass
+class Findings:
+    """A configuration, and what is wrong about it: key -> sentence."""
+
+    cfg: DictConfig  # without the settings that are wrong
+    absent: dict[str, str] = field(default_factory=dict)  # there is no such key
+    refused: dict[str, str] = field(default_factory=dict)  # not of the key's type
+    further: dict[str, str] = field(default_factory=dict)  # ranges and combinations
+
+    def all(self) -> dict[str, str]:
+        """In the order in which they are said."""
+        return self.absent | self.refused | self.further
 
 
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
@@ -42,111 +47,153 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
 
     Raises UserError with one message for each mistake found.
     """
-    found = [why for o in overrides if (why := _malformed(o))]
-    good = [o for o in overrides if not _malformed(o)]
+    settings, found = read(overrides)
+    # Keys and groups known to be wrong, with what was typed.
+    unknown = {keys.named_by(sentence): sentence for sentence in found}
+    chosen: Choices = ()
+    for s in sorted(settings, key=lambda s: s.key not in keys.OPTIONAL):
+        if s.key in keys.GROUPS:
+            wrong = bad_choice(s)
+            found += wrong
+            if wrong:
+                unknown[s.key] = s.text
+            else:
+                chosen += ((s.key, s.value or "null"),)
     try:
-        cfg = _compose(good)
-    except (HydraException, OmegaConfBaseException) as first:
-        wrong, good = _each(good)
-        found += wrong or [_sentence(first, good)]
-        try:
-            cfg = _compose(good)
-        except (HydraException, OmegaConfBaseException):
-            raise UserError(*found) from None
-    found += mistakes(cfg)
+        base(chosen)
+    except MISTAKES:
+        chosen, wrong = _which_fit(chosen, unknown)
+        found += wrong
+    cfg, wrong = _judge(chosen, [s for s in settings if s.key not in keys.GROUPS], unknown)
+    found += wrong
     if found:
         raise UserError(*found)
     return cfg
 
 
-def _compose(overrides: Sequence[str]) -> DictConfig:
+@lru_cache(maxsize=256)
+def base(chosen: Choices) -> DictConfig:
+    """What the files say, by these choices: the slow part, the same for all values of keys."""
     register()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra_compose("config", overrides=list(overrides))
-    return finish(cfg)
+    with initialize_config_dir(str(keys.CONF), version_base="1.3"):
+        return hydra_compose("config", overrides=[f"{group}={name}" for group, name in chosen])
 
 
-def _each(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Which overrides are wrong by themselves, each with its sentence; and the others.
+def hydra_mistakes(words: Sequence[str]) -> list[str]:
+    """Whether the words of a sweep that are for Hydra itself (hydra.…) mean something to it."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(keys.CONF), version_base="1.3"):
+        for n in range(1, len(words) + 1):
+            try:
+                hydra_compose("config", overrides=list(words[:n]), return_hydra_config=True)
+            except MISTAKES:
+                return [f"{words[n - 1]} is not a setting that Hydra has: leave it out"]
+    return []
 
-    Choices of groups come first, since they decide which keys there are.
-    """
-    wrong: list[str] = []
-    good: list[str] = []
-    known = groups()
-    for override in sorted(overrides, key=lambda o: o.split("=")[0] not in known):
+
+def _which_fit(chosen: Choices, unknown: dict[str, str]) -> tuple[Choices, list[str]]:
+    """The choices less those whose file is wrong, or that do not go with one before."""
+    fit: Choices = ()
+    found = []
+    for group, name in chosen:
         try:
-            _compose([*good, override])
-            good.append(override)
-        except (HydraException, OmegaConfBaseException) as error:
-            wrong.append(_sentence(error, [override]))
-    return wrong, good
+            base((*fit, (group, name)))
+            fit += ((group, name),)
+        except MISTAKES as error:
+            unknown[group] = name
+            try:
+                base(((group, name),))
+            except MISTAKES:
+                found.append(file_mistake(group, name, error))
+            else:
+                found.append(clash(group, name, "=".join(fit[0]), error))
+    return fit, found
 
 
-def _malformed(override: str) -> str | None:
-    """What is wrong with the form of an override, if anything."""
-    name = override.split("=")[0].lstrip("+~")
-    if override.startswith(("+", "~")) and not name.startswith(("cell.options", "hydra")):
-        return (
-            f"{override}: keys cannot be added or removed, since nothing would read them; "
-            f"drop the '{override[: len(override) - len(override.lstrip('+~'))]}' to set a key"
-        )
+def _judge(
+    chosen: Choices, settings: Sequence[Setting], unknown: dict[str, str]
+) -> tuple[DictConfig, list[str]]:
+    """The configuration, and the sentences to say about its keys.
+
+    Where the choice of a group is not known, one cannot know which keys it was to have. A setting
+    is then wrong only if it is wrong with each choice that may have been meant.
+    """
+    typed = [*(s.key for s in settings), *(group for group, _ in chosen)]
+    first = _check(chosen, settings, unknown, typed)
+    said, absent = first.all(), set(first.absent)
+    for group, text in unknown.items():
+        for name in keys.nearest_first(text, _candidates(group)):
+            if not said:
+                break
+            other = _check(
+                (*chosen, (group, name)), settings, [g for g in unknown if g != group], typed
+            )
+            there = other.all()
+            # What is wrong with a value says more than that another choice has no such key.
+            said = {
+                key: there[key] if key in absent and key not in other.absent else sentence
+                for key, sentence in said.items()
+                if key in there
+            }
+            absent &= set(other.absent)
+    return first.cfg, list(said.values())
+
+
+def _candidates(group: str) -> list[str]:
+    """The choices that make a difference to which keys are right; none if it is no group."""
+    return keys.choices(group) if group in keys.GROUPS and group != "cell" else []
+
+
+def _check(
+    chosen: Choices, settings: Sequence[Setting], unknown: Collection[str], typed: Collection[str]
+) -> Findings:
     try:
-        OverridesParser.create().parse_overrides([override])
-    except OverrideParseException:
-        if "=" not in override:
-            return f"{override}: an override is written key=value, as in optimizer.lr=1e-3"
-        return (
-            f"{override}: cannot be read as key=value; put quotes around the value: '{name}=\"…\"'"
-        )
-    return None
+        found = Findings(copy.deepcopy(base(chosen)))
+    except MISTAKES:  # a candidate that does not go with the other choices
+        found = Findings(copy.deepcopy(base(())))
+    for setting in settings:
+        _set(found, setting)
+    for setting in settings:
+        if "${" in setting.text:
+            _refer(found, setting, base(chosen))
+    found.cfg = finish(found.cfg)
+    wrong = {*found.absent, *found.refused, *unknown}
+    found.further = {
+        keys.named_by(sentence): sentence for sentence in mistakes(found.cfg, wrong, typed)
+    }
+    return found
 
 
-def _sentence(error: BaseException, overrides: Sequence[str]) -> str:
-    """Hydra's error in one sentence that says what to type."""
-    shown = " ".join(overrides)
-    cause = error.__cause__ or error
-    text = str(cause)
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        names = groups().get(group, list(error.options or []))
-        return (
-            f"{group}={name}: there is no such {group}{did_you_mean(name, names)}; "
-            f"choose one of {options(names)}"
-        )
-    full = re.search(r"full_key: (\S+)", text)
-    key = full.group(1) if full else shown.split("=")[0]
-    value = next((o.split("=", 1)[1] for o in overrides if o.startswith(f"{key}=")), "")
-    if match := re.search(r"Key '(\w+)' (?:is )?not in", text):
-        return _unknown_key(key, match.group(1))
-    if "group" in str(error) and "Could not override" in str(error):
-        return _unknown_key(shown.split("=")[0], shown.split("=")[0].split(".")[-1])
-    first = text.splitlines()[0] if text else type(error).__name__
-    if match := re.search(r"could not be converted to (\w+)", first):
-        kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
-        return f"{key}={value} must be {kind.get(match.group(1), match.group(1))}"
-    if "is not optional" in first or "not a subclass" in first or "NoneType" in first:
-        return f"{key}={value} must not be null"
-    if isinstance(error, ConfigCompositionException) and not full:
-        first = str(error).splitlines()[0]
-    return f"{shown}: {first}"
-
-
-def _unknown_key(key: str, word: str) -> str:
-    """There is no such key; here are those beside where it would be."""
-    parent = key.rpartition(".")[0]
+def _set(found: Findings, setting: Setting) -> None:
+    """Set a key, as Hydra does; what is wrong with the key or its value goes to `found`."""
+    key, value = setting.key, setting.value
+    # A section is set key by key, and is to stay as it was if one of them is wrong.
+    cfg = copy.deepcopy(found.cfg) if isinstance(value, dict) else found.cfg
+    if keys.is_bool(key) and type(value) in (int, float):  # OmegaConf takes any number for true
+        found.refused[key] = keys.wrong_type(cfg, key, setting.text)
+        return
     try:
-        node: Any = _compose([])
-        for part in parent.split(".") if parent else []:
-            node = node[part]
-        names = [str(k) for k in node if k not in ("hydra",)]
-    except (HydraException, OmegaConfBaseException, TypeError):
-        names = []
-    if not names:
-        return f"{key}: there is no such key; `python train.py --help` lists them"
-    prefix = f"{parent}." if parent else ""
-    return (
-        f"{key}: there is no such key{did_you_mean(word, names)}; "
-        f"{prefix or 'the top level '}has {options(names)}"
-    )
+        OmegaConf.update(cfg, key, value, merge=True, force_add=f"{key}.".startswith(OPTIONS))
+        found.cfg = cfg
+    except OmegaConfBaseException as error:
+        inner = error.full_key or ""
+        inner = inner if inner.startswith(f"{key}.") else key
+        if isinstance(error, (ConfigAttributeError, ConfigKeyError)) or not keys.known(key):
+            found.absent[key] = keys.unknown_key(inner, setting.text, setting.word, found.cfg)
+        else:
+            found.refused[key] = keys.wrong_type(found.cfg, key, setting.text, inner)
+
+
+def _refer(found: Findings, setting: Setting, before: DictConfig) -> None:
+    """See whether a setting that refers to another, as in study=${seed}, gets a value from it."""
+    key = setting.key
+    if key in found.absent or key in found.refused:
+        return
+    try:
+        OmegaConf.select(found.cfg, key, throw_on_resolution_failure=True)
+    except OmegaConfBaseException:
+        OmegaConf.update(found.cfg, key, OmegaConf.select(before, key), merge=False)
+        found.refused[key] = (
+            f"{setting.word} is without a value, since ${{…}} leads to none: type a value"
+        )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import MISSING
 
-from odyssey.config.compose import groups
+from odyssey.config import keys
+from odyssey.config.checks import shown
 from odyssey.config.schema import (
     DECAYS,
     OPTIMIZERS,
@@ -26,18 +29,23 @@ HEAD = """Train a recurrent cell on a task.
 
   python train.py cell=lstm task=charlm
   python train.py cell=gru task=mnist task.order=permuted bptt.length=100 clip=value
-  python train.py experiment=jsb_greff cell=nfg
   python train.py -m cell=rnn,gru,lstm bptt.length=25,100 seed=0,1,2
 
 A run lands in outputs/<study>/<cell>-<task>-<hash>; the same command again goes on with it, or
-says that it is done.
+says that it is done. -m runs every combination of the values given. --cfg job shows the
+configuration and runs nothing.
 """
+WIDTH = 100
 
 
 def help_text() -> str:
     """The whole text."""
-    lines = [HEAD, "Choices (group=choice):"]
-    lines += [f"  {name:<11}{_wrapped(choices)}" for name, choices in groups().items()]
+    lines = [HEAD]
+    for group, meaning in keys.GROUPS.items():
+        lines.append(f"{group}=… ({meaning}):")
+        for name in keys.choices(group):
+            lines += _entry(f"{group}={name}", _meaning(group, name), 30)
+        lines.append("")
     sections: list[tuple[str, str, Any]] = [
         ("Run", "", Config),
         ("Cell", "cell.", CellConfig),
@@ -51,39 +59,49 @@ def help_text() -> str:
     sections += [(f"decay={n}", "decay.", c) for n, c in DECAYS.items()]
     sections += [(f"task={n}", "task.", c) for n, c in TASKS.items()]
     for title, prefix, config in sections:
-        keys = list(_keys(config, prefix))
-        if keys:
-            lines += ["", f"{title} (key=value):"]
-            lines += [f"  {name:<32}{default:<16}{text}" for name, default, text in keys]
+        entries = list(_keys(config, prefix))
+        if entries:
+            lines.append(f"{title} (key=default):")
+            for name, text in entries:
+                lines += _entry(name, text, 38)
+            lines.append("")
     return "\n".join(lines)
 
 
-def _wrapped(names: list[str], width: int = 86) -> str:
-    lines, line = [], ""
-    for name in names:
-        if len(line) + len(name) > width:
-            lines.append(line)
-            line = ""
-        line += name + " "
-    return ("\n" + " " * 13).join([*lines, line.rstrip()])
+def _entry(name: str, text: str, indent: int) -> list[str]:
+    """`name` and its text, which is wrapped to a column of its own."""
+    head = f"  {name}".ljust(indent - 1) + " "
+    return textwrap.wrap(
+        head + text,
+        WIDTH,
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+        drop_whitespace=True,
+    )
 
 
-def _keys(config: Any, prefix: str) -> Iterator[tuple[str, str, str]]:
+def _meaning(group: str, name: str) -> str:
+    """The first sentence of a choice's file, below the command that runs it."""
+    lines = []
+    for line in (keys.CONF / group / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith(("# @package", "# python train.py")):
+            lines.append(line.lstrip("# "))
+    return re.split(r"\. (?=[A-Z])", " ".join(lines))[0].rstrip(".")
+
+
+def _keys(config: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    """`key=default` and the meaning of each key of a schema."""
     for field in dataclasses.fields(config):
+        key = prefix + field.name
         text = field.metadata.get("help")
-        if text is None or field.name in ("kind", "name"):
-            continue
         default = field.default
         if default is dataclasses.MISSING and callable(field.default_factory):
             default = field.default_factory()
         if dataclasses.is_dataclass(default) and not isinstance(default, type):
             if prefix:
-                yield from _keys(type(default), f"{prefix}{field.name}.")
-            continue
-        if default == MISSING:
-            default = ""
-        elif default is None:
-            default = "null"
-        elif isinstance(default, bool):
-            default = str(default).lower()
-        yield f"{prefix}{field.name}", str(default), text
+                yield from _keys(type(default), f"{key}.")
+        elif text is not None and key not in keys.CHOSEN_BY:
+            yield f"{key}={'' if default in (MISSING, {}) else shown(default)}", text

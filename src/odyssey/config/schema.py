@@ -6,6 +6,7 @@ No torch here: composing and checking a configuration must not cost an import of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -249,6 +250,7 @@ DECAYS = {
 }
 
 
+@cache
 def register() -> None:
     """Make the schemas known to Hydra under `schema/`."""
     store = ConfigStore.instance()

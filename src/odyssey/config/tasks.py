@@ -27,7 +27,7 @@ DATA = "the data set, by name"
 BATCH = "sequences, or lanes of a streamed text, in a step"
 EVAL = "the same in validation and test; null = as in training"
 
-KINDS = ("adding", "copying", "reversal")
+LENGTHS = {"adding": 100, "copying": 100, "reversal": 10}  # of each kind of synthetic problem
 
 
 @dataclass
@@ -191,6 +191,7 @@ class MusicConfig(TaskConfig):
     input_noise: float = key(
         0.0, "standard deviation of the Gaussian noise added to the frames read, in training alone"
     )
+    reduction: str = key("mean", "over the frames: mean or sum (then the sequences' mean)")
     min_length: int = key(2, "training pieces with fewer frames are left out")
     first_frame: bool = key(
         False, "also predict the first frame, from silence; false = frames 2..T, as in most papers"
@@ -205,6 +206,7 @@ class MusicConfig(TaskConfig):
     def mistakes(self) -> list[str]:
         found = super().mistakes()
         found += at_least("task.input_noise", self.input_noise, 0)
+        found += one_of("task.reduction", self.reduction, ("mean", "sum"))
         found += at_least("task.min_length", self.min_length, 1)
         found += at_least("task.sample_length", self.sample_length, 1)
         found += at_least("task.sample_temperature", self.sample_temperature, 0)
@@ -222,8 +224,8 @@ class SyntheticConfig(TaskConfig):
     name: str = key("synthetic", NAME)
     data: str = key("generated", DATA)
     kind: str = key("adding", "adding, copying or reversal")
-    length: int = key(
-        100, "steps of adding; blank steps of copying; the longest sequence of reversal"
+    length: int | None = key(
+        None, "adding: steps; copying: blanks; reversal: the longest; null = 100, reversal 10"
     )
     min_length: int = key(1, "reversal: the shortest sequence")
     symbols: int = key(8, "reversal: kinds of symbols")
@@ -232,13 +234,13 @@ class SyntheticConfig(TaskConfig):
 
     def mistakes(self) -> list[str]:
         found = super().mistakes()
-        found += one_of("task.kind", self.kind, KINDS)
+        found += one_of("task.kind", self.kind, tuple(LENGTHS))
         found += at_least("task.length", self.length, 2 if self.kind == "adding" else 1)
         found += at_least("task.min_length", self.min_length, 1)
-        if self.kind == "reversal" and self.min_length > self.length:
+        if self.kind == "reversal" and self.min_length > (self.length or LENGTHS["reversal"]):
             found.append(
-                f"task.min_length={self.min_length} is above task.length={self.length}: "
-                "type a smaller one"
+                f"task.min_length={self.min_length} is above task.length, "
+                f"{self.length or LENGTHS['reversal']}: type a smaller one"
             )
         found += at_least("task.symbols", self.symbols, 2)
         found += at_least("task.train_size", self.train_size, 1)

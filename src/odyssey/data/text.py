@@ -114,6 +114,8 @@ def _joined(name: str, texts: dict[str, bytes], split: Split) -> Dataset[Text]:
 def _python(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
     texts = {}
     for file in Path(os.__file__).parent.glob("*.py"):
+        if file.name.startswith("_sysconfigdata"):
+            continue  # written when this Python was built: no source, and of this machine alone
         data = file.read_bytes()
         try:
             data.decode()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from odyssey.errors import UserError
 from odyssey.model.stack import MakeCell, Stack, StackState, read_end
 
 
@@ -119,6 +120,8 @@ class EncoderDecoder(nn.Module):
     Both read the same kind of tokens. The decoder is fed `decoder` (S, B), at training the
     target shifted by one (teacher forcing), and gives logits (S, B, K). Sutskever et al. 2014,
     "Sequence to Sequence Learning with Neural Networks" (arXiv 1409.3215).
+
+    Raises UserError for two directions: the decoder's backward one would read the answers.
     """
 
     def __init__(
@@ -131,6 +134,11 @@ class EncoderDecoder(nn.Module):
         head_init: HeadInit | None = None,
     ) -> None:
         super().__init__()
+        if sizes.bidirectional:
+            raise UserError(
+                "model.bidirectional=true with an encoder and a decoder would let the decoder read "
+                "the very symbols it is to say; type model.bidirectional=false"
+            )
         self.reader = Reader("tokens", input_size, sizes.embedding_size)
         self.stack = make_stack(make_cell, self.reader.output_size, sizes)
         self.decoder_reader = Reader("tokens", input_size, sizes.embedding_size)

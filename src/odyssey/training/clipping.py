@@ -20,10 +20,14 @@ def clip_gradients(
     params = [p for p in parameters if p.grad is not None]
     grads = [p.grad for p in params if p.grad is not None]
     norm = nn.utils.get_total_norm(grads)
-    if kind == "none" or threshold is None:
+    if kind == "none" or threshold is None or not grads:
         return norm, torch.zeros_like(norm)
     if kind == "norm":
-        nn.utils.clip_grads_with_norm_(params, threshold, norm)
+        # Not torch's clip_grads_with_norm_, which divides by norm + 1e-6: that clips a norm at or
+        # just below the threshold too, and clips to too little where the threshold is small.
+        factor = (threshold / norm).clamp(max=1.0)
+        for grad in grads:
+            grad.mul_(factor)
         return norm, (norm > threshold).to(norm.dtype)
     largest = nn.utils.get_total_norm(grads, norm_type=float("inf"))
     nn.utils.clip_grad_value_(params, threshold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,29 @@ def say(text: str = "") -> None:
     sys.stdout.flush()
 
 
+def configuration(cfg: Any, width: int = 100) -> list[str]:
+    """The composed configuration, a group a paragraph; keys that are null are left out."""
+    whole: Any = OmegaConf.to_container(cfg, resolve=True)
+    lines = []
+    alone = {name: value for name, value in whole.items() if not isinstance(value, dict)}
+    for name, value in [*whole.items(), ("run", alone)]:
+        if isinstance(value, dict):
+            words = [f"{key}={_short(v)}" for key, v in value.items() if v is not None and v != {}]
+            words = words or [f"{key}=null" for key in value]
+            text = "  ".join(word.replace(" ", "\0") for word in words)
+            indent = " " * 11
+            wrapped = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
+            wrapped[0] = f"{name:<11}{wrapped[0][11:]}"
+            lines += [line.replace("\0", " ") for line in wrapped]
+    return lines
+
+
 def opening(
     cfg: Any, record: Mapping[str, Any], module: RecurrentModule, plan: Plan, folder: Path
 ) -> None:
     """The composed configuration and the facts that follow from it."""
-    shown = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(shown, dict)
-    for name, value in shown.items():
-        if isinstance(value, dict):
-            value = "  ".join(f"{k}={_short(v)}" for k, v in value.items())
-        say(f"{name:<11}{value}")
+    for line in configuration(cfg):
+        say(line)
     say()
     stack: Any = module.model.stack
     first = stack.cells()[0]
@@ -63,6 +77,12 @@ def closing(folder: Path, record: Mapping[str, Any]) -> None:
             f"{record['best_step']:,} (epoch {record['best_epoch']:.2f})"
         )
     _numbers(record)
+    texts = sorted((folder / "samples").glob("*.txt"))
+    if texts and status == "finished":
+        say(f"\nwhat it writes ({texts[-1].name}):\n")
+        for line in texts[-1].read_text(encoding="utf-8").splitlines()[:16]:
+            say(f"  | {line[:96]}")
+        say()
     for label, path in (
         ("metrics", folder / "metrics.csv"),
         ("curves", folder / "figures" / "learning_curves.png"),

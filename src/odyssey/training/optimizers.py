@@ -60,7 +60,8 @@ def make_decay(
         return LambdaLR(optimizer, half_wave)
     if cfg.kind == "plateau":
         # A metric is better here when the checkpoint `best` says so: any improvement counts.
+        # eps=0: torch would leave a small rate that falls by less than 1e-8 where it is.
         return ReduceLROnPlateau(
-            optimizer, mode, factor=cfg.factor, patience=cfg.patience - 1, threshold=0.0
+            optimizer, mode, factor=cfg.factor, patience=cfg.patience - 1, threshold=0.0, eps=0.0
         )
     return None

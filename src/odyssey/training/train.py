@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 
 from odyssey.config.identity import config_hash, plain
 from odyssey.errors import UserError
@@ -45,8 +45,15 @@ class Result:
         return float(self.metrics.get(f"valid/{monitor}", float("nan")))
 
 
-def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> Result:
+def train(
+    cfg: DictConfig,
+    overrides: Sequence[str] = (),
+    *,
+    extra: Sequence[Callback] = (),
+) -> Result:
     """Train one run, or go on with it, or say that it is done.
+
+    `extra` are further callbacks of Lightning's, called after our own.
 
     Raises UserError for what the user can mend, KeyboardInterrupt after an interruption, and
     whatever a bug raises; by then `run.json` says so.
@@ -57,12 +64,18 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> Result:
     )
     folder.acquire()
     try:
-        return _train(cfg, overrides, cell, folder)
+        return _train(cfg, overrides, cell, folder, extra)
     finally:
         folder.release()
 
 
-def _train(cfg: DictConfig, overrides: Sequence[str], cell: str, folder: RunFolder) -> Result:
+def _train(
+    cfg: DictConfig,
+    overrides: Sequence[str],
+    cell: str,
+    folder: RunFolder,
+    extra: Sequence[Callback],
+) -> Result:
     if cfg.resume == "force":
         aside = folder.set_aside()
         if aside is not None:
@@ -87,7 +100,7 @@ def _train(cfg: DictConfig, overrides: Sequence[str], cell: str, folder: RunFold
                 f"{record['data']['sha256'][:12]}…, which is now {task.data['sha256'][:12]}…; "
                 "put the old data back, or type resume=force to start anew"
             )
-        return _Run(cfg, overrides, cell, folder, task, device, record).go()
+        return _Run(cfg, overrides, cell, folder, task, device, record).go(extra)
 
 
 class _Run:
@@ -150,7 +163,7 @@ class _Run:
         write_text(self.folder.path / "overrides.yaml", OmegaConf.to_yaml(list(overrides)))
         self.folder.write(self.record)
 
-    def go(self) -> Result:
+    def go(self, extra: Sequence[Callback] = ()) -> Result:
         """Train, test, and close everything whatever happens."""
         cfg = self.cfg
         try:
@@ -170,7 +183,7 @@ class _Run:
             keeper = Keeper(self.folder, self.tracker, self.plan, cfg, bar, self.saved)
             error: BaseException | None = None
             try:
-                self._fit_and_test(keeper)
+                self._fit_and_test(keeper, extra)
                 self.record["status"] = "finished"
             except Diverged as why:
                 self.record["status"], self.record["error"] = "diverged", str(why)
@@ -192,8 +205,8 @@ class _Run:
             raise
         return Result(self.folder.path, self.record["status"], self.record["metrics"])
 
-    def _fit_and_test(self, keeper: Keeper) -> None:
-        trainer = self._trainer(keeper)
+    def _fit_and_test(self, keeper: Keeper, extra: Sequence[Callback]) -> None:
+        trainer = self._trainer([keeper, *extra])
         with keeper.heeding_signals():
             if not keeper.stopped and self.module.updates < self.plan.total:
                 trainer.fit(self.module, datamodule=self.task)
@@ -204,7 +217,7 @@ class _Run:
         found |= {f"test/{k}": v for k, v in self.module.evaluated.items()}
         self.record["metrics"] = found
 
-    def _trainer(self, keeper: Keeper) -> Trainer:
+    def _trainer(self, callbacks: list[Callback]) -> Trainer:
         precision: Any = "bf16-mixed" if self.cfg.trainer.precision == "bf16-mixed" else "32-true"
         return Trainer(
             accelerator=self.device.type if self.device.type == "cpu" else "gpu",
@@ -212,7 +225,7 @@ class _Run:
             precision=precision,
             max_epochs=max(self.plan.rounds(self.module.updates), 1),
             reload_dataloaders_every_n_epochs=1,
-            callbacks=[keeper],
+            callbacks=callbacks,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -1,0 +1,1 @@
+"""Speed, always against something: interleaved, medians, ratios."""

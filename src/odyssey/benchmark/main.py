@@ -1,0 +1,62 @@
+"""`python scripts/benchmark.py`: all comparisons, a table, and a JSON file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from odyssey.benchmark import cells, loading, processes, steps
+from odyssey.benchmark.timing import Row, table
+from odyssey.cells import CELLS
+from odyssey.training.provenance import device_name, git, versions
+
+PARTS = ("step", "library", "variants", "loading", "startup", "corpus")
+
+
+def main() -> int:
+    """Run the parts asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all if none")
+    parser.add_argument("--pairs", type=int, default=15, help="timed pairs of each comparison")
+    parser.add_argument("--cells", default="lstm_peephole,gru,fgr", help="cells of `variants`")
+    parser.add_argument("--output", type=Path, default=Path("outputs/benchmark.json"))
+    asked = parser.parse_args()
+    wrong = [p for p in asked.parts if p not in PARTS]
+    wrong += [c for c in asked.cells.split(",") if c not in CELLS]
+    if wrong:
+        parser.error(f"no part or cell is called {wrong[0]}; parts are {', '.join(PARTS)}")
+    parts = asked.parts or PARTS
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rows: list[Row] = []
+    facts: dict[str, Any] = {}
+    for part in tqdm(parts, desc="benchmark"):
+        if part == "step":
+            rows.append(steps.step_row(asked.pairs))
+        elif part == "library":
+            rows += cells.library_rows(device, asked.pairs)
+        elif part == "variants":
+            rows += cells.reference_rows(device, asked.pairs, asked.cells.split(","))
+        elif part == "loading":
+            facts[part] = {t: loading.batches_a_second(t) for t in ("charlm", "mnist")}
+        elif part == "startup":
+            facts[part] = processes.startup()
+        elif part == "corpus":
+            facts[part] = processes.large_corpus()
+    if rows:
+        print(table(rows))
+    for part, values in facts.items():
+        print(f"{part}: " + ", ".join(f"{k} {_shown(v)}" for k, v in values.items()))
+    machine = {"device": device_name(device), "versions": versions(), "git": git()}
+    processes.write(asked.output, machine | {"rows": [r.plain() for r in rows], "facts": facts})
+    print(f"written to {asked.output}")
+    return 0
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_shown(v) for v in value) + "]"
+    return f"{value:.4g}"

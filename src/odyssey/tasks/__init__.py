@@ -1,0 +1,32 @@
+"""The tasks, by name. Only the one asked for is imported."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from odyssey.errors import UserError, did_you_mean, options
+
+if TYPE_CHECKING:
+    from odyssey.tasks.base import Task
+
+TASKS = {  # name -> module:what makes it
+    "charlm": "odyssey.tasks.charlm:CharLM",
+    "wordlm": "odyssey.tasks.wordlm:WordLM",
+    "sentiment": "odyssey.tasks.sentiment:Sentiment",
+    "mnist": "odyssey.tasks.mnist:Mnist",
+    "music": "odyssey.tasks.music:Music",
+    "synthetic": "odyssey.tasks.synthetic:synthetic",
+}
+
+
+def build(cfg: Any, *, data_dir: str | None, seed: int, window: int | None) -> Task:
+    """The task that `cfg.name` names, not loaded yet; the arguments are those of `Task`."""
+    if cfg.name not in TASKS:
+        hint = did_you_mean(cfg.name, TASKS)
+        raise UserError(f"task={cfg.name} is unknown{hint}: type one of {options(TASKS)}")
+    module, _, maker = TASKS[cfg.name].partition(":")
+    task: Task = getattr(import_module(module), maker)(
+        cfg, data_dir=data_dir, seed=seed, window=window
+    )
+    return task

@@ -1,0 +1,33 @@
+"""What the tasks share whose answer is one class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from odyssey.tasks.base import Batch, Sums, Task
+
+
+class Classification(Task):
+    """Logits (B, K) over K classes, targets (B). Loss: mean cross-entropy in nats.
+
+    Metrics: `accuracy` (0 to 1) and `nats`.
+    """
+
+    monitor = "accuracy"
+    mode = "max"
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        return F.cross_entropy(logits, batch.targets)
+
+    def scores(self, logits: Tensor, batch: Batch) -> Sums:
+        logits, targets = logits.detach(), batch.targets
+        right = (logits.argmax(1) == targets).sum()
+        nats = F.cross_entropy(logits, targets, reduction="sum")
+        count = float(len(targets))
+        return {"right": (right, count), "nats": (nats, count)}
+
+    def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
+        return {"accuracy": means["right"], "nats": means["nats"]}

@@ -1,0 +1,57 @@
+"""Piano rolls as MIDI files and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+LOWEST = 21  # MIDI number of key 0, A0
+BEAT = 480  # ticks in a quarter note
+FRAME = BEAT // 2  # a frame is an eighth note
+
+
+def write(roll: NDArray[np.uint8], path: Path, *, tempo: float = 90.0) -> Path:
+    """Write a roll (T, 88) of 0 and 1 as one piano track; `tempo` in quarter notes a minute.
+
+    A key that sounds in frames one after another is one held note.
+    """
+    from mido import Message, MetaMessage, MidiFile, MidiTrack, bpm2tempo
+
+    silence = np.zeros((1, roll.shape[1]), np.int8)
+    change = np.diff(np.concatenate([silence, roll.astype(np.int8), silence]), axis=0)
+    track = MidiTrack([MetaMessage("set_tempo", tempo=bpm2tempo(tempo), time=0)])
+    last = 0
+    for frame, keys in enumerate(change):
+        for sign, kind in ((-1, "note_off"), (1, "note_on")):  # ends before beginnings
+            for key in np.flatnonzero(keys == sign):
+                wait = frame * FRAME - last
+                track.append(Message(kind, note=LOWEST + int(key), velocity=64, time=wait))
+                last = frame * FRAME
+    track.append(MetaMessage("end_of_track", time=len(roll) * FRAME - last))
+    MidiFile(ticks_per_beat=BEAT, tracks=[track]).save(path)
+    return path
+
+
+def draw(roll: NDArray[np.uint8], path: Path) -> Path:
+    """Draw a roll (T, 88) as a PNG: time to the right, pitch upwards."""
+    from matplotlib.figure import Figure  # not pyplot, which keeps figures alive in a process
+
+    figure = Figure(figsize=(min(3 + len(roll) / 16, 24), 4), layout="constrained")
+    axes = figure.subplots()
+    edges = (0, len(roll), LOWEST - 0.5, LOWEST + roll.shape[1] - 0.5)
+    axes.imshow(
+        roll.T,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap="Greys",
+        vmin=0,
+        vmax=1,
+        extent=edges,
+    )
+    axes.set_xlabel("frame")
+    axes.set_ylabel("MIDI note")
+    figure.savefig(path, format="png", dpi=100)
+    return path

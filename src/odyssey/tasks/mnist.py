@@ -1,0 +1,113 @@
+"""The digit in an image read piece by piece: many-to-one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from odyssey import data
+from odyssey.data.types import Images
+from odyssey.tasks.base import Batch, ModelSpec, Split
+from odyssey.tasks.classification import Classification
+from odyssey.tasks.order import Order
+
+
+class Mnist(Classification):
+    """Sequential MNIST; logits (B, 10), loss: mean cross-entropy in nats of an image.
+
+    `rows`: inputs (28, B, 28), from the top. `pixels`: (784, B, 1), row by row. `permuted`: the
+    same in one mixed order for all images, from `permutation_seed` (Le, Jaitly and Hinton 2015,
+    arXiv 1504.00941). Grey values are scaled to [0, 1], or with `normalization=standard` to mean
+    0 and deviation 1 over all pixels of the training part. Metrics: `accuracy` (0 to 1), `nats`.
+    """
+
+    name = "mnist"
+
+    def load(self) -> None:
+        parts = data.images(self.cfg.data, self.data_dir)
+        self.data = {"name": parts.name, "sha256": parts.sha256}
+        self._parts: dict[Split, Images] = {
+            "train": parts.train,
+            "valid": parts.valid,
+            "test": parts.test,
+        }
+        self.mean, self.deviation = 0.0, 255.0
+        if self.cfg.normalization == "standard":
+            # By counts of the 256 values: no float copy of all images.
+            counts = np.bincount(parts.train.images.ravel(), minlength=256)
+            grey = np.arange(256)
+            self.mean = float(np.average(grey, weights=counts))
+            self.deviation = float(np.average((grey - self.mean) ** 2, weights=counts) ** 0.5)
+        self._set_spec()
+
+    def batches(self, split: Split, device: torch.device | str = "cpu") -> Digits:
+        train = split == "train"
+        part = self._parts[split]
+        pixels = _tensor(part.images).reshape(-1, 784)
+        if self.cfg.order == "permuted":
+            pixels = pixels[:, self.permutation()]
+        order = Order(
+            len(pixels),
+            self.cfg.batch_size if train else self.cfg.eval_batch_size or self.cfg.batch_size,
+            seed=self.seed,
+            shuffle=train,
+        )
+        labels = _tensor(part.labels)
+        scale = (self.mean, self.deviation)
+        width = self.spec.input_size
+        return Digits(pixels.to(device), labels.to(device), order, width=width, scale=scale)
+
+    def permutation(self) -> Tensor:
+        """Which pixel is read at each of the 784 steps of `permuted`."""
+        return torch.from_numpy(np.random.default_rng(self.cfg.permutation_seed).permutation(784))
+
+    def export(self) -> dict[str, Any]:
+        return {"mean": self.mean, "deviation": self.deviation}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        self.mean, self.deviation = saved["mean"], saved["deviation"]
+        self._set_spec()
+
+    def _set_spec(self) -> None:
+        self.spec = ModelSpec("real", 28 if self.cfg.order == "rows" else 1, 10, "last")
+
+
+class Digits:
+    """Batches of images, kept on the device as bytes."""
+
+    def __init__(
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        order: Order,
+        *,
+        width: int,
+        scale: tuple[float, float],
+    ) -> None:
+        self.pixels = pixels
+        self.labels = labels
+        self.order = order
+        self.width = width
+        self.mean, self.deviation = scale
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def get(self, epoch: int, index: int) -> Batch:
+        """Inputs (784 / width, B, width), targets (B)."""
+        rows = torch.from_numpy(self.order.get(epoch, index))
+        rows = rows.to(self.labels.device, non_blocking=True)
+        grey = self.pixels.index_select(0, rows).to(torch.get_default_dtype())
+        grey = grey.sub_(self.mean).div_(self.deviation)
+        steps = grey.reshape(len(rows), -1, self.width).transpose(0, 1).contiguous()
+        return Batch(steps, self.labels.index_select(0, rows))
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    """A tensor of the same memory, or of a copy where the array is read-only."""
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))

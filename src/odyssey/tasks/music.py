@@ -1,0 +1,208 @@
+"""The next frame of a piano roll: many-to-many with several labels, and music from nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from odyssey import data
+from odyssey.data.types import Rolls
+from odyssey.errors import UserError
+from odyssey.tasks import midi, sampling
+from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
+from odyssey.tasks.order import Order
+from odyssey.tasks.sequences import Sequences, valid
+
+KEYS = 88
+
+
+class Music(Task):
+    """Which of 88 keys sound next (Boulanger-Lewandowski et al. 2012, arXiv 1206.6392).
+
+    Inputs (T, B, 88) are frames of 0 and 1, with Gaussian noise of deviation `input_noise` added
+    in training alone. Logits (T, B, 88), one Bernoulli variable a key. Loss and `nats_per_frame`:
+    the negative log-likelihood in nats, summed over the keys, mean over all predicted frames. With
+    `reduction=sum` the loss is the sum over frames of the mean over sequences: with the learning
+    rates of Greff et al. this is what reaches their figures.
+
+    Frames 2..T are predicted from 1..T-1, as in most papers; with `first_frame` also the first,
+    from silence. Counted over all frames of the JSB test part, a model that knows only how often
+    each key sounds has 11.06 nats a frame; over frames 2..T, as here by default, 11.09.
+    """
+
+    name = "music"
+    monitor = "nats_per_frame"
+
+    def load(self) -> None:
+        parts = data.rolls(self.cfg.data, self.data_dir)
+        self.data = {"name": parts.name, "sha256": parts.sha256}
+        self._rolls: dict[Split, list[NDArray[np.uint8]]] = {
+            "train": self._usable(parts.train, self.cfg.min_length),
+            "valid": self._usable(parts.valid, 1),
+            "test": self._usable(parts.test, 1),
+        }
+        self._set_spec()
+
+    def batches(self, split: Split, device: torch.device | str = "cpu") -> Frames:
+        train = split == "train"
+        rolls = Sequences(self._rolls[split], device)
+        order = Order(
+            len(rolls.lengths),
+            self.cfg.batch_size if train else self.cfg.eval_batch_size or self.cfg.batch_size,
+            seed=self.seed,
+            shuffle=train,
+            lengths=None if train else rolls.lengths,
+        )
+        return Frames(rolls, order, first_frame=self.cfg.first_frame)
+
+    def perturb(self, batch: Batch) -> Batch:
+        """Adds noise to the valid frames of the inputs."""
+        if self.cfg.input_noise == 0:
+            return batch
+        noise = torch.randn_like(batch.inputs) * self.cfg.input_noise
+        if batch.lengths is not None:
+            within = valid(batch.lengths, len(batch.inputs), batch.inputs.device)
+            noise = torch.where(within.unsqueeze(2), noise, 0.0)
+        return batch._replace(inputs=batch.inputs + noise)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        if self.cfg.reduction == "sum":
+            return _nats(logits, batch) / logits.shape[1]
+        return _nats(logits, batch) / _frames(batch)
+
+    def scores(self, logits: Tensor, batch: Batch) -> Sums:
+        return {"nats": (_nats(logits.detach(), batch), _frames(batch))}
+
+    def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
+        return {"nats_per_frame": means["nats"]}
+
+    def sample(
+        self,
+        step: Step,
+        *,
+        length: int,
+        temperature: float = 1.0,
+        seed: int = 0,
+        prompt: str | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[NDArray[np.uint8]]:
+        """`length` frames (88), each key drawn by itself given all frames before.
+
+        It starts from silence, or from a chord: `prompt` is MIDI notes, as in "60 64 67". The
+        prompt is not among the frames. Raises UserError, at the call, for notes off the piano.
+        """
+        chance = sampling.generator(length, temperature, seed)
+        return self._draw(step, chord(prompt or ""), length, temperature, chance, device)
+
+    def write_sample(
+        self, step: Step, path: Path, *, seed: int, device: torch.device | str = "cpu"
+    ) -> Path | None:
+        frames = self.sample(
+            step,
+            length=self.cfg.sample_length,
+            temperature=self.cfg.sample_temperature,
+            seed=seed,
+            device=device,
+        )
+        return self.write(np.stack(list(frames)), path)
+
+    def write(self, roll: NDArray[np.uint8], path: Path) -> Path:
+        """A roll (T, 88) as `path`.mid and, drawn, `path`.png; the MIDI file's path."""
+        midi.draw(roll, path.with_name(f"{path.name}.png"))
+        return midi.write(roll, path.with_name(f"{path.name}.mid"), tempo=self.cfg.tempo)
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        self._set_spec()
+
+    def _draw(
+        self,
+        step: Step,
+        frame: Tensor,
+        length: int,
+        temperature: float,
+        chance: torch.Generator,
+        device: torch.device | str,
+    ) -> Iterator[NDArray[np.uint8]]:
+        state: Any = None
+        for _ in range(length):
+            inputs = frame.to(device, torch.get_default_dtype()).reshape(1, 1, KEYS)
+            logits, state = step(inputs, state)
+            frame = sampling.draw_each(sampling.finite(logits[-1, 0]), temperature, chance)
+            yield frame.numpy()
+
+    def _set_spec(self) -> None:
+        self.spec = ModelSpec("real", KEYS, KEYS, "step", causal=True)
+
+    def _usable(self, rolls: Rolls, least: int) -> list[NDArray[np.uint8]]:
+        """Those with `least` frames, and one frame to predict."""
+        least = max(least, 1 if self.cfg.first_frame else 2)
+        kept = [roll for roll in rolls if len(roll) >= least]
+        if not kept:
+            longest = max(map(len, rolls), default=0)
+            raise UserError(
+                f"task.min_length={self.cfg.min_length} leaves no piece of task.data="
+                f"{self.cfg.data}: the longest has {longest} frames, so type that or less"
+            )
+        return kept
+
+
+class Frames:
+    """Padded batches of piano rolls."""
+
+    def __init__(self, rolls: Sequences, order: Order, *, first_frame: bool) -> None:
+        self.rolls = rolls
+        self.order = order
+        self.first_frame = first_frame
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def get(self, epoch: int, index: int) -> Batch:
+        """Inputs and targets (T, B, 88), the targets one frame on."""
+        frames, lengths = self.rolls.padded(self.order.get(epoch, index))
+        frames = frames.to(torch.get_default_dtype())
+        if self.first_frame:
+            return Batch(torch.cat([torch.zeros_like(frames[:1]), frames[:-1]]), frames, lengths)
+        return Batch(frames[:-1], frames[1:], lengths - 1)
+
+
+def chord(notes: str) -> Tensor:
+    """One frame (88) from MIDI note numbers in a string; none is silence."""
+    frame = torch.zeros(KEYS, dtype=torch.uint8)
+    for word in re.split(r"[,\s]+", notes.strip()):
+        if not word:
+            continue
+        if not word.isdecimal() or not 0 <= int(word) - midi.LOWEST < KEYS:
+            raise UserError(
+                f"the prompt has {word!r}, which is no note of a piano: type MIDI notes from "
+                f"{midi.LOWEST} to {midi.LOWEST + KEYS - 1}, as in '60 64 67'"
+            )
+        frame[int(word) - midi.LOWEST] = 1
+    return frame
+
+
+def _nats(logits: Tensor, batch: Batch) -> Tensor:
+    """Summed over keys and valid frames."""
+    targets = batch.targets
+    if batch.lengths is None:
+        return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+    within = valid(batch.lengths, len(targets), logits.device).unsqueeze(2)
+    # Masked before the loss as well: a gradient of nan times 0 would still be nan.
+    logits, targets = torch.where(within, logits, 0.0), torch.where(within, targets, 0.0)
+    nats = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return torch.where(within, nats, 0.0).sum()
+
+
+def _frames(batch: Batch) -> float:
+    """Valid frames, known without asking the device."""
+    if batch.lengths is None:
+        return float(batch.targets.shape[0] * batch.targets.shape[1])
+    return float(batch.lengths.sum())

@@ -1,0 +1,116 @@
+"""The class of a text: many-to-one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from odyssey import data
+from odyssey.data.types import Labelled
+from odyssey.tasks.base import Batch, ModelSpec, Split
+from odyssey.tasks.classification import Classification
+from odyssey.tasks.order import Order
+from odyssey.tasks.sequences import Sequences
+from odyssey.tasks.vocabulary import Vocabulary
+from odyssey.tasks.words import Tokenizer
+
+
+class Sentiment(Classification):
+    """Reads a text as words or characters, and names its class.
+
+    Inputs (T, B) tokens with lengths, logits (B, K) over K classes; the loss is the mean
+    cross-entropy in nats of a text. Metrics: `accuracy` (0 to 1) and `nats`. The vocabulary is
+    made from the training part alone. A text without any token is read as one `<unk>`.
+    """
+
+    name = "sentiment"
+
+    vocabulary: Vocabulary
+    classes: tuple[str, ...]
+    _texts: dict[Split, list[NDArray[Any]]]
+    _labels: dict[Split, NDArray[np.int64]]
+
+    def __init__(self, cfg: Any, **kwargs: Any) -> None:
+        super().__init__(cfg, **kwargs)
+        self.words = Tokenizer("words", lower=cfg.lower, lines=False)
+
+    def load(self) -> None:
+        parts = data.sentences(self.cfg.data, self.data_dir, path=self.cfg.path)
+        self.data = {"name": parts.name, "sha256": parts.sha256}
+        self.classes = parts.train.classes
+        counts: Counter[str] = Counter()
+        for text in parts.train.texts:
+            counts.update(self._split(text))
+        self.vocabulary = Vocabulary.build(
+            counts, min_count=self.cfg.min_count, max_size=self.cfg.max_size
+        )
+        by_split: dict[Split, Labelled] = {
+            "train": parts.train,
+            "valid": parts.valid,
+            "test": parts.test,
+        }
+        self._texts = {s: [self.encode(t) for t in p.texts] for s, p in by_split.items()}
+        self._labels = {s: p.labels for s, p in by_split.items()}
+        self._set_spec()
+
+    def encode(self, text: str) -> NDArray[Any]:
+        """The ids of a text's tokens, `max_length` of them at most, one at least."""
+        size = self.cfg.max_length
+        tokens = self._split(text)
+        if size is not None and len(tokens) > size:
+            tokens = tokens[:size] if self.cfg.keep == "head" else tokens[-size:]
+        return self.vocabulary.encode(tokens or [""])
+
+    def batches(self, split: Split, device: torch.device | str = "cpu") -> Texts:
+        train = split == "train"
+        texts = Sequences(self._texts[split], device)
+        order = Order(
+            len(texts.lengths),
+            self.cfg.batch_size if train else self.cfg.eval_batch_size or self.cfg.batch_size,
+            seed=self.seed,
+            shuffle=train,
+            lengths=texts.lengths if self.cfg.bucket or not train else None,
+        )
+        return Texts(texts, torch.from_numpy(self._labels[split]).to(device), order)
+
+    def export(self) -> dict[str, Any]:
+        return {"vocabulary": self.vocabulary.export(), "classes": list(self.classes)}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        self.vocabulary = Vocabulary.restore(saved["vocabulary"])
+        self.classes = tuple(saved["classes"])
+        self._set_spec()
+
+    def _split(self, text: str) -> str | list[str]:
+        text = text.replace("<br />", "\n")  # how IMDB's reviews break a line
+        if self.cfg.tokens == "words":
+            return self.words.split(text)
+        return text.lower() if self.cfg.lower else text
+
+    def _set_spec(self) -> None:
+        self.spec = ModelSpec("tokens", len(self.vocabulary), len(self.classes), "last")
+
+
+class Texts:
+    """Padded batches of texts."""
+
+    def __init__(self, texts: Sequences, labels: Tensor, order: Order) -> None:
+        self.texts = texts
+        self.labels = labels
+        self.order = order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def get(self, epoch: int, index: int) -> Batch:
+        """Inputs (T, B), targets (B)."""
+        rows = self.order.get(epoch, index)
+        tokens, lengths = self.texts.padded(rows)
+        on_device = torch.from_numpy(rows).to(self.labels.device, non_blocking=True)
+        return Batch(tokens.long(), self.labels.index_select(0, on_device), lengths)

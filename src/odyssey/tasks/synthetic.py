@@ -1,0 +1,209 @@
+"""Problems made on the fly: adding and copying; reversal has a file of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from odyssey.config.tasks import LENGTHS
+from odyssey.tasks.base import Batch, ModelSpec, Split, Sums, Task
+
+Arrays = dict[str, NDArray[Any]]  # by the names of Batch's fields, time first
+STREAM = {"train": 0, "valid": 1, "test": 2}  # first number of each seed: splits never meet
+
+
+class Synthetic(Task):
+    """A problem of `task.kind`.
+
+    Training sequences are made anew for each batch, from the run's seed, the epoch and the batch's
+    number. Validation and test are `eval_size` fixed sequences each, the same for every seed.
+    """
+
+    def __init__(self, cfg: Any, **kwargs: Any) -> None:
+        super().__init__(cfg, **kwargs)
+        self.length: int = cfg.length or LENGTHS[cfg.kind]
+
+    def load(self) -> None:
+        self._fixed: dict[Split, Arrays] = {
+            "valid": self.make(np.random.default_rng([STREAM["valid"]]), self.cfg.eval_size),
+            "test": self.make(np.random.default_rng([STREAM["test"]]), self.cfg.eval_size),
+        }
+        digest = hashlib.sha256()
+        for arrays in self._fixed.values():
+            for name in sorted(arrays):
+                digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+        self.data = {"name": self.cfg.kind, "sha256": digest.hexdigest()}
+        self._set_spec()
+
+    @abstractmethod
+    def make(self, chance: np.random.Generator, size: int) -> Arrays:
+        """`size` sequences."""
+
+    @abstractmethod
+    def _set_spec(self) -> None: ...
+
+    def batches(self, split: Split, device: torch.device | str = "cpu") -> Fresh | Fixed:
+        if split == "train":
+            return Fresh(self, self.cfg.train_size, self.cfg.batch_size, device)
+        size = self.cfg.eval_batch_size or self.cfg.batch_size
+        return Fixed(_batch(self._fixed[split], device), size)
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        self._set_spec()
+
+
+class Fresh:
+    """Training batches, drawn when asked for."""
+
+    def __init__(
+        self, task: Synthetic, rows: int, batch_size: int, device: torch.device | str
+    ) -> None:
+        self.task = task
+        self.rows = rows
+        self.batch_size = batch_size
+        self.device = device
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+    def get(self, epoch: int, index: int) -> Batch:
+        """Batch `index` of epoch `epoch`."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        size = min(self.batch_size, self.rows - index * self.batch_size)
+        chance = np.random.default_rng([STREAM["train"], self.task.seed, epoch, index])
+        return _batch(self.task.make(chance, size), self.device)
+
+
+class Fixed:
+    """Validation or test batches, cut from one big one."""
+
+    def __init__(self, whole: Batch, batch_size: int) -> None:
+        self.whole = whole
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-self.whole.inputs.shape[1] // self.batch_size)
+
+    def get(self, epoch: int, index: int) -> Batch:
+        """Batch `index`; all epochs are alike."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        cut = {
+            name: value[rows] if value.dim() == 1 else value[:, rows]  # (B), or time first
+            for name, value in self.whole._asdict().items()
+            if isinstance(value, Tensor)
+        }
+        return _fields(cut)
+
+
+def _batch(arrays: Arrays, device: torch.device | str) -> Batch:
+    """Arrays as a batch; lengths stay on the CPU."""
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return _fields({n: t if n == "lengths" else _on(t, device) for n, t in tensors.items()})
+
+
+def _fields(of: Mapping[str, Tensor]) -> Batch:
+    return Batch(of["inputs"], of["targets"], of.get("lengths"), decoder=of.get("decoder"))
+
+
+def _on(value: Tensor, device: torch.device | str) -> Tensor:
+    if value.is_floating_point():
+        value = value.to(torch.get_default_dtype())
+    return value.to(device, non_blocking=True)
+
+
+class Adding(Synthetic):
+    """The sum of two marked numbers out of `length` (Hochreiter and Schmidhuber 1997).
+
+    In the form of Le, Jaitly and Hinton 2015 (arXiv 1504.00941): inputs (T, B, 2) are numbers
+    uniform in [0, 1) and marks, one mark in each half of the sequence; the target (B) is the sum
+    of the two marked numbers, read at the last step. Loss and `mse`: the mean squared error.
+    Always answering 1, the mean, gives 1/6 = 0.167.
+    """
+
+    name = "synthetic"
+    monitor = "mse"
+
+    def make(self, chance: np.random.Generator, size: int) -> Arrays:
+        steps, rows = self.length, np.arange(size)
+        inputs = np.zeros((steps, size, 2), np.float32)
+        inputs[:, :, 0] = chance.random((steps, size), np.float32)
+        first = chance.integers(0, steps // 2, size)
+        second = chance.integers(steps // 2, steps, size)
+        inputs[first, rows, 1] = inputs[second, rows, 1] = 1
+        return {"inputs": inputs, "targets": inputs[first, rows, 0] + inputs[second, rows, 0]}
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        return F.mse_loss(logits.squeeze(1), batch.targets)
+
+    def scores(self, logits: Tensor, batch: Batch) -> Sums:
+        error = (logits.detach().squeeze(1) - batch.targets).square().sum()
+        return {"error": (error, float(len(batch.targets)))}
+
+    def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
+        return {"mse": means["error"]}
+
+    def _set_spec(self) -> None:
+        self.spec = ModelSpec("real", 2, 1, "last")
+
+
+class Copying(Synthetic):
+    """Ten symbols to be repeated after `length` blank steps (Hochreiter and Schmidhuber 1997).
+
+    In the form of Arjovsky, Shah and Bengio 2016 (arXiv 1511.06464): of ten symbols 0..7 are
+    drawn, 8 is the blank and 9 the sign to answer. With delay T the inputs (T + 20, B) are ten
+    symbols, T - 1 blanks, the sign and ten blanks; the targets are T + 10 blanks and the ten
+    symbols. Logits (T + 20, B, 9). Loss and `nats_per_step`: mean cross-entropy over all steps.
+    Blanks followed by guesses have 10 ln 8 / (T + 20) nats. `recalled`: share of right symbols
+    among the last ten.
+    """
+
+    name = "synthetic"
+    monitor = "nats_per_step"
+    KINDS, BLANK, SIGN, KEPT = 8, 8, 9, 10
+
+    def make(self, chance: np.random.Generator, size: int) -> Arrays:
+        steps = self.length + 2 * self.KEPT
+        inputs = np.full((steps, size), self.BLANK, np.int64)
+        targets = inputs.copy()
+        symbols = chance.integers(0, self.KINDS, (self.KEPT, size))
+        inputs[: self.KEPT] = targets[-self.KEPT :] = symbols
+        inputs[-self.KEPT - 1] = self.SIGN
+        return {"inputs": inputs, "targets": targets}
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        return F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+
+    def scores(self, logits: Tensor, batch: Batch) -> Sums:
+        logits, targets = logits.detach(), batch.targets
+        nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+        end = slice(-self.KEPT, None)
+        right = (logits[end].argmax(2) == targets[end]).sum()
+        return {
+            "nats": (nats, float(targets.numel())),
+            "right": (right, float(targets[end].numel())),
+        }
+
+    def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
+        return {"nats_per_step": means["nats"], "recalled": means["right"]}
+
+    def _set_spec(self) -> None:
+        self.spec = ModelSpec("tokens", 10, 9, "step")
+
+
+def synthetic(cfg: Any, **kwargs: Any) -> Synthetic:
+    """The task of this kind; the arguments are those of `Task`."""
+    from odyssey.tasks.reversal import Reversal
+
+    kinds: dict[str, type[Synthetic]] = {"adding": Adding, "copying": Copying, "reversal": Reversal}
+    return kinds[cfg.kind](cfg, **kwargs)

@@ -1,0 +1,103 @@
+"""Plans and passes: which update comes next, and where the validations lie."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from odyssey.tasks.base import FirstBatch, Pass
+from odyssey.training.rounds import Plan
+
+
+def _plans():
+    chance = random.Random(7)
+    yield from [Plan(1, 1, 1), Plan(5, 1, 9), Plan(5, 13, 13), Plan(1, 97, 1), Plan(3, 10, 100)]
+    for _ in range(60):
+        yield Plan(chance.randint(1, 50), chance.randint(1, 200), chance.randint(1, 60))
+
+
+@pytest.mark.parametrize("plan", list(_plans()), ids=str)
+def test_boundaries_rounds_and_is_boundary_agree(plan):
+    """Against a list: every multiple of val_every below the total, and the total."""
+    stops = sorted({*range(plan.val_every, plan.total, plan.val_every), plan.total})
+    for step in range(plan.total + 1):
+        left = [s for s in stops if s > step]
+        assert plan.rounds(step) == len(left)
+        if step:
+            assert plan.is_boundary(step) == (step in stops)
+        if step < plan.total:
+            assert plan.boundary(step) == left[0]
+        walked, at = [], step
+        while at < plan.total:
+            at = plan.boundary(at)
+            walked.append(at)
+        assert walked == left
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "every", "total", "val_every"),
+    [
+        (3, None, None, 21, 7),
+        (None, 20, None, 20, 7),
+        (3, 20, None, 20, 7),
+        (3, 22, 5, 21, 5),
+        (1, None, 1, 7, 1),
+        (None, 3, 100, 3, 100),
+    ],
+)
+def test_from_the_configuration(epochs, steps, every, total, val_every):
+    """Whichever limit comes first; null validates once an epoch of 7 updates."""
+    plan = Plan.make(7, epochs, steps, every)
+    assert (plan.steps_per_epoch, plan.total, plan.val_every) == (7, total, val_every)
+    assert plan.epoch(0) == 0 and plan.epoch(7) == 1 and plan.epoch(10) == pytest.approx(10 / 7)
+
+
+class _Numbered:
+    """Batches that say which they are."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def get(self, epoch, index):
+        assert 0 <= index < self.count
+        return (epoch, index)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 13])
+def test_a_pass_from_any_start(count):
+    """(epoch, index) in order, as one would count; a second look gives the same again."""
+    everything = [(e, i) for e in range(40 // count + 2) for i in range(count)]
+    for start in range(0, 30):
+        for stop in (start, start + 1, start + count, 40):
+            if stop < start:
+                continue
+            part = Pass(_Numbered(count), start, stop)
+            assert len(part) == stop - start
+            assert list(part) == everything[start:stop] == list(part)
+
+
+def test_rounds_one_after_another_are_all_updates_once():
+    """As a run does it: from boundary to boundary, across epochs, from wherever it was left."""
+    for plan in _plans():
+        for start in {0, plan.total // 3, max(plan.total - 1, 0)}:
+            seen, at = [], start
+            while at < plan.total:
+                seen += Pass(_Numbered(plan.steps_per_epoch), at, plan.boundary(at))
+                at = plan.boundary(at)
+            assert seen == [divmod(u, plan.steps_per_epoch) for u in range(start, plan.total)]
+
+
+def test_the_first_batch_alone_always_starts_anew():
+    from odyssey.tasks.base import Batch
+
+    class Two(_Numbered):
+        def get(self, epoch, index):
+            return Batch(epoch, index, reset=False)
+
+    only = FirstBatch(Two(2))
+    batches = list(Pass(only, 3, 6))
+    assert len(only) == 1 and batches == [Batch(0, 0, reset=True)] * 3
