@@ -233,6 +233,9 @@ UNHASHED = (
     "trainer.sample",
     "trainer.progress_bar",
     "trainer.threads",
+    "task.sample_length",
+    "task.sample_temperature",
+    "task.tempo",
 )
 
 OPTIMIZERS = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from odyssey.cells import Cell, Init, name_of
+from odyssey.errors import UserError
 from odyssey.model import EncoderDecoder, HeadInit, SequenceModel, Sizes
 from odyssey.tasks.base import ModelSpec
 
@@ -27,19 +30,33 @@ def cell_name(cfg: Any) -> str:
     return name_of(cell_class(cfg.cell._target_))
 
 
+def cell_source(cfg: Any) -> str | None:
+    """SHA-256 of the source of a user's own cell; None for ours, which the commit stands for."""
+    kind = cell_class(cfg.cell._target_)
+    if kind.__module__.startswith("odyssey."):
+        return None
+    return hashlib.sha256(inspect.getsource(kind).encode()).hexdigest()
+
+
 def build_model(cfg: Any, spec: ModelSpec) -> nn.Module:
     """A model of `cfg.cell` and `cfg.model` for a task's `spec`; weights from torch's generator."""
     kind = cell_class(cfg.cell._target_)
     init = Init(**cfg.cell.init)
 
     def make_cell(input_size: int, hidden_size: int) -> Cell:
-        return kind(
-            input_size,
-            hidden_size,
-            init=init,
-            forget_bias=cfg.cell.forget_bias,
-            **cfg.cell.options,
-        )
+        try:
+            return kind(
+                input_size,
+                hidden_size,
+                init=init,
+                forget_bias=cfg.cell.forget_bias,
+                **cfg.cell.options,
+            )
+        except (TypeError, ValueError) as error:  # a user's cell that only some sizes suit
+            raise UserError(
+                f"cell._target_={cfg.cell._target_} cannot be made with {input_size} inputs and "
+                f"{hidden_size} units: {error}"
+            ) from error
 
     m = cfg.model
     sizes = Sizes(

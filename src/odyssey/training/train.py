@@ -22,13 +22,15 @@ from odyssey.tasks import build as build_task
 from odyssey.tasks.base import Task
 from odyssey.training import checkpoint, console
 from odyssey.training.bar import Bar
-from odyssey.training.build import build_model, cell_name
+from odyssey.training.build import build_model, cell_name, cell_source
 from odyssey.training.folder import RunFolder, write_text
 from odyssey.training.keeper import Interrupted, Keeper
 from odyssey.training.module import Diverged, RecurrentModule
 from odyssey.training.provenance import device_name, git, versions
 from odyssey.training.rounds import Plan
 from odyssey.training.tracking import Tracker, check_login
+
+DONE = ("finished", "diverged")
 
 
 @dataclass
@@ -62,6 +64,11 @@ def train(
     folder = RunFolder(
         Path(cfg.output_dir) / cfg.study / f"{cell}-{cfg.task.name}-{config_hash(cfg)[:8]}"
     )
+    # What this machine lacks is said before a file is written or data is read.
+    earlier = None if cfg.resume == "force" else folder.read()
+    if earlier is None or earlier["status"] not in DONE:
+        check_login(cfg.logger.mode)
+        _device(cfg)
     folder.acquire()
     try:
         return _train(cfg, overrides, cell, folder, extra)
@@ -81,15 +88,20 @@ def _train(
         if aside is not None:
             console.say(f"The earlier run is kept in {aside}")
     record = folder.read()
+    source = cell_source(cfg)
+    if record is not None and record.get("cell_source") != source:
+        raise UserError(
+            f"cell._target_={cfg.cell._target_} has changed since {folder.path} was trained; "
+            "give the new cell another name, or type resume=force to start anew"
+        )
     if record is not None and cfg.resume == "never":
         raise UserError(
             f"resume=never, but {folder.path} holds this very run ({record['status']}); type "
             "resume=auto to go on with it, resume=force to start anew, or study=… for another"
         )
-    if record is not None and record["status"] in ("finished", "diverged"):
+    if record is not None and record["status"] in DONE:
         console.done_already(folder.path, record)
         return Result(folder.path, record["status"], record["metrics"], ran=False)
-    check_login(cfg.logger.mode)
     device = _device(cfg)
     with _process(cfg):
         task = build_task(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
@@ -136,6 +148,7 @@ class _Run:
             "status": "running",
             "config_hash": config_hash(cfg),
             "cell": cell,
+            "cell_source": cell_source(cfg),
             "task": cfg.task.name,
             "data": task.data,
             "seed": cfg.seed,
