@@ -234,6 +234,7 @@ UNHASHED = (
     "trainer.progress_bar",
     "trainer.threads",
     "task.sample_length",
+    "task.sample_prompt",
     "task.sample_temperature",
     "task.tempo",
 )

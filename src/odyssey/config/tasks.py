@@ -76,6 +76,7 @@ class StreamedConfig(TaskConfig):
     reduction: str = key("mean", "over a window's steps: mean or sum (then the lanes' mean)")
     drop_last: bool = key(False, "train on whole windows alone and drop the rest of each lane")
     sample_length: int = key(500, "symbols in a sample written during training")
+    sample_prompt: str | None = key(None, "what it goes on from; null = the data set's own")
     sample_temperature: float = key(0.7, "0 = always the likeliest, 1 = as the model says")
 
     def mistakes(self) -> list[str]:

@@ -26,6 +26,7 @@ class CharLM(LanguageModel):
     unit = "character"
     rare = {"python": 10}
     start = "\n"
+    prompts = {"python": "def "}
 
     def count(self, text: Text) -> Mapping[str, int]:
         return characters.count(text)

@@ -37,6 +37,7 @@ class LanguageModel(Task):
     streamed = True
     unit: ClassVar[str]  # what a symbol is called
     start: ClassVar[str]  # what a sample without a prompt begins after
+    prompts: ClassVar[Mapping[str, str]] = {}  # data set -> its own `sample_prompt`
     rare: ClassVar[Mapping[str, int]] = {}  # data set -> its own `min_count`, where not 1
 
     vocabulary: Vocabulary
@@ -77,6 +78,8 @@ class LanguageModel(Task):
         self._set_spec()
         for split in self._ids:
             self._check(split)
+        if self._prompt():  # a prompt it cannot read is better known now than at the first sample
+            self.vocabulary.prompt(self.symbols(self._prompt()))
 
     def batches(self, split: Split, device: torch.device | str = "cpu") -> Windows:
         return Windows(
@@ -118,16 +121,22 @@ class LanguageModel(Task):
     def write_sample(
         self, step: Step, path: Path, *, seed: int, device: torch.device | str = "cpu"
     ) -> Path | None:
+        prompt = self._prompt()
         pieces = self.sample(
             step,
             length=self.cfg.sample_length,
             temperature=self.cfg.sample_temperature,
             seed=seed,
+            prompt=prompt,
             device=device,
         )
         path = path.with_name(f"{path.name}.txt")
-        path.write_text("".join(pieces) + "\n", encoding="utf-8")
+        path.write_text(prompt + "".join(pieces) + "\n", encoding="utf-8")
         return path
+
+    def _prompt(self) -> str:
+        given: str | None = self.cfg.sample_prompt
+        return self.prompts.get(self.cfg.data, "") if given is None else given
 
     def export(self) -> dict[str, Any]:
         return {"vocabulary": self.vocabulary.export()}

@@ -2,39 +2,73 @@
 
 from __future__ import annotations
 
+import html
+import math
 import os
 import secrets
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from odyssey.errors import UserError
+from odyssey.training import wandb_parts
+from odyssey.training.folder import RunFolder
 
-NO_LOGIN = (
-    "logger.mode=online needs a W&B login: type `wandb login`, set WANDB_API_KEY, or keep "
-    "logger.mode=offline and upload later with `wandb sync`"
-)
+INSTEAD = "or type logger.mode=offline and upload later with `wandb sync`"
+INIT_SECONDS = 30.0  # that W&B's server may take to answer before training starts
+FINISH_SECONDS = 300.0  # that uploading the rest may take after it
+# What a run folder holds already, or what costs time: code, packages, git, console, system load.
+SETTINGS = {
+    "silent": True,
+    "console": "off",
+    "save_code": False,
+    "disable_code": True,
+    "disable_git": True,
+    "x_save_requirements": False,
+    "x_disable_stats": True,
+    "init_timeout": INIT_SECONDS,
+    "finish_timeout": FINISH_SECONDS,
+    "finish_timeout_raises": True,
+}
 
 
 def check_login(mode: str) -> None:
-    """Raise UserError where `online` was asked for and there is no key. Before anything else."""
+    """Raise UserError where `online` was asked for and W&B would not let us in.
+
+    Asks the server (ten seconds at most), so that it is said before any data is loaded.
+    """
     if mode != "online":
         return
     import wandb
 
-    if not (os.environ.get("WANDB_API_KEY") or wandb.setup().settings.api_key or _netrc()):
-        raise UserError(NO_LOGIN)
+    host = wandb.setup().settings.base_url
+    try:
+        from wandb.sdk.lib import wbauth
 
-
-def _netrc() -> bool:
-    from requests.utils import get_netrc_auth
-
-    base = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    return get_netrc_auth(base) is not None
+        login = wbauth.authenticate_session(
+            host=host, source="odyssey", prompt=False, verify=True, update_session=False
+        )
+    except wandb.errors.Error as error:
+        raise UserError(
+            f"logger.mode=online: W&B at {host} did not accept the login ({_short(error)}); check "
+            f"the network, type `wandb login --relogin`, {INSTEAD}"
+        ) from None
+    except (ImportError, AttributeError, TypeError):
+        return  # no public function asks without side effects; a later W&B may have moved this one
+    if login is None:
+        raise UserError(
+            "logger.mode=online needs a W&B login, and there is none: type `wandb login`, set "
+            f"WANDB_API_KEY, {INSTEAD}"
+        )
 
 
 class Tracker:
-    """One run's W&B run, or nothing at all with `mode=disabled`."""
+    """One run's W&B run, or nothing at all with `mode=disabled`.
+
+    The run folder is the truth. If W&B fails after the start, training goes on without it.
+    """
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
@@ -52,68 +86,137 @@ class Tracker:
         config: Mapping[str, Any],
         id: str | None,
     ) -> dict[str, Any] | None:
-        """Begin, or go on with the run `id`; returns what `run.json` keeps of it."""
+        """Begin, or go on with the run `id`; returns what `run.json` keeps of it.
+
+        Raises UserError where W&B cannot start.
+        """
         if self.mode == "disabled":
             return None
-        import wandb
-
         os.makedirs(output_dir, exist_ok=True)
-        # A run left open by somebody else in this process would swallow this one.
-        wandb.finish()
-        try:
-            self.run = wandb.init(
-                dir=output_dir,
-                mode=self.mode,  # type: ignore[arg-type]
-                project=project,
-                entity=entity,
-                name=name,
-                group=study,
-                job_type=cell,
-                id=id or secrets.token_hex(4),
-                resume="allow" if self.mode == "online" else None,
-                config=dict(config),
-                settings=wandb.Settings(silent=True, console="off", x_disable_stats=False),
-            )
-        except wandb.errors.Error as error:
-            raise UserError(
-                f"logger.mode={self.mode}: W&B could not start the run ({error}); "
-                "type logger.mode=offline to log on this machine alone"
-            ) from None
+        with _own_environment(offline=self.mode == "offline"):
+            import wandb
+
+            try:
+                self.run = wandb.init(
+                    dir=output_dir,
+                    mode=self.mode,  # type: ignore[arg-type]
+                    project=project,
+                    entity=entity,
+                    name=name,
+                    group=study,
+                    job_type=cell,
+                    id=id or secrets.token_hex(6),
+                    # Offline too: it is in the run's file, and makes `wandb sync` number the rows
+                    # after those that the server has instead of from 0 again.
+                    resume="allow",
+                    # A run that somebody else has open in this process is not ours to log to or
+                    # to finish; `wandb.run` stays theirs.
+                    reinit="create_new",
+                    config=dict(config),
+                    settings=wandb.Settings(**SETTINGS),  # type: ignore[arg-type]
+                )
+            except Exception as error:  # its own, pydantic's, the service's: W&B has many
+                way = (
+                    f"check logger.project, logger.entity and the network, {INSTEAD}"
+                    if self.mode == "online"
+                    else "check logger.project, or type logger.mode=disabled to go without W&B"
+                )
+                raise UserError(
+                    f"logger.mode={self.mode}: W&B could not start the run ({_short(error)}); {way}"
+                ) from None
+        # W&B counts its rows itself; ours are placed by the number of updates.
         self.run.define_metric("step")
         self.run.define_metric("*", step_metric="step")
-        return {"id": self.run.id, "dir": _folder(self.run)}
+        part = Path(self.run.dir).parent
+        started = {"id": self.run.id, "dir": str(part)}
+        if self.mode == "online":
+            started["url"] = self.run.url
+        if id is not None:
+            self._go_on(RunFolder(Path(output_dir) / study / name), part, id)
+        return started
+
+    def _go_on(self, folder: RunFolder, part: Path, id: str) -> None:
+        """Log what the run folder has and W&B has not, from sessions before this one."""
+        before = wandb_parts.earlier(part.parent, id, part)
+        if self.mode == "online":
+            after = self.run.summary.get("step", -1)  # as the server knows it
+        else:
+            after = math.inf if any(map(wandb_parts.uploaded, before)) else -1
+        for entry in wandb_parts.entries(folder, after):
+            self.log(entry.step, entry.epoch, entry.values)
+            if entry.sample is not None:
+                self.sample(entry.step, entry.sample)
+        if self.run is not None:
+            for other in before:
+                if not wandb_parts.uploaded(other):
+                    wandb_parts.put_aside(other)
 
     def log(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """One row of history."""
-        if self.run is not None:
-            self.run.log({"step": step, "epoch": epoch, **values})
+        self._hand_over(lambda run: run.log({"step": step, "epoch": epoch, **values}))
 
     def sample(self, step: int, path: Path) -> None:
-        """A sample file: text, or a picture beside a MIDI file."""
-        if self.run is None:
-            return
-        import html
+        """A sample file: text, or the picture beside a MIDI file."""
 
-        import wandb
+        def send(run: Any) -> None:
+            import wandb
 
-        picture = path.with_suffix(".png")
-        if path.suffix == ".txt":
-            text = html.escape(path.read_text(encoding="utf-8"))
-            media: Any = wandb.Html(f"<pre>{text}</pre>", inject=False)
-        elif picture.exists():
-            media = wandb.Image(str(picture))
-        else:
-            return
-        self.run.log({"step": step, "sample": media})
+            picture = path.with_suffix(".png")
+            media: Any
+            if path.suffix == ".txt":
+                text = html.escape(path.read_text(encoding="utf-8"))
+                media = wandb.Html(f"<pre>{text}</pre>", inject=False)
+            elif picture.exists():
+                media = wandb.Image(str(picture))
+            else:
+                return
+            run.log({"step": step, "sample": media})
+
+        self._hand_over(send)
 
     def finish(self, summary: Mapping[str, Any], exit_code: int) -> None:
-        """Close the run with its summary; nothing stays open in this process."""
-        if self.run is not None:
-            self.run.summary.update(dict(summary))
-            self.run.finish(exit_code=exit_code)
+        """Close the run with its summary; nothing of it stays open in this process."""
+
+        def close(run: Any) -> None:
+            run.summary.update(dict(summary))
+            run.finish(exit_code=exit_code)
+
+        self._hand_over(close)
+        self.run = None
+
+    def _hand_over(self, action: Callable[[Any], None]) -> None:
+        if self.run is None:
+            return
+        try:
+            action(self.run)
+        except Exception as error:  # whatever breaks in W&B, hours of training go on
+            print(
+                f"W&B failed ({_short(error)}) and gets no more of this run; the run folder has "
+                f"all of it, and `wandb sync {Path(self.run.dir).parent}` uploads what W&B has",
+                file=sys.stderr,
+            )
             self.run = None
 
 
-def _folder(run: Any) -> str:
-    """The run's own folder (…/wandb/offline-run-…), above the `files` that W&B names."""
-    return str(Path(run.dir).parent)
+@contextmanager
+def _own_environment(offline: bool) -> Iterator[None]:
+    """Leave os.environ as it was, whatever W&B sets for child processes.
+
+    Offline also without W&B's reports on its own use, which it would try to send over the network
+    at the process's end.
+    """
+    before = {name: os.environ[name] for name in os.environ if name.startswith("WANDB_")}
+    if offline:
+        os.environ["WANDB_ERROR_REPORTING"] = "false"
+    try:
+        yield
+    finally:
+        for name in [n for n in os.environ if n.startswith("WANDB_") and n not in before]:
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def _short(error: BaseException) -> str:
+    """The first line of an error, or its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

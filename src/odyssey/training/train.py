@@ -180,7 +180,7 @@ class _Run:
         """Train, test, and close everything whatever happens."""
         cfg = self.cfg
         try:
-            self.record["wandb"] = self.tracker.start(
+            begun = self.tracker.start(
                 output_dir=cfg.output_dir,
                 project=cfg.logger.project,
                 entity=cfg.logger.entity,
@@ -190,6 +190,7 @@ class _Run:
                 config=plain(cfg) | {"params": self.record["params"], "data": self.task.data},
                 id=(self.record["wandb"] or {}).get("id"),
             )
+            self.record["wandb"] = begun or self.record["wandb"]
             self.folder.write(self.record)
             console.opening(cfg, self.record, self.module, self.plan, self.folder.path)
             bar = Bar(self.plan, self.module.updates, cfg.trainer.progress_bar)
@@ -214,7 +215,8 @@ class _Run:
             self.record["status"] = "failed"
             self.record["error"] = "\n".join(lines[-12:])
             self.folder.write(self.record)
-            self.tracker.finish({"status": "failed"}, exit_code=1)
+            failure = {"status": "failed", "error": self.record["error"]}
+            self.tracker.finish(failure, exit_code=1)
             raise
         return Result(self.folder.path, self.record["status"], self.record["metrics"])
 

@@ -1,0 +1,210 @@
+"""`python scripts/sample.py RUN`: what a trained model writes or plays by itself.
+
+Nothing heavy is imported before the options are known to be good.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from odyssey.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from odyssey.tasks.base import Step, Task
+
+DESCRIPTION = "Text from a charlm or wordlm run, on the terminal; MIDI and a picture from music."
+
+
+class Trained:
+    """A run's model and task without its data, ready to be sampled from."""
+
+    def __init__(self, task: Task, step: Step, device: torch.device) -> None:
+        self.task, self.step, self.device = task, step, device
+
+    def sample(
+        self, length: int | None, temperature: float | None, **options: Any
+    ) -> Iterator[Any]:
+        """Pieces, as `Task.sample` gives them; None is the run's own `task.sample_…`."""
+        cfg = self.task.cfg
+        return self.task.sample(
+            self.step,
+            length=cfg.sample_length if length is None else length,
+            temperature=cfg.sample_temperature if temperature is None else temperature,
+            device=self.device,
+            **options,
+        )
+
+
+def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Trained:
+    """Read a run folder; `checkpoint` is best or last, `device` auto, cpu or cuda.
+
+    Needs `config.yaml` and the checkpoint, no data. Raises UserError for what is not there.
+    """
+    _check_folder(run, checkpoint)
+    import torch
+    from omegaconf import OmegaConf
+
+    from odyssey.tasks import build as build_task
+    from odyssey.tasks.base import Task
+    from odyssey.training.build import build_model
+    from odyssey.training.checkpoint import load as read
+    from odyssey.training.module import RecurrentModule
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda, but torch sees no GPU here; type --device cpu or leave out")
+    place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    cfg: Any = OmegaConf.load(run / "config.yaml")
+    cfg.model.backend = "auto"  # all backends give the same numbers; this machine may have others
+    task = build_task(cfg.task, data_dir=None, seed=cfg.seed, window=cfg.bptt.length)
+    if type(task).sample is Task.sample:
+        raise UserError(
+            f"{run} is a run of task={task.name}, which has no samples: give a run of charlm, "
+            "wordlm or music"
+        )
+    saved = read(run / "checkpoints" / f"{checkpoint}.ckpt", place)
+    task.restore(saved["task"])
+    try:
+        model = build_model(cfg, task.spec).to(place).eval()
+        model.load_state_dict(saved["model"])
+    except (ImportError, AttributeError):
+        raise UserError(
+            f"the cell of {run}, {cfg.cell._target_}, is not to be found; start from the folder "
+            "that holds its file"
+        ) from None
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights of {run} do not fit its cell, {cfg.cell._target_}, as it is now; put "
+            f"back the code it was trained with ({str(error).splitlines()[0]})"
+        ) from None
+    return Trained(task, RecurrentModule(model, task, cfg).sampler(), place)
+
+
+def _check_folder(run: Path, checkpoint: str) -> None:
+    if not run.is_dir():
+        raise UserError(f"{run}: there is no such run folder; train.py prints where a run is")
+    if not (run / "config.yaml").exists():
+        inside = sorted(p.parent for p in run.glob("*/config.yaml"))
+        hint = f"; it holds runs, such as {inside[0]}" if inside else ""
+        raise UserError(f"{run} is not a run folder, as it has no config.yaml{hint}")
+    if not (run / "checkpoints" / f"{checkpoint}.ckpt").exists():
+        raise UserError(
+            f"{run} has no checkpoints/{checkpoint}.ckpt yet: it comes with the first validation; "
+            "train on, then sample"
+        )
+
+
+class _Parser(argparse.ArgumentParser):
+    """One sentence for a mistake, as everywhere in Odyssey."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists the options")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="sample.py", description=DESCRIPTION, allow_abbrev=False)
+    add = parser.add_argument
+    add("run", metavar="RUN", type=Path, help="a run folder, outputs/<study>/<cell>-<task>-<hash>")
+    add("--prompt", help="text to go on from; for music a chord of MIDI notes, as '60 64 67'")
+    add("--length", type=int, help="characters, words or frames; default: task.sample_length")
+    add("--temperature", type=float, help="0 takes the likeliest; default: task.sample_temperature")
+    add("--seed", type=int, default=0, help="the same seed gives the same sample; default 0")
+    add("--checkpoint", choices=("best", "last"), default="best", help="default best")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
+    add("--output", type=Path, metavar="FILE.mid", help="music; default: a new one in RUN/samples")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0; 2 wrong input; 130 Ctrl-C."""
+    try:
+        options = _parser().parse_args(arguments)
+        _check(options)
+        trained = load(options.run, checkpoint=options.checkpoint, device=options.device)
+        if trained.task.name == "music":
+            _play(trained, options)
+        else:
+            _write(trained, options)
+        return 0
+    except UserError as error:
+        for message in error.messages:
+            print(f"error: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(flush=True)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough. Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.length is not None and options.length < 1:
+        raise UserError(f"--length {options.length} is out of range: type 1 or more")
+    heat = options.temperature
+    if heat is not None and not (heat >= 0 and math.isfinite(heat)):
+        raise UserError(f"--temperature {heat} is out of range: type 0 (no chance) or more")
+    if not 0 <= options.seed < 2**63:
+        raise UserError(f"--seed {options.seed} is out of range: type 0 or more")
+    output = options.output
+    if output is not None and output.suffix != ".mid":
+        raise UserError(f"--output {output} must end in .mid")
+    if output is not None and not output.parent.is_dir():
+        raise UserError(f"--output {output}: there is no folder {output.parent}; make it first")
+
+
+def _write(trained: Trained, options: argparse.Namespace) -> None:
+    """The prompt and what follows it, each piece as soon as it is drawn."""
+    if options.output is not None:
+        raise UserError(
+            f"--output is for music, and {options.run} is a run of task={trained.task.name}; "
+            "to keep the text, type > FILE after the command"
+        )
+    pieces = trained.sample(
+        options.length, options.temperature, seed=options.seed, prompt=options.prompt
+    )
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without these characters
+    print(options.prompt or "", end="", flush=True)
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print(flush=True)
+
+
+def _play(trained: Trained, options: argparse.Namespace) -> None:
+    """A MIDI file and its picture; says where they are."""
+    import numpy as np
+
+    from odyssey.tasks.music import Music
+
+    assert isinstance(trained.task, Music)
+    frames = trained.sample(
+        options.length, options.temperature, seed=options.seed, prompt=options.prompt
+    )
+    roll = np.stack(list(frames))
+    output = options.output or _free(options.run / "samples", f"seed-{options.seed}")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        written = trained.task.write(roll, output.with_suffix(""))
+    except OSError as error:
+        raise UserError(
+            f"{output} cannot be written ({error.strerror}); give another with --output"
+        ) from None
+    print(f"{written}\n{written.with_suffix('.png')}")
+
+
+def _free(folder: Path, name: str) -> Path:
+    """FOLDER/NAME.mid, or NAME-2.mid, NAME-3.mid, … where that is taken."""
+    path, n = folder / f"{name}.mid", 1
+    while path.exists():
+        n += 1
+        path = folder / f"{name}-{n}.mid"
+    return path

@@ -1,0 +1,175 @@
+"""W&B offline: what is in its files is what is in the run folders, run by run."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+import wandb
+from omegaconf import OmegaConf
+
+from odyssey.training.tracking import Tracker
+from run_kit import folder, record, train
+from wandb_kit import Part, overrides, parts, python, rows_in, rows_of, serving
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def same(part: Part, run: Path) -> None:
+    """The W&B run holds all that the run folder does."""
+    kept = record(run)
+    assert part.run["run_id"] == kept["wandb"]["id"]
+    assert part.path == Path(kept["wandb"]["dir"])
+    assert part.run["display_name"] == run.name
+    assert part.run["run_group"] == run.parent.name
+    assert part.run["job_type"] == kept["cell"]
+    assert part.run["project"] == "odyssey"
+    config = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
+    assert part.config == config | {"params": kept["params"], "data": kept["data"]}
+    assert rows_of(part.history) == rows_in(run)
+    for name, value in kept["metrics"].items():
+        assert part.summary[name] == value
+    for name in ("status", "steps", "seed", "config_hash", "best_step", "seconds", "params"):
+        assert part.summary[name] == kept[name], name
+    assert part.summary["data"] == kept["data"]
+    assert part.summary["versions"] == kept["versions"]
+    samples = [row for row in part.history if "sample.path" in row]
+    texts = sorted((run / "samples").glob("*.txt"))
+    assert [int(row["step"]) for row in samples] == [int(p.stem[5:]) for p in texts]
+    for row, text in zip(samples, texts, strict=True):
+        kept_there = (part.path / "files" / row["sample.path"]).read_text()
+        assert kept_there.startswith("<pre>") and len(kept_there) >= len(text.read_text())
+
+
+def test_two_runs_of_one_process_are_two_whole_wandb_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = {k: v for k, v in os.environ.items() if "WANDB" in k}
+    out = tmp_path / "out"
+    given = overrides(tmp_path)
+    assert train(out, *given, "seed=3", "study=one", mode="offline") == 0
+    assert train(out, *given, "cell=gru", "study=two", mode="offline") == 0
+    assert {k: v for k, v in os.environ.items() if "WANDB" in k} == before
+    assert wandb.run is None
+    shown = capfd.readouterr()
+    assert "wandb:" not in shown.out + shown.err
+
+    found = parts(out)
+    assert len(found) == 2
+    for study, part in zip(("one", "two"), found, strict=True):
+        (kept,) = (out / study).glob("*/run.json")
+        same(part, kept.parent)
+        assert part.exits == [0]
+
+
+def test_a_sweep_gives_each_run_its_own(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = overrides(tmp_path, "trainer.max_steps=4")
+    assert train(out, "-m", *given, "seed=0,1", mode="offline") == 0
+    found = {part.path.name: part for part in parts(out)}
+    runs = [p.parent for p in out.glob("*/*/run.json")]
+    assert len(found) == len(runs) == 2
+    for run in runs:
+        same(found[Path(record(run)["wandb"]["dir"]).name], run)
+
+
+def test_a_diverged_run_is_closed_with_what_it_logged(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = overrides(tmp_path, "optimizer=sgd", "optimizer.lr=1e30", "clip=none", "cell=niaf")
+    assert train(out, *given, mode="offline") == 0
+    run = folder(out)
+    assert record(run)["status"] == "diverged"
+    (part,) = parts(out)
+    assert part.summary["status"] == "diverged" and part.summary["error"] == record(run)["error"]
+    assert part.exits == [0]
+    there, here = rows_of(part.history), rows_in(run)
+    assert any(not math.isfinite(value) for *_, value in here)
+    assert [(s, n, str(v)) for s, n, v in there] == [(s, n, str(v)) for s, n, v in here]
+
+
+def test_a_failed_run_is_closed_as_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*args: object) -> None:
+        raise RuntimeError("a bug")
+
+    out = tmp_path / "out"
+    monkeypatch.setattr("odyssey.tasks.streamed.LanguageModel.scores", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        train(out, *overrides(tmp_path), mode="offline")
+    (part,) = parts(out)
+    assert part.exits == [1]
+    assert part.summary["status"] == "failed"
+    assert wandb.run is None
+
+
+def test_somebody_elses_live_run_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    theirs = wandb.init(
+        dir=tmp_path, mode="offline", project="theirs", settings=wandb.Settings(silent=True)
+    )
+    theirs.log({"mine": 1.0})
+    assert train(out, *overrides(tmp_path, "trainer.max_steps=4"), mode="offline") == 0
+    assert wandb.run is theirs
+    theirs.log({"mine": 2.0})
+    theirs.finish()
+
+    same(parts(out)[0], folder(out))
+    (other,) = parts(tmp_path)
+    assert [row["mine"] for row in other.history] == [1.0, 2.0]
+    assert other.run["project"] == "theirs" and other.exits == [0]
+
+
+@pytest.mark.slow
+def test_offline_asks_nothing_of_the_network(tmp_path: Path) -> None:
+    given = [*overrides(tmp_path, "trainer.max_steps=4"), f"output_dir={tmp_path / 'out'}"]
+    with serving() as server:
+        done = python(
+            f"import sys; from odyssey.cli import main; sys.exit(main({given!r}))",
+            WANDB_BASE_URL=server.url,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "wandb:" not in done.stdout + done.stderr
+    assert len(parts(tmp_path / "out")) == 1
+    assert server.requests == []
+
+
+def test_training_outlives_wandb(tmp_path: Path) -> None:
+    code = f"""
+import os, signal, subprocess
+from odyssey.training.tracking import Tracker
+tracker = Tracker("offline")
+tracker.start(output_dir={str(tmp_path)!r}, project="p", entity=None, name="n", study="s",
+              cell="c", config={{}}, id=None)
+tracker.log(1, 0.1, {{"x": 1.0}})
+core = subprocess.run(["pgrep", "-P", str(os.getpid()), "wandb-core"], capture_output=True)
+os.kill(int(core.stdout), signal.SIGKILL)
+for step in range(2, 200):
+    tracker.log(step, 0.1, {{"x": 1.0}})
+tracker.finish({{}}, 0)
+print("still here")
+"""
+    done = python(code)
+    assert done.stdout == "still here\n"
+    assert "W&B failed" in done.stderr and done.stderr.count("the run folder has") == 1
+
+
+def test_an_impossible_project_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = overrides(tmp_path, "logger.project=a/b")
+    assert train(tmp_path / "out", *given, mode="offline") == 2
+    assert "logger.mode=offline: W&B could not start the run" in capsys.readouterr().err
+
+
+def test_disabled_keeps_nothing(tmp_path: Path) -> None:
+    tracker = Tracker("disabled")
+    started = tracker.start(
+        output_dir=str(tmp_path), project="p", entity=None, name="n", study="s", cell="c",
+        config={}, id=None,
+    )  # fmt: skip
+    tracker.log(1, 0.1, {"x": 1.0})
+    tracker.finish({}, 0)
+    assert started is None and not list(tmp_path.iterdir())
