@@ -96,7 +96,7 @@ class AdamConfig(OptimizerConfig):
     """Adam."""
 
     kind: str = "adam"
-    lr: float = key(2e-3, "learning rate")
+    lr: float = key(3e-3, "learning rate")
     beta1: float = key(0.9, "decay of the mean of the gradient")
     beta2: float = key(0.999, "decay of the mean of its square")
     eps: float = key(1e-8, "added to the denominator")

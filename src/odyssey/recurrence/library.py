@@ -50,6 +50,26 @@ def forward(
     """As `reference.forward`, in one call of torch for each stretch of `truncation` steps."""
     function, order = FUNCTIONS[_name(cell)]
     weights = _weights(cell, order)
+    kind = x.device.type
+    if torch.is_autocast_enabled(kind):
+        # Autocast itself would take cuDNN down to float16, also where bfloat16 was asked for.
+        dtype = torch.get_autocast_dtype(kind)
+        x, state = x.to(dtype), cell.State(*(v.to(dtype) for v in state))
+        weights = [w.to(dtype) for w in weights]
+        with torch.autocast(kind, enabled=False):
+            return _stretches(cell, function, weights, x, state, lengths, truncation)
+    return _stretches(cell, function, weights, x, state, lengths, truncation)
+
+
+def _stretches(
+    cell: Cell,
+    function: Callable[..., Any],
+    weights: list[Tensor],
+    x: Tensor,
+    state: Any,
+    lengths: Tensor | None,
+    truncation: int | None,
+) -> tuple[Tensor, Any]:
     stretch = truncation or x.shape[0]
     if lengths is None:
         outputs = []
@@ -111,8 +131,10 @@ def _call(
     """One layer, one direction, no dropout, with biases."""
     first = [v.unsqueeze(0).contiguous() for v in state]
     hidden: Any = first if function is torch.lstm else first[0]
+    # `train` keeps what the gradient needs: without it cuDNN refuses to go backward.
+    train = torch.is_grad_enabled()
     if batch_sizes is None:
-        y, *last = function(x, hidden, weights, True, 1, 0.0, False, False, False)
+        y, *last = function(x, hidden, weights, True, 1, 0.0, train, False, False)
     else:
-        y, *last = function(x, batch_sizes, hidden, weights, True, 1, 0.0, False, False)
+        y, *last = function(x, batch_sizes, hidden, weights, True, 1, 0.0, train, False)
     return y, tuple(v.squeeze(0) for v in last)

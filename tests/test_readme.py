@@ -1,0 +1,89 @@
+"""The README and the pages under docs/ keep up with the code."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from run_kit import ROOT, folder, record, write_text
+
+from odyssey.config.compose import compose
+from odyssey.config.keys import choices
+from odyssey.config.tasks import TASKS
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = PAGES[0].read_text(encoding="utf-8")
+
+
+def commands(page: Path) -> list[str]:
+    """Every `python train.py …` of a page, without comments."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    found = re.findall(r"^[ `]*(?:.*&& )?python train\.py ?([^`#\n]*)", text, re.MULTILINE)
+    return [f.strip() for f in found if "…" not in f and "--help" not in f]
+
+
+LINES = [(page.name, line) for page in PAGES for line in commands(page)]
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(LINES) >= 8 and ("README.md", "cell=lstm task=charlm") in LINES
+
+
+@pytest.mark.parametrize(("page", "line"), LINES)
+def test_every_command_composes(page: str, line: str) -> None:
+    overrides = [w for w in shlex.split(line) if w != "-m"]
+    if any("my_" in o for o in overrides):
+        pytest.skip("names the reader's own file; another test runs such a one")
+    if "-m" in line:
+        overrides = [o.split(",")[0] for o in overrides]
+    compose(overrides)
+
+
+def test_both_commands_are_there() -> None:
+    assert "pip install -e . && python train.py cell=lstm task=charlm" in README
+    assert "pip install -e '.[dev]' && pytest" in README
+
+
+def test_every_cell_and_every_data_set_is_listed() -> None:
+    cells = README[README.index("## Cells") : README.index("## Tasks")]
+    tasks = README[README.index("## Tasks") : README.index("## Truncation")]
+    for name in choices("cell"):
+        assert f"`{name}`" in cells, name
+    for name, config in TASKS.items():
+        (row,) = [line for line in tasks.splitlines() if line.startswith(f"| `{name}`")]
+        for source in config.sources:
+            assert f"`{source}`" in row or name == "synthetic", source
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), (page.name, target)
+
+
+def own_cell(where: Path, out: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    """`train.py` as a user starts it, from the folder that holds their file."""
+    options = ["cell=rnn", "cell._target_=my_cells.Leaky", "task.data=file", "task.path=text.txt"]
+    options += ["trainer.max_steps=3", "model.hidden_size=5", "logger.mode=disabled"]
+    command = [sys.executable, str(ROOT / "train.py"), *options, f"output_dir={out}", *overrides]
+    return subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=120)
+
+
+def test_the_readmes_own_cell_trains_and_its_change_is_noticed(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(# my_cells\.py.*?)```", README, re.DOTALL)
+    file, out = tmp_path / "my_cells.py", tmp_path / "out"
+    file.write_text(code)
+    write_text(tmp_path / "text.txt")
+    done = own_cell(tmp_path, out)
+    assert done.returncode == 0, done.stderr
+    run = record(folder(out))
+    assert run["cell"] == "leaky" and run["status"] == "finished"
+    assert "finished already" in own_cell(tmp_path, out).stdout
+    file.write_text(code.replace("d * s.h", "0.5 * d * s.h"))
+    changed = own_cell(tmp_path, out)
+    assert changed.returncode == 2 and "resume=force" in changed.stderr
+    assert own_cell(tmp_path, out, "resume=force").returncode == 0
