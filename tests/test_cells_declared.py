@@ -178,13 +178,13 @@ def test_layer_norm_is_of_each_sequence_by_itself() -> None:
 
 def test_the_documented_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "own_cell.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    code = "\n\n".join(re.findall(r"```python\n(.*?)```", page, re.S))
     (tmp_path / "my_cells.py").write_text(code, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_cells", raising=False)
     module = importlib.import_module("my_cells")
     monkeypatch.delitem(sys.modules, "my_cells")
-    assert set(re.findall(r"my_cells\.(?!py)(\w+)", page)) == {"Leaky", "Slow"}
+    assert set(re.findall(r"my_cells\.(?!py)(\w+)", page)) == {"Leaky", "Slow", "Decaying"}
 
     X, H = 3, 5
     x = torch.randn(4, 2, X, dtype=torch.float64)
