@@ -169,7 +169,7 @@ def test_a_bad_part_is_thrown_away(server: Server, tmp_path: Path, rest: bytes) 
     part.parent.mkdir()
     part.write_bytes(rest)
     assert fetch(remote(server.url("range")), tmp_path).read_bytes() == CONTENT
-    assert server.requests[-1] == ("range", None, len(CONTENT))
+    assert ("range", None, len(CONTENT)) in server.requests
 
 
 def test_a_server_without_ranges_sends_all_again(server: Server, tmp_path: Path) -> None:

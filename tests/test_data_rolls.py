@@ -35,6 +35,9 @@ def test_the_real_files(name: str, shared_data: Path) -> None:
     for part in parts(d):
         for roll in part:
             assert roll.dtype == np.uint8 and roll.shape[1] == 88 and roll.max() == 1
+    train, valid, test = ({roll.tobytes() for roll in part} for part in parts(d))
+    copies = len(train & valid), len(train & test), len(valid & test)
+    assert copies == ((1, 1, 0) if name == "nottingham" else (0, 0, 0))  # as published
 
 
 def test_jsb_scores_what_it_must(shared_data: Path) -> None:

@@ -94,6 +94,8 @@ FINE = "text,label\n" + "".join(f"t{i},{i % 2}\n" for i in range(6))
         ("a,b\n1,2\n", r"line 1: no column named text or label in the header \(a, b\)"),
         ("text;label\nt;0\n", "line 1: no column named text or label.*commas between"),
         (FINE + "only one\n", "line 8: 1 fields"),
+        (FINE + "well, that was bad,1\n", "line 8: 3 fields under a header of 2.*double quotes"),
+        ("text,Label,TEXT\n", "line 1: the header names text 2 times"),
         (FINE + ",1\n", "line 8: the text is empty"),
         (FINE + "t9, \n", "line 8: the label is empty"),
         (FINE + '"a\nb",1\n"t" x,0\n', "line 10: .*quote"),

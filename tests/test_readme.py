@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from run_kit import ROOT, folder, record, write_text
 
 from odyssey.config.compose import compose
 from odyssey.config.keys import choices
 from odyssey.config.tasks import TASKS
+from run_kit import ROOT, folder, record, write_text
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = PAGES[0].read_text(encoding="utf-8")

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 import yaml
 from omegaconf import OmegaConf
-from run_kit import folder, metrics, record, start, train, wait_for_step, write_text
 
 from odyssey.tasks import build as build_task
 from odyssey.training.build import build_model
+from run_kit import folder, metrics, record, start, train, wait_for_step, write_text
 
 TINY = [
     "task=charlm",

@@ -174,6 +174,8 @@ def test_what_is_no_run_is_one_sentence(
     assert "my_gone_cells.Mine, is not to be found" in said(str(young))
     (young / "config.yaml").write_text(config.replace("odyssey.cells.LSTM", "odyssey.cells.GRU"))
     assert "do not fit its cell" in said(str(young))
+    (young / "config.yaml").write_text("cell: [")
+    assert "config.yaml cannot be read" in said(str(young))
 
 
 def test_a_task_without_samples_is_one_sentence(

@@ -93,6 +93,7 @@ def test_decoded_windows_are_the_text(tmp_path):
         ({"window": None, "batch_size": 1}, TEXT * 20, "bptt.length=null.*20,000"),
         ({"drop_last": True, "window": 100}, TEXT[:200], "task.drop_last=true.*bptt.length=39"),
         ({"min_count": 10**6}, TEXT, "task.min_count=1000000"),
+        ({"sample_prompt": "the Ω"}, TEXT, "task.sample_prompt has 'Ω'"),
     ],
 )
 def test_texts_that_do_not_fit_are_one_sentence(tmp_path, options, text, words):

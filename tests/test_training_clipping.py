@@ -131,7 +131,7 @@ def _rows(folder, name):
 
 def test_a_step_of_a_run_is_as_long_as_the_threshold(tmp_path, monkeypatch):
     """Plain gradient descent with lr 1: the weights move by the clipped gradient."""
-    from odyssey.training import train as room
+    from odyssey.training import run as room
 
     starts, build = [], room.build_model
 

@@ -19,7 +19,8 @@ import torch
 
 from min_char_rnn import MinCharRnn, smoothed
 from odyssey.tasks import build as build_task
-from odyssey.training import train as room
+from odyssey.training import run as room
+from odyssey.training import train as training
 from training_kit import settings
 
 STEPS = 1000
@@ -67,7 +68,7 @@ class Beside:
             return model
 
         monkeypatch.setattr(room, "build_model", spy)
-        folder = room.train(cfg).folder
+        folder = training.train(cfg).folder
         self.losses = self.logged(folder)
 
     def update(self, model, args, kwargs) -> None:

@@ -117,9 +117,7 @@ def _train(cfg: DictConfig, overrides: Sequence[str]) -> float:
     # Training imports torch, which a wrong option need not wait for.
     from odyssey.training.train import train
 
-    result = train(cfg, overrides)
-    monitor = next((k for k in result.metrics if k.startswith("valid/")), "")
-    return result.metrics.get(monitor, float("nan"))
+    return train(cfg, overrides).objective
 
 
 def _check_sweep(overrides: Sequence[str]) -> None:

@@ -56,7 +56,8 @@ def rolls(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[
                 for one say nothing about the other
     jsb, nottingham, musedata, piano
                 Boulanger-Lewandowski et al. 2012 in the form of Bai et al. 2018, with their three
-                parts: 229/76/77, 694/173/170, 524/135/124 and 87/12/25 pieces
+                parts: 229/76/77, 694/173/170, 524/135/124 and 87/12/25 pieces. (Of Nottingham's
+                training pieces one is in valid there, too, and one in test.)
 
     Raises UserError.
     """

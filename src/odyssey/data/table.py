@@ -80,10 +80,11 @@ def _read(path: Path, content: Text) -> Rows:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows = Rows(str(path), [], [], [])
     try:
-        columns = _columns(path, next(reader, []), delimiter)
+        header = next(reader, [])
+        columns = _columns(path, header, delimiter)
         for row in reader:
             if row:
-                _add(rows, row, columns, reader.line_num)
+                _add(rows, row, columns, len(header), reader.line_num)
     except csv.Error as error:
         raise UserError(
             f"{path} line {reader.line_num}: {error}; quote a field that holds a quote or a line "
@@ -107,14 +108,25 @@ def _columns(path: Path, header: list[str], delimiter: str) -> tuple[int, int]:
             f"{path} line 1: no column named {' or '.join(lacking)} in the header ({shown}); "
             f"the first line names the columns, text and label among them, with {kind} between"
         )
+    for name in ("text", "label"):
+        if names.count(name) > 1:
+            raise UserError(
+                f"{path} line 1: the header names {name} {names.count(name)} times; "
+                "rename those that are not meant"
+            )
     return names.index("text"), names.index("label")
 
 
-def _add(rows: Rows, row: list[str], columns: tuple[int, int], line: int) -> None:
+def _add(rows: Rows, row: list[str], columns: tuple[int, int], width: int, line: int) -> None:
     if len(row) <= max(columns):
         raise UserError(
             f"{rows.name} line {line}: {len(row)} fields, too few to hold text and label; "
             "complete the line or delete it"
+        )
+    if len(row) > width:  # a text that was not quoted: what stands in `label` is a piece of it
+        raise UserError(
+            f"{rows.name} line {line}: {len(row)} fields under a header of {width}; "
+            "put double quotes around a text that holds the separator"
         )
     text, label = (row[column].strip() for column in columns)
     if not text or not label:

@@ -22,8 +22,10 @@ def read_bytes(path: str | os.PathLike[str], option: str = "task.path") -> Text:
         raise UserError(f"{option}={path} is a folder; name a text file")
     if not file.exists():
         raise UserError(f"{option}={path} does not exist; name a text file")
+    if not file.is_file():  # a pipe cannot be mapped, and waits for ever for one who writes
+        raise UserError(f"{option}={path} is a pipe or a device; save it as a file and name that")
     try:
-        if file.is_file() and file.stat().st_size == 0:
+        if file.stat().st_size == 0:
             raise UserError(f"{option}={path} is empty; name a file with text in it")
         return np.memmap(file, mode="r").view(np.ndarray)
     except (OSError, ValueError) as error:

@@ -79,7 +79,7 @@ class LanguageModel(Task):
         for split in self._ids:
             self._check(split)
         if self._prompt():  # a prompt it cannot read is better known now than at the first sample
-            self.vocabulary.prompt(self.symbols(self._prompt()))
+            self.vocabulary.prompt(self.symbols(self._prompt()), "task.sample_prompt")
 
     def batches(self, split: Split, device: torch.device | str = "cpu") -> Windows:
         return Windows(

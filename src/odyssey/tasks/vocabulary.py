@@ -73,13 +73,13 @@ class Vocabulary:
         get, missing = self.ids.get, self.missing
         return np.fromiter((get(symbol, missing) for symbol in symbols), self.dtype)
 
-    def prompt(self, symbols: Sequence[str]) -> list[int]:
-        """Ids of what the user gave. Raises UserError naming the symbols that are not known."""
+    def prompt(self, symbols: Sequence[str], name: str = "the prompt") -> list[int]:
+        """Ids of what the user gave as `name`. Raises UserError with the symbols not known."""
         strange = list(dict.fromkeys(s for s in symbols if s not in self.ids or s == UNKNOWN))
         if strange:
             shown = ", ".join(repr(s) for s in strange[:10]) + (" …" if len(strange) > 10 else "")
             raise UserError(
-                f"the prompt has {shown}, which the model never learned: leave out what is not "
+                f"{name} has {shown}, which the model never learned: leave out what is not "
                 f"among its {len(self)} symbols, such as {self.examples()}"
             )
         return [self.ids[s] for s in symbols]

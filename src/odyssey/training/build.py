@@ -31,11 +31,15 @@ def cell_name(cfg: Any) -> str:
 
 
 def cell_source(cfg: Any) -> str | None:
-    """SHA-256 of the source of a user's own cell; None for ours, which the commit stands for."""
-    kind = cell_class(cfg.cell._target_)
-    if kind.__module__.startswith("odyssey."):
+    """SHA-256 of the source of a user's own cell, with the cells of theirs that it inherits from.
+
+    None for ours, which the commit stands for.
+    """
+    kinds = [k for k in cell_class(cfg.cell._target_).__mro__ if issubclass(k, Cell)]
+    own = [k for k in kinds if not k.__module__.startswith("odyssey.")]
+    if not own:
         return None
-    return hashlib.sha256(inspect.getsource(kind).encode()).hexdigest()
+    return hashlib.sha256("".join(map(inspect.getsource, own)).encode()).hexdigest()
 
 
 def build_model(cfg: Any, spec: ModelSpec) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,17 @@ from odyssey.errors import UserError
 
 
 def save(content: dict[str, Any], path: Path) -> None:
-    """Write so that a kill at any moment leaves the file before or the file after."""
+    """Write so that a kill at any moment leaves the file before or the file after.
+
+    Raises OSError where the disk takes no more; the file before is left.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
+    # In memory first: torch would hide a full disk behind an error about its own format.
+    whole = io.BytesIO()
+    torch.save(content, whole)
     with temporary.open("wb") as file:
-        torch.save(content, file)
+        file.write(whole.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

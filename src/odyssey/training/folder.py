@@ -42,14 +42,22 @@ class RunFolder:
     # -- one process a folder ---------------------------------------------------------------
 
     def acquire(self) -> None:
-        """Take the folder for this process. Raises UserError where another one has it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Take the folder for this process.
+
+        Raises UserError where another one has it, and where nothing can be written.
+        """
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise UserError(
                 f"{self.path} is being trained by another process; wait for it, or give this "
                 "run another seed or study"
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"{self.path.parent} cannot be written to ({error.strerror}); type another folder, "
+                "as in output_dir=my_runs"
             ) from None
 
     def release(self) -> None:
@@ -76,7 +84,7 @@ class RunFolder:
         """What `run.json` says, or None where there is no run yet."""
         try:
             return json.loads(self.record_path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except ValueError:
             raise UserError(

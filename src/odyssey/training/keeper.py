@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
@@ -41,6 +41,8 @@ class Keeper(Callback):
     ) -> None:
         self.folder, self.tracker, self.plan, self.cfg, self.bar = folder, tracker, plan, cfg, bar
         self.saved = saved
+        # Read once: a look into the configuration costs more than the rest of an update's care.
+        self.log_every, self.checkpoint_every = cfg.trainer.log_every, cfg.trainer.checkpoint_every
         self.best: float | None = None
         self.best_step = 0
         self.best_metrics: dict[str, float] = {}
@@ -94,7 +96,7 @@ class Keeper(Callback):
         if isinstance(self.decay, LambdaLR):
             self.decay.step()
         boundary = self.plan.is_boundary(step)
-        if step % self.cfg.trainer.log_every == 0 or boundary:
+        if step % self.log_every == 0 or boundary:
             self._log_training(module, rate)
             module.check_finite()
         elif module.device.type == "cpu" and not math.isfinite(float(module.losses)):
@@ -103,7 +105,7 @@ class Keeper(Callback):
         self.bar.update(step)
         if boundary:
             return  # the validation that follows saves, and heeds an interruption
-        every = self.cfg.trainer.checkpoint_every
+        every = self.checkpoint_every
         if self.interrupt or (every and step % every == 0):
             self.save(module, trainer)
         if self.interrupt:
@@ -132,9 +134,11 @@ class Keeper(Callback):
     # -- each validation --------------------------------------------------------------------
 
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """A second's wait at most: a validation cut short is made again."""
+        """A batch's wait at most: a validation or test cut short is made again."""
         if self.interrupt:
             raise Interrupted
+
+    on_test_batch_end = on_validation_batch_end
 
     def on_validation_end(self, trainer: Trainer, module: RecurrentModule) -> None:  # type: ignore[override]
         """Report, keep the best, stop early, save."""
@@ -189,12 +193,16 @@ class Keeper(Callback):
         if path is not None:
             self.tracker.sample(module.updates, path)
 
+    def count_seconds(self) -> None:
+        """Bring `seconds` up to now."""
+        now = time.monotonic()
+        self.seconds, self._clock = self.seconds + now - self._clock, now
+
     # -- checkpoints ------------------------------------------------------------------------
 
     def save(self, module: RecurrentModule, trainer: Trainer) -> None:
         """Write `last.ckpt`: all that the next update depends on."""
-        now = time.monotonic()
-        self.seconds, self._clock = self.seconds + now - self._clock, now
+        self.count_seconds()
         carried = module.carried
         names = ("best", "best_step", "best_metrics", "worse", "stopped", "seconds", "clipped")
         checkpoint.save(
@@ -226,7 +234,8 @@ class Keeper(Callback):
             if self.interrupt:
                 raise KeyboardInterrupt
             self.interrupt = True
-            self.bar.line("stopping at the next update (again to stop at once) …")
+            with suppress(RuntimeError, OSError):  # the signal came in the middle of a print
+                self.bar.line("stopping at the next update (again to stop at once) …")
 
         before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
         try:

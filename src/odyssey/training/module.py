@@ -60,7 +60,9 @@ class RecurrentModule(LightningModule):
         super().__init__()
         self.model = model
         self.task = task
-        self.cfg = cfg
+        # Read once: each look into an OmegaConf configuration costs some ten microseconds.
+        self.optimizer_cfg, self.clip = cfg.optimizer, (cfg.clip.kind, cfg.clip.threshold)
+        self.truncation, self.overfit = cfg.bptt.length, cfg.trainer.overfit_batch
         self.updates = 0  # done so far, over all sessions of the run
         self.carried: StackState | None = None
         self.train_meter = Meter()
@@ -79,13 +81,13 @@ class RecurrentModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
-        if not self.cfg.trainer.overfit_batch:
+        if not self.overfit:
             batch = self.task.perturb(batch)
         if self.task.streamed:
             logits, state = self(batch, None if batch.reset else self.carried)
             self.carried = detach(state)
         else:
-            logits, _ = self(batch, truncation=self.cfg.bptt.length)
+            logits, _ = self(batch, truncation=self.truncation)
         loss = self.task.loss(logits, batch)
         self.losses = self.losses.to(loss.device) + loss.detach()
         self.train_meter.add({"loss": (loss, 1.0)})
@@ -98,13 +100,12 @@ class RecurrentModule(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Our own clipping, which also keeps the norm before it."""
-        clip = self.cfg.clip
-        norm, clipped = clip_gradients(self.parameters(), clip.kind, clip.threshold)
+        norm, clipped = clip_gradients(self.parameters(), *self.clip)
         self.train_meter.add({"grad_norm": (norm, 1.0), "clipped": (clipped, 1.0)})
 
     def configure_optimizers(self) -> Optimizer:
         """The configuration's optimizer over all weights."""
-        return make_optimizer(self.cfg.optimizer, self.parameters())
+        return make_optimizer(self.optimizer_cfg, self.parameters())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the metrics of the split, with the state carried where it is streamed."""

@@ -62,7 +62,7 @@ class Run:
         record: dict[str, Any] | None,
     ) -> None:
         self.cfg, self.cell, self.folder, self.task = cfg, cell, folder, task
-        self.device = device
+        self.overrides, self.device = list(overrides), device
         self.tracker = Tracker(cfg.logger.mode)
         self.closed = False  # whether run.json says how the run ended
         last = folder.checkpoints / "last.ckpt"
@@ -101,18 +101,18 @@ class Run:
             "wandb": record["wandb"] if record else None,
             "error": None,
         }
-        self._write_configuration(overrides)
 
-    def _write_configuration(self, overrides: Sequence[str]) -> None:
+    def _write_configuration(self) -> None:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         self.folder.rewind(self.module.updates if self.saved is not None else -1)
         write_text(self.folder.path / "config.yaml", OmegaConf.to_yaml(self.cfg))
-        write_text(self.folder.path / "overrides.yaml", OmegaConf.to_yaml(list(overrides)))
+        write_text(self.folder.path / "overrides.yaml", OmegaConf.to_yaml(self.overrides))
         self.folder.write(self.record)
 
     def go(self, extra: Sequence[Callback] = ()) -> Result:
         """Train, test, and close everything whatever happens."""
         try:
+            self._write_configuration()
             self._open()
             bar = Bar(self.plan, self.module.updates, self.cfg.trainer.progress_bar)
             keeper = Keeper(self.folder, self.tracker, self.plan, self.cfg, bar, self.saved)
@@ -132,7 +132,9 @@ class Run:
         except BaseException as bug:
             full = _cannot_write(bug, self.folder.path)
             told = full or bug
-            lines = [str(told)] if isinstance(told, UserError) else traceback.format_exc().split("\n")
+            lines = (
+                [str(told)] if isinstance(told, UserError) else traceback.format_exc().split("\n")
+            )
             self._break_off("failed", "\n".join(lines[-12:]), exit_code=1)
             if full is not None:
                 raise full from bug
@@ -194,6 +196,7 @@ class Run:
     def _close(self, keeper: Keeper) -> None:
         done, plan = self.module.updates, self.plan
         if self.record["status"] == "diverged":
+            keeper.count_seconds()  # since the last checkpoint
             self.record["metrics"] = {f"valid/{k}": v for k, v in keeper.best_metrics.items()}
         clipped, steps = keeper.clipped
         best = keeper.best_step if keeper.best is not None else None

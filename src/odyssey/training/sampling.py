@@ -51,6 +51,7 @@ def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Traine
     _check_folder(run, checkpoint)
     import torch
     from omegaconf import OmegaConf
+    from yaml import YAMLError  # type: ignore[import-untyped]
 
     from odyssey.tasks import build as build_task
     from odyssey.tasks.base import Task
@@ -61,7 +62,13 @@ def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Traine
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda, but torch sees no GPU here; type --device cpu or leave out")
     place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-    cfg: Any = OmegaConf.load(run / "config.yaml")
+    try:
+        cfg: Any = OmegaConf.load(run / "config.yaml")
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise UserError(
+            f"{run / 'config.yaml'} cannot be read ({type(error).__name__}); put back the file "
+            "that training wrote"
+        ) from None
     cfg.model.backend = "auto"  # all backends give the same numbers; this machine may have others
     task = build_task(cfg.task, data_dir=None, seed=cfg.seed, window=cfg.bptt.length)
     if type(task).sample is Task.sample:

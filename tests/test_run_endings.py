@@ -1,0 +1,188 @@
+"""However a run ends, run.json says so, nothing stays open, and the same command goes on."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odyssey.config.compose import compose
+from odyssey.training import checkpoint
+from odyssey.training.keeper import Keeper
+from odyssey.training.module import RecurrentModule
+from odyssey.training.tracking import Tracker
+from run_kit import STREAMED, assert_same_run, folder, record, train, write_text
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> list[str]:
+    return [*STREAMED, "task.data=file", f"task.path={write_text(tmp_path / 'text.txt', 2000)}"]
+
+
+@pytest.fixture
+def whole(tmp_path: Path, options: list[str]) -> Path:
+    """The same run, undisturbed."""
+    assert train(tmp_path / "whole", *options) == 0
+    return folder(tmp_path / "whole")
+
+
+def once_at(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, what: Any) -> None:
+    """Do `what` at the first call of a method, before the method itself."""
+    real, calls = getattr(kind, name), []
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            what()
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(kind, name, method)
+
+
+@pytest.mark.parametrize(
+    "kind, name, signals",
+    [
+        (Tracker, "start", 1),  # W&B starts: nobody heeds signals yet
+        (RecurrentModule, "training_step", 2),  # at once, in the middle of an update
+        (RecurrentModule, "validation_step", 1),
+        (RecurrentModule, "test_step", 1),
+        (Tracker, "finish", 1),  # all is done but the closing
+        (Keeper, "on_train_start", 1),
+    ],
+)
+def test_interrupted_anywhere_and_gone_on(
+    kind: type,
+    name: str,
+    signals: int,
+    tmp_path: Path,
+    options: list[str],
+    whole: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ask() -> None:
+        for _ in range(signals):
+            signal.raise_signal(signal.SIGINT)
+
+    out = tmp_path / "out"
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patched:
+        once_at(patched, kind, name, ask)
+        assert train(out, *options) == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    run = record(folder(out))
+    assert run["status"] == "interrupted" and run["error"] is None
+    assert train(out, *options) == 0
+    assert record(folder(out))["status"] == "finished"
+    assert_same_run(whole, folder(out))
+
+
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on(
+    tmp_path: Path,
+    options: list[str],
+    whole: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real, calls = os.fsync, []
+
+    def full(file: int) -> None:
+        calls.append(1)
+        if len(calls) > 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert train(out, *options) == 2
+    (sentence,) = capsys.readouterr().err.strip().splitlines()
+    assert "No space left on device" in sentence and str(folder(out)) in sentence
+    assert record(folder(out))["status"] == "running"  # nothing more could be written
+    assert train(out, *options) == 0
+    assert_same_run(whole, folder(out))
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path: Path) -> None:
+    """A limit of the operating system stands for the full disk."""
+    import resource
+
+    path = tmp_path / "last.ckpt"
+    checkpoint.save({"step": 1}, path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError) as error:
+            checkpoint.save({"step": 2, "bytes": "x" * 100_000}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.errno == errno.EFBIG
+    assert checkpoint.load(path) == {"step": 1}
+
+
+def test_a_study_that_cannot_be_written_to_is_one_sentence(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "first").write_text("a file where the study's folder should be")
+    assert train(out, *options, "study=first") == 2
+    (sentence,) = capsys.readouterr().err.strip().splitlines()
+    assert str(out / "first") in sentence and "output_dir=" in sentence
+
+
+def test_a_bug_closes_the_lock_and_says_how_far_it_got(
+    tmp_path: Path, options: list[str], whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = RecurrentModule.training_step
+
+    def breaks(self: RecurrentModule, *rest: Any) -> Any:
+        if self.updates == 13:
+            raise ZeroDivisionError("a bug")
+        return real(self, *rest)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(RecurrentModule, "training_step", breaks)
+        with pytest.raises(ZeroDivisionError):
+            train(out, *options)
+    assert record(folder(out))["steps"] == 13
+    assert train(out, *options) == 0
+    assert_same_run(whole, folder(out))
+
+
+def test_no_best_update_where_no_validation_was(tmp_path: Path, options: list[str]) -> None:
+    out = tmp_path / "out"
+    wild = ["cell=elman_relu", "optimizer=sgd", "optimizer.lr=1e30", "clip=none"]
+    assert train(out, *options, *wild, "trainer.checkpoint_every=null") == 0
+    run = record(folder(out))
+    assert run["status"] == "diverged" and run["metrics"] == {} and run["seconds"] > 0
+    assert run["best_step"] is None and run["best_epoch"] is None
+
+
+def test_a_finished_run_is_not_taken_for_one_on_other_data(
+    tmp_path: Path, options: list[str], whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_text(tmp_path / "text.txt", 1500)
+    capsys.readouterr()
+    assert train(tmp_path / "whole", *options) == 2
+    assert "sha256" in capsys.readouterr().err
+    assert record(whole)["status"] == "finished"
+
+
+def test_a_sweeper_gets_the_monitored_metric(
+    tmp_path: Path, options: list[str], whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best validation value of what chooses the checkpoint, from a run made or found."""
+    from odyssey.training.train import train as train_one
+
+    words = list({o.split("=")[0]: o for o in options}.values())
+    cfg = compose([*words, f"output_dir={tmp_path / 'whole'}", "logger.mode=disabled"])
+    result = train_one(cfg)
+    assert not result.ran and result.monitor == "bits_per_char"
+    assert result.objective == record(whole)["metrics"]["valid/bits_per_char"]
+    assert math.isfinite(result.objective)
