@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -17,6 +16,7 @@ from odyssey.config.compose import compose, hydra_mistakes
 from odyssey.config.help import help_text
 from odyssey.config.words import read
 from odyssey.errors import UserError
+from odyssey.paths import see_current_folder
 
 HELP = ("-h", "--help")
 MULTIRUN = ("-m", "--multirun")
@@ -41,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--version" in arguments:
         print(f"rnn-odyssey {version('rnn-odyssey')}")
         return 0
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    see_current_folder()
     try:
         flags, overrides, wrong = _sort(arguments)
         sweep = any(f in MULTIRUN for f in flags)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import sys
 import traceback
 from collections.abc import Collection
 from functools import cache
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from odyssey.config.checks import shown
 from odyssey.errors import did_you_mean, options
+from odyssey.paths import see_current_folder
 
 if TYPE_CHECKING:
     from odyssey.cells import Cell
@@ -31,8 +31,7 @@ def cell_mistakes(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
 
     wrong: keys whose values are known to be wrong, and so are kept from the class.
     """
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    see_current_folder()
     found = _class(cfg.cell._target_)
     if isinstance(found, str):
         return [found]

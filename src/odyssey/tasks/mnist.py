@@ -64,7 +64,7 @@ class Mnist(Classification):
 
     def permutation(self) -> Tensor:
         """Which pixel is read at each of the 784 steps of `permuted`."""
-        return torch.from_numpy(np.random.default_rng(self.cfg.permutation_seed).permutation(784))
+        return torch.from_numpy(np.random.RandomState(self.cfg.permutation_seed).permutation(784))
 
     def export(self) -> dict[str, Any]:
         return {"mean": self.mean, "deviation": self.deviation}

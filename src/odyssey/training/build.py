@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-import sys
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -14,13 +12,13 @@ from torch import nn
 from odyssey.cells import Cell, Init, name_of
 from odyssey.errors import UserError
 from odyssey.model import EncoderDecoder, HeadInit, SequenceModel, Sizes
+from odyssey.paths import see_current_folder
 from odyssey.tasks.base import ModelSpec
 
 
 def cell_class(target: str) -> type[Cell]:
     """The class that `cell._target_` names; a file in the current folder is found too."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    see_current_folder()
     module, _, name = target.rpartition(".")
     return getattr(importlib.import_module(module), name)
 

@@ -14,6 +14,7 @@ from pytorch_lightning import Callback, Trainer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from odyssey.model import flatten_state, unflatten_state
+from odyssey.tasks.base import Task
 from odyssey.training import checkpoint
 from odyssey.training.bar import Bar
 from odyssey.training.folder import RunFolder
@@ -185,6 +186,8 @@ class Keeper(Callback):
         self._speed = (step, time.monotonic())
 
     def _sample(self, module: RecurrentModule) -> None:
+        if type(module.task).write_sample is Task.write_sample:
+            return  # no samples: no folder either
         name = f"step-{module.updates:07d}"
         self.folder.samples.mkdir(parents=True, exist_ok=True)
         path = module.task.write_sample(

@@ -55,7 +55,7 @@ def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Traine
 
     from odyssey.tasks import build as build_task
     from odyssey.tasks.base import Task
-    from odyssey.training.build import build_model
+    from odyssey.training.build import build_model, cell_class
     from odyssey.training.checkpoint import load as read
     from odyssey.training.module import RecurrentModule
 
@@ -79,13 +79,15 @@ def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Traine
     saved = read(run / "checkpoints" / f"{checkpoint}.ckpt", place)
     task.restore(saved["task"])
     try:
-        model = build_model(cfg, task.spec).to(place).eval()
-        model.load_state_dict(saved["model"])
+        cell_class(cfg.cell._target_)
     except (ImportError, AttributeError):
         raise UserError(
             f"the cell of {run}, {cfg.cell._target_}, is not to be found; start from the folder "
             "that holds its file"
         ) from None
+    try:
+        model = build_model(cfg, task.spec).to(place).eval()
+        model.load_state_dict(saved["model"])
     except RuntimeError as error:
         raise UserError(
             f"the weights of {run} do not fit its cell, {cfg.cell._target_}, as it is now; put "

@@ -62,11 +62,7 @@ def _train(
     folder: RunFolder,
     extra: Sequence[Callback],
 ) -> Result:
-    if cfg.resume == "force":
-        aside = folder.set_aside()
-        if aside is not None:
-            console.say(f"The earlier run is kept in {aside}")
-    record = folder.read()
+    record = None if cfg.resume == "force" else folder.read()
     source = cell_source(cfg)
     if record is not None and record.get("cell_source") != source:
         raise UserError(
@@ -89,6 +85,10 @@ def _train(
     device = _device(cfg)
     with _process(cfg):
         _load(task, folder, record)
+        # Not before the new run has its data: until then the old one stays where it is.
+        aside = folder.set_aside() if cfg.resume == "force" else None
+        if aside is not None:
+            console.say(f"The earlier run is kept in {aside}")
         return Run(cfg, overrides, cell, folder, task, device, record).go(extra)
 
 
