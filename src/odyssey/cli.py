@@ -32,9 +32,6 @@ QUESTIONS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, also for a run that diverged; 1 failed; 2 wrong input; 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # Threads that spin while they wait slow each other down tenfold on a machine that is doing
-    # anything else. Read when torch is first imported, which is later.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if any(a in HELP for a in arguments):
         _show(help_text())
         return 0
