@@ -1,0 +1,55 @@
+"""Who may know whom: each room imports those before it, and the way back is closed."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import odyssey
+
+SOURCE = Path(odyssey.__file__).parent
+OPEN_TO_ALL = {"errors", "paths"}
+MAY_IMPORT = {
+    "cells": set(),
+    "recurrence": {"cells"},
+    "model": {"cells", "recurrence"},  # of cells, the type alone
+    "data": set(),
+    "tasks": {"data", "config"},
+    "config": {"cells", "recurrence", "data"},  # late, to look at a cell or a file
+    "training": {"cells", "model", "tasks", "config"},
+    "benchmark": {"cells", "recurrence", "model", "tasks", "training", "config"},
+}
+
+
+def imports(file: Path) -> set[str]:
+    """The rooms that a file of the package names, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {n.split(".")[1] for n in names if n.startswith("odyssey.")}
+
+
+def test_every_room_is_known() -> None:
+    assert {p.name for p in SOURCE.iterdir() if p.is_dir() and p.name[0] != "_"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_knows_only_the_rooms_before_it(room: str) -> None:
+    allowed = MAY_IMPORT[room] | OPEN_TO_ALL | {room}
+    for file in (SOURCE / room).rglob("*.py"):
+        assert imports(file) <= allowed, (file.name, imports(file) - allowed)
+
+
+def test_the_configuration_is_composed_without_torch() -> None:
+    for file in (SOURCE / "config").glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in tree.body:  # at the top of a file; inside a function it may be
+            if isinstance(node, ast.Import):
+                assert all(a.name.split(".")[0] not in ("torch", "numpy") for a in node.names)
+            if isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] not in ("torch", "numpy")
