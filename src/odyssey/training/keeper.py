@@ -240,7 +240,11 @@ class Keeper(Callback):
             with suppress(RuntimeError, OSError):  # the signal came in the middle of a print
                 self.bar.line("stopping at the next update (again to stop at once) …")
 
-        before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
+        # What a shell has set to be ignored, as for `… &` in a script, stays ignored.
+        heeded = [
+            n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN
+        ]
+        before = {n: signal.signal(n, ask) for n in heeded}
         try:
             yield
         finally:
