@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from run_kit import folder, metrics, train
 
 from odyssey.cells import CELLS
+from run_kit import folder, metrics, train
 
 SMALL = ["debug=overfit", "trainer.sample=false", "trainer.max_steps=300", "trainer.val_every=300"]
 
