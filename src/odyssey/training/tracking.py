@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import math
 import os
 import secrets
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from odyssey.training import wandb_parts
 from odyssey.training.folder import RunFolder
 
 INSTEAD = "or type logger.mode=offline and upload later with `wandb sync`"
+LOGIN_SECONDS = 30.0  # that asking it about the login may take, before data is read
 INIT_SECONDS = 30.0  # that W&B's server may take to answer before training starts
 FINISH_SECONDS = 300.0  # that uploading the rest may take after it
 # What a run folder holds already, or what costs time: code, packages, git, console, system load.
@@ -37,30 +41,36 @@ SETTINGS = {
 def check_login(mode: str) -> None:
     """Raise UserError where `online` was asked for and W&B would not let us in.
 
-    Asks the server (ten seconds at most), so that it is said before any data is loaded.
+    Asks the server, so that it is said before any data is loaded.
     """
     if mode != "online":
         return
-    import wandb
-
-    host = wandb.setup().settings.base_url
+    command = [sys.executable, "-m", "odyssey.training.login"]
+    asking = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        from wandb.sdk.lib import wbauth
-
-        login = wbauth.authenticate_session(
-            host=host, source="odyssey", prompt=False, verify=True, update_session=False
-        )
-    except wandb.errors.Error as error:
-        raise UserError(
-            f"logger.mode=online: W&B at {host} did not accept the login ({_short(error)}); check "
-            f"the network, type `wandb login --relogin`, {INSTEAD}"
-        ) from None
-    except (ImportError, AttributeError, TypeError):
-        return  # no public function asks without side effects; a later W&B may have moved this one
-    if login is None:
+        why = asking.communicate(timeout=LOGIN_SECONDS)[0].strip()
+    except subprocess.TimeoutExpired:
+        why = "no answer"
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # W&B's service may outlive the question
+            os.killpg(asking.pid, signal.SIGKILL)
+        status = asking.wait()
+    if status == 1:
         raise UserError(
             "logger.mode=online needs a W&B login, and there is none: type `wandb login`, set "
             f"WANDB_API_KEY, {INSTEAD}"
+        )
+    if status != 0:
+        host = os.environ.get("WANDB_BASE_URL", "its server")
+        raise UserError(
+            f"logger.mode=online: W&B at {host} did not accept the login ({why or 'no reason'}); "
+            f"check the network, type `wandb login --relogin`, {INSTEAD}"
         )
 
 
