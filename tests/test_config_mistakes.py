@@ -205,4 +205,4 @@ def test_a_gpu_that_is_not_there(capsys):
 def test_hydras_own_settings_are_for_sweeps(capsys):
     assert main(["hydra.run.dir=x"]) == 2
     err = capsys.readouterr().err
-    assert err == "error: hydra.run.dir=x is for sweeps: leave it out, or type -m too\n"
+    assert err == "error: hydra.run.dir=x is for studies: leave it out, or type -m too\n"

@@ -13,6 +13,7 @@ import pytest
 from odyssey.config.compose import compose
 from odyssey.config.keys import choices
 from odyssey.config.tasks import TASKS
+from odyssey.study.plan import prepare
 from run_kit import ROOT, folder, record, write_text
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,10 +37,12 @@ def test_there_are_commands_to_check() -> None:
 
 @pytest.mark.parametrize(("page", "line"), LINES)
 def test_every_command_composes(page: str, line: str) -> None:
-    overrides = [w for w in shlex.split(line) if w != "-m"]
-    if "-m" in line:
-        overrides = [o.split(",")[0] for o in overrides]
-    compose(overrides)
+    words = shlex.split(line)
+    if "-m" in words:
+        plan = prepare([w for w in words if w != "-m"])
+        assert plan is not None and (plan.trials or plan.settings.sampler == "tpe")
+    else:
+        compose(words)
 
 
 def test_both_commands_are_there() -> None:

@@ -10,7 +10,7 @@ import pytest
 import odyssey
 
 SOURCE = Path(odyssey.__file__).parent
-OPEN_TO_ALL = {"errors", "paths"}
+OPEN_TO_ALL = {"code", "errors", "paths"}
 MAY_IMPORT = {
     "cells": set(),
     "recurrence": {"cells"},

@@ -75,6 +75,29 @@ def test_a_sweep_gives_each_run_its_own(tmp_path: Path) -> None:
         same(found[Path(record(run)["wandb"]["dir"]).name], run)
 
 
+def test_forks_of_one_process_do_not_share_what_the_first_to_end_removes(tmp_path: Path) -> None:
+    given = [*overrides(tmp_path), f"output_dir={tmp_path / 'out'}", "logger.mode=offline"]
+    code = f"""
+import atexit, os, sys
+import wandb
+from odyssey.cli import main
+for seed in (0, 1):
+    pid = os.fork()
+    if pid == 0:
+        status = main({given!r} + [f"seed={{seed}}"])
+        atexit._run_exitfuncs()
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+"""
+    done = python(code)
+    assert done.returncode == 0 and "W&B failed" not in done.stderr, done.stderr
+    found = {part.path.name: part for part in parts(tmp_path / "out")}
+    runs = [p.parent for p in (tmp_path / "out").glob("*/*/run.json")]
+    assert len(found) == len(runs) == 2
+    for run in runs:
+        same(found[Path(record(run)["wandb"]["dir"]).name], run)
+
+
 def test_a_diverged_run_is_closed_with_what_it_logged(tmp_path: Path) -> None:
     out = tmp_path / "out"
     given = overrides(tmp_path, "optimizer=sgd", "optimizer.lr=1e30", "clip=none", "cell=niaf")

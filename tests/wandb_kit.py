@@ -145,7 +145,8 @@ class Server:
         new = {"history": [], "summary": {}, "config": "{}", "exit": None}
         run = self.runs.setdefault(values["name"], new)
         run |= {k: v for k, v in values.items() if v is not None}
-        project = {"id": "p", "name": "odyssey", "entity": {"id": "e", "name": "me"}}
+        entity = {"id": "e", "name": values.get("entity") or "me"}
+        project = {"id": "p", "name": values.get("project") or "odyssey", "entity": entity}
         bucket = {"id": "b", "name": values["name"], "displayName": run["displayName"]}
         bucket |= {"description": None, "config": run["config"], "sweepName": None}
         bucket |= {"project": project, "historyLineCount": len(run["history"])}
@@ -169,9 +170,9 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
+def serving(server: Any = None) -> Iterator[Any]:
     """A server on this machine."""
-    server = Server()
+    server = server or Server()
 
     class Handler(BaseHTTPRequestHandler):
         def handle_any(self) -> None:

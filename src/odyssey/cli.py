@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import re
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from odyssey.config import keys
-from odyssey.config.compose import compose, hydra_mistakes
+from odyssey.config.compose import compose
 from odyssey.config.help import help_text
-from odyssey.config.words import read
 from odyssey.errors import UserError
 from odyssey.paths import see_current_folder
 
+if TYPE_CHECKING:
+    from odyssey.study.plan import Plan
+
 HELP = ("-h", "--help")
 MULTIRUN = ("-m", "--multirun")
+FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's variable: raise an error instead of printing it
 # Flags with a question about the configuration, which Hydra answers, and what may follow them.
 QUESTIONS = {
     "--cfg": ("job", "hydra", "all"),
@@ -41,20 +44,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     see_current_folder()
     try:
         flags, overrides, wrong = _sort(arguments)
-        sweep = any(f in MULTIRUN for f in flags)
-        cfg = None
+        asks = any(f not in MULTIRUN for f in flags)
         try:
-            if sweep:
-                _check_sweep(overrides)
-            else:
+            if not any(f in MULTIRUN for f in flags):
                 cfg = compose(overrides)
+            elif wrong or asks:
+                _plan(overrides)
+            else:
+                return _study(overrides)
         except UserError as error:
             wrong += error.messages
         if wrong:
             raise UserError(*wrong)
-        if cfg is None or any(f not in MULTIRUN for f in flags):
-            return _through_hydra([*flags, *overrides])
-        _train(cfg, overrides)
+        if asks:
+            _through_hydra([*flags, *overrides])
+        else:
+            _train(cfg, overrides)
         return 0
     except UserError as error:
         _print_mistakes(error)
@@ -109,81 +114,66 @@ def _print_mistakes(error: UserError) -> None:
         print(f"error: {message}", file=sys.stderr)
 
 
-def _train(cfg: DictConfig, overrides: Sequence[str]) -> float:
+def _train(cfg: DictConfig, overrides: Sequence[str]) -> None:
     # Training imports torch, which a wrong option need not wait for.
+    from odyssey.study.search import search_of
+    from odyssey.training.folder import run_path
     from odyssey.training.train import train
 
-    return train(cfg, overrides).objective
+    train(cfg, overrides, study=search_of(run_path(cfg)))
 
 
-def _check_sweep(overrides: Sequence[str]) -> None:
-    """Check every combination before the first one starts; Hydra's own settings are passed over.
+def _plan(overrides: Sequence[str]) -> Plan | None:
+    """The checked plan of a study; None where it is for another package's sweeper to make it."""
+    from odyssey.study.plan import prepare
 
-    Raises UserError with each mistake once.
-    """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import IntervalSweep
-
-    settings, wrong = read(overrides, sweep=True)
-    mistakes = dict.fromkeys(wrong + hydra_mistakes([s.word for s in settings if s.hydras]))
-    # Another sweeper makes its own combinations, of which each is checked when its turn comes.
-    if not any(s.key == "hydra/sweeper" for s in settings):
-        for s in list(settings):
-            if isinstance(s.value, IntervalSweep):
-                mistakes[f"{s.word} is not countable: type the values, as in {s.key}=1,2"] = None
-                settings.remove(s)
-        words = [s.word for s in settings if not s.hydras]
-        parsed = OverridesParser.create().parse_overrides(words)
-        for batch in BasicSweeper.split_arguments(parsed, None):
-            for job in batch:
-                try:
-                    compose(job)
-                except UserError as error:
-                    mistakes |= dict.fromkeys(error.messages)
-    if mistakes:
-        raise UserError(*mistakes)
+    return prepare(overrides)
 
 
-def _through_hydra(arguments: Sequence[str]) -> int:
-    """Hydra's own entry, for sweeps and for questions about the configuration."""
+def _study(overrides: Sequence[str]) -> int:
+    """A study: its plan is checked, then Hydra's sweeper and launcher run it."""
+    from odyssey.study import pool
+
+    if not any(word.startswith("hydra/launcher=") for word in overrides):
+        pool.warm()  # its imports take as long as the checks
+    plan = _plan(overrides)
+    if plan is not None:
+        _check(plan)
+    _through_hydra(["-m", *overrides])
+    return plan.exit_code if plan is not None else 0
+
+
+def _check(plan: Plan) -> None:
+    """What the folder of the study, and W&B, have to say about the plan."""
+    from odyssey.study import wandb_agent
+    from odyssey.study.ledger import check
+    from odyssey.study.records import read_study
+    from odyssey.training.tracking import check_login
+
+    wandb_agent.check(plan)
+    check(plan, read_study(plan.folder))
+    if plan.logger_mode == "online":
+        check_login()
+
+
+def _through_hydra(arguments: Sequence[str]) -> None:
+    """Hydra's own entry, for studies and for questions about the configuration."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.hydra_config import HydraConfig
 
-    from odyssey.config.resolve import finish
     from odyssey.config.schema import register
-    from odyssey.config.validate import mistakes
+    from odyssey.study.job import job
 
     register()
-    failed: list[str] = []
-
-    def job(cfg: DictConfig) -> float:
-        overrides = list(HydraConfig.get().overrides.task)
-        try:
-            cfg = finish(cfg)
-            found = mistakes(cfg)
-            if found:
-                raise UserError(*found)
-            return _train(cfg, overrides)
-        except UserError as error:
-            _print_mistakes(error)
-        except Exception:
-            traceback.print_exc()
-        # The other runs of the sweep go on; this one is in its run.json, and counted here.
-        failed.append(" ".join(overrides))
-        return float("nan")
-
     # Options of a user's own cell are not in the schema, so Hydra wants to be told to add them.
     words = [re.sub(r"^\+*(?=cell\.options[.=])", "++", a) for a in arguments]
     before, sys.argv = sys.argv, [sys.argv[0], *words]
     GlobalHydra.instance().clear()
+    full = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"  # what is raised in a study comes here, to be said as a sentence
     try:
         hydra.main(version_base="1.3", config_path=str(keys.CONF), config_name="config")(job)()
     finally:
         sys.argv = before
-    if failed:
-        print(f"{len(failed)} of the runs failed:", file=sys.stderr)
-        for overrides in failed:
-            print(f"  python train.py {overrides}", file=sys.stderr)
-    return 1 if failed else 0
+        if full is None:
+            os.environ.pop(FULL_ERROR, None)

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from odyssey.benchmark import cells, loading, processes, steps
+from odyssey.benchmark import cells, loading, processes, steps, studies
 from odyssey.benchmark.timing import Row, table
 from odyssey.cells import CELLS
 from odyssey.training.provenance import device_name, git, versions
 
-PARTS = ("step", "library", "variants", "loading", "startup", "corpus")
+PARTS = ("step", "library", "variants", "loading", "startup", "corpus", "study")
 
 
 def main() -> int:
@@ -46,6 +46,10 @@ def main() -> int:
             facts[part] = processes.startup()
         elif part == "corpus":
             facts[part] = processes.large_corpus()
+        elif part == "study":
+            facts["study, a worker"] = studies.overhead()
+            facts["study, two workers"] = studies.overhead(workers=2)
+            facts["study, a worker, without W&B"] = studies.overhead(mode="disabled")
     if rows:
         print(table(rows))
     for part, values in facts.items():

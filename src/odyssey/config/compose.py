@@ -80,18 +80,6 @@ def base(chosen: Choices) -> DictConfig:
         return hydra_compose("config", overrides=[f"{group}={name}" for group, name in chosen])
 
 
-def hydra_mistakes(words: Sequence[str]) -> list[str]:
-    """Whether the words of a sweep that are for Hydra itself (hydra.…) mean something to it."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(keys.CONF), version_base="1.3"):
-        for n in range(1, len(words) + 1):
-            try:
-                hydra_compose("config", overrides=list(words[:n]), return_hydra_config=True)
-            except MISTAKES:
-                return [f"{words[n - 1]} is not a setting that Hydra has: leave it out"]
-    return []
-
-
 def _which_fit(chosen: Choices, unknown: dict[str, str]) -> tuple[Choices, list[str]]:
     """The choices less those whose file is wrong, or that do not go with one before."""
     fit: Choices = ()

@@ -21,6 +21,7 @@ from odyssey.config.schema import (
     Config,
     LoggerConfig,
     ModelConfig,
+    ResumeConfig,
     TrainerConfig,
 )
 from odyssey.config.tasks import TASKS
@@ -54,6 +55,7 @@ def help_text() -> str:
         ("Clipping", "clip.", ClipConfig),
         ("Training", "trainer.", TrainerConfig),
         ("W&B", "logger.", LoggerConfig),
+        ("Resuming", "resume.", ResumeConfig),
     ]
     sections += [(f"optimizer={n}", "optimizer.", c) for n, c in OPTIMIZERS.items()]
     sections += [(f"decay={n}", "decay.", c) for n, c in DECAYS.items()]

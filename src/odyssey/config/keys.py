@@ -17,7 +17,14 @@ from typing import Any, get_args, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 
 from odyssey.config.checks import shown
-from odyssey.config.schema import DECAYS, OPTIMIZERS, CellConfig, ClipConfig, Config
+from odyssey.config.schema import (
+    DECAYS,
+    OPTIMIZERS,
+    CellConfig,
+    ClipConfig,
+    Config,
+    ResumeConfig,
+)
 from odyssey.config.tasks import TASKS
 from odyssey.errors import did_you_mean, options
 
@@ -31,15 +38,29 @@ GROUPS = {
     "clip": "what is done to large gradients",
     "experiment": "settings that reproduce something known",
     "debug": "settings to find mistakes with",
+    "resume": "what becomes of a run that is there already",
+    "sweep": "with -m: what a study compares and searches",
 }
-OPTIONAL = ("experiment", "debug")  # the groups that may be null
+OPTIONAL = ("experiment", "debug", "sweep")  # the groups that may be null
 SCHEMAS: dict[str, Mapping[str, type]] = {"optimizer": OPTIMIZERS, "decay": DECAYS, "task": TASKS}
 # Keys that say which choice was made, and so are set by choosing.
 CHOSEN_BY = {
     "optimizer.kind": "optimizer",
     "decay.kind": "decay",
     "clip.kind": "clip",
+    "resume.mode": "resume",
     "task.name": "task",
+}
+# What people leave off of the keys of a study, which are Hydra's.
+OF_STUDIES = {
+    "n_jobs": "hydra.launcher.n_jobs",
+    "gpus": "hydra.launcher.gpus",
+    "trials": "hydra.sweeper.trials",
+    "sampler": "hydra.sweeper.sampler",
+    "draws": "hydra.sweeper.draws",
+    "only": "hydra.sweeper.only",
+    "launcher": "hydra/launcher",
+    "sweeper": "hydra/sweeper",
 }
 TYPES: dict[Any, str] = {
     int: "a whole number",
@@ -74,7 +95,9 @@ def where() -> dict[str, tuple[str, ...]]:
 @cache
 def _types() -> dict[str, Any]:
     """Each key -> its type in the schema, as in int | None."""
-    found = _leaves(Config, "") | _leaves(CellConfig, "cell.") | _leaves(ClipConfig, "clip.")
+    found = _leaves(Config, "")
+    for group, schema in (("cell", CellConfig), ("clip", ClipConfig), ("resume", ResumeConfig)):
+        found |= _leaves(schema, f"{group}.")
     for group, schemas in SCHEMAS.items():
         for schema in schemas.values():
             found |= _leaves(schema, f"{group}.")
@@ -144,6 +167,8 @@ def instead_of(name: str, text: str) -> str:
     text = text or "…"
     if name in GROUPS:
         return f"{name}={text}"
+    if name in OF_STUDIES:
+        return f"{OF_STUDIES[name]}={text} with -m"
     same = [k for k in where() if k.rpartition(".")[2] == name]
     always = [k for k in same if not where()[k]]
     if always or not same:

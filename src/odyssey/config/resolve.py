@@ -6,7 +6,8 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def finish(cfg: DictConfig) -> DictConfig:
-    """Without interpolations and without Hydra's own part or the names of empty groups."""
-    cfg = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
+    """Without interpolations and without Hydra's own part."""
+    if "hydra" in cfg:
+        cfg = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
     OmegaConf.resolve(cfg)
     return cfg

@@ -199,6 +199,15 @@ class LoggerConfig:
 
 
 @dataclass
+class ResumeConfig:
+    """What becomes of runs that are there already."""
+
+    mode: str = key("auto", "auto, never or force")
+    failed: bool = key(False, "a study tries its failed runs again")
+    mixed: bool = key(False, "a study may mix runs of different code, torch or data")
+
+
+@dataclass
 class Config:
     """A whole run."""
 
@@ -216,7 +225,7 @@ class Config:
     output_dir: str = key("outputs", "where studies lie")
     data_dir: str | None = key(None, "where data files lie; null: $ODYSSEY_DATA, or a cache folder")
     device: str = key("auto", "auto, cpu or cuda")
-    resume: str = key("auto", "auto: go on with this run; never: refuse; force: start it anew")
+    resume: ResumeConfig = MISSING
 
 
 # Keys that do not change what a run computes: not part of its hash.
@@ -261,6 +270,7 @@ def register() -> None:
     store.store(group="schema", name="config", node=Config)
     store.store(group="schema", name="cell", node=CellConfig)
     store.store(group="schema", name="clip", node=ClipConfig)
+    store.store(group="schema", name="resume", node=ResumeConfig)
     for group, nodes in (("optimizer", OPTIMIZERS), ("decay", DECAYS), ("task", TASKS)):
         for name, node in nodes.items():
             store.store(group=f"schema/{group}", name=name, node=node)

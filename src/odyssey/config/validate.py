@@ -31,7 +31,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "trainer.precision": ("32", "tf32", "bf16-mixed"),
     "logger.mode": ("offline", "online", "disabled"),
     "device": ("auto", "cpu", "cuda"),
-    "resume": ("auto", "never", "force"),
+    "resume.mode": ("auto", "never", "force"),
 }
 positive = partial(above, low=0)
 share = partial(between, low=0, high=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -84,7 +84,9 @@ def _parser() -> OverridesParser:
     return OverridesParser.create()
 
 
+@lru_cache(maxsize=4096)  # the trials of a study share most of their words
 def _setting(word: str) -> Setting:
+    """Raises HydraException where the word cannot be read."""
     key, _, text = word.partition("=")
     override = _parser().parse_overrides([word])[0]
     value = override.value()
@@ -120,7 +122,7 @@ def _unreadable(word: str) -> str | None:
             return f"{word} is not allowed: type {bare} without the '{sign}'"
         return unknown_key(key, text, word)
     try:
-        _parser().parse_overrides([word])
+        _setting(word)
     except HydraException:
         if not re.fullmatch(r"[\w./@-]+", key, re.ASCII):
             return unknown_key(key, text, word)
@@ -143,10 +145,10 @@ def _without_value(word: str) -> str:
 def _misplaced(setting: Setting, sweep: bool) -> str | None:
     """A well-formed setting that this command cannot have."""
     word, key = setting.word, setting.key
-    if setting.hydras:
+    if setting.hydras or key == "sweep":
         if sweep:
             return None
-        return f"{word} is for sweeps: leave it out, or type -m too"
+        return f"{word} is for studies: leave it out, or type -m too"
     if key in CHOSEN_BY:
         group = CHOSEN_BY[key]
         return f"{word} is not allowed: type {group}= and one of {', '.join(choices(group))}"

@@ -1,7 +1,7 @@
 """Bach's chorales from the scores that the package music21 ships, as piano rolls.
 
 The scores are read here, with the few elements of MusicXML that say which key sounds when: music21
-itself takes half a minute for them, this takes two seconds, and the rolls are the same.
+itself takes half a minute for them, this a few seconds, once, and the rolls are the same.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from collections import Counter
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.data.fetch import sha256
+from odyssey.data.kept import kept
 from odyssey.data.types import Dataset, Rolls
 from odyssey.errors import UserError
 
@@ -39,40 +40,58 @@ class Note(NamedTuple):
     stop: Fraction
 
 
-def chorales() -> Dataset[Rolls]:
+def chorales(folder: Path) -> Dataset[Rolls]:
     """The four-part chorales, without copies, as rolls of 88 keys with an eighth note a frame.
 
     A key is on in a frame if it sounds at the frame's beginning; repeats are played once. A piece
     of which half the bars are in others too, in the same key or another, is left out, so that test
     pieces are new; tunes do come back, harmonised anew. In the order of the SHA-256 of their names,
     the first 80% are train, the next 10% valid, the rest test. The hash is that of the rolls.
+
+    The rolls are kept in the data directory `folder`, for these scores as this code reads them.
     """
-    pieces = _distinct(_scores())
-    order = sorted(pieces, key=lambda name: hashlib.sha256(name.encode()).digest())
-    all_rolls = [pieces[name] for name in order]
-    first, second = len(order) * 8 // 10, len(order) * 9 // 10
+    files = _files()
+    read = [part for file in files for part in (file.name.encode(), file.read_bytes())]
+    key = sha256([Path(__file__).read_bytes(), *read])
+    arrays = kept(folder, "music21", key, lambda: _packed(_distinct(_scores(files))))
+    ends = np.cumsum(arrays["lengths"])
+    all_rolls = np.split(np.unpackbits(arrays["frames"], axis=1, count=KEYS), ends[:-1])
+    first, second = len(ends) * 8 // 10, len(ends) * 9 // 10
     digest = sha256([part for r in all_rolls for part in (str(len(r)).encode(), r)])
     parts = all_rolls[:first], all_rolls[first:second], all_rolls[second:]
     return Dataset("music21", digest, *parts)
 
 
-def _scores() -> dict[str, NDArray[np.uint8]]:
-    """The rolls of the scores in four parts, by BWV number, in the order of their names."""
+def _packed(pieces: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
+    """All rolls, one after another, a bit a key, in the order of the SHA-256 of their names."""
+    order = sorted(pieces, key=lambda name: hashlib.sha256(name.encode()).digest())
+    frames = np.concatenate([pieces[name] for name in order])
+    lengths = np.array([len(pieces[name]) for name in order])
+    return {"frames": np.packbits(frames, axis=1), "lengths": lengths}
+
+
+def _files() -> list[Path]:
+    """The scores, in the order of their names."""
     spec = find_spec("music21")  # the package's files are wanted, not its code: no import
     if spec is None or not spec.submodule_search_locations:
         raise UserError("task.data=music21 needs the package music21; `pip install music21`")
     folder = Path(spec.submodule_search_locations[0], "corpus", "bach")
-    found = {}
-    for path in sorted(folder.glob("bwv*")):
-        if path.suffix in (".mxl", ".xml"):
-            score = read_score(path)
-            if len(score.findall("part")) == VOICES:
-                found[path.stem] = roll(notes(score))
+    found = [path for path in sorted(folder.glob("bwv*")) if path.suffix in (".mxl", ".xml")]
     if not found:
         raise UserError(
             f"task.data=music21 finds no scores in {folder}: this music21 was installed without "
             "its corpus; `pip install --force-reinstall music21`"
         )
+    return found
+
+
+def _scores(files: list[Path]) -> dict[str, NDArray[np.uint8]]:
+    """The rolls of the scores in four parts, by BWV number."""
+    found = {}
+    for path in files:
+        score = read_score(path)
+        if len(score.findall("part")) == VOICES:
+            found[path.stem] = roll(notes(score))
     return found
 
 

@@ -93,7 +93,7 @@ def read_matlab(path: Path) -> list[list[NDArray[np.uint8]]]:
 
 
 _SOURCES: dict[str, Callable[[Path], Dataset[Rolls]]] = {
-    "music21": lambda folder: chorales(),
+    "music21": chorales,
     **{name: partial(_matlab, name) for name in MATLAB},
 }
 ROLLS = tuple(_SOURCES)

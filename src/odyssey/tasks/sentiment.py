@@ -39,6 +39,9 @@ class Sentiment(Classification):
     def __init__(self, cfg: Any, **kwargs: Any) -> None:
         super().__init__(cfg, **kwargs)
         self.words = Tokenizer("words", lower=cfg.lower, lines=False)
+        # Read once: a look into the configuration takes as long as the words of a text.
+        self.kind, self.lower = cfg.tokens, cfg.lower
+        self.max_length, self.keep = cfg.max_length, cfg.keep
 
     def load(self) -> None:
         parts = data.sentences(self.cfg.data, self.data_dir, path=self.cfg.path)
@@ -61,10 +64,9 @@ class Sentiment(Classification):
 
     def encode(self, text: str) -> NDArray[Any]:
         """The ids of a text's tokens, `max_length` of them at most, one at least."""
-        size = self.cfg.max_length
-        tokens = self._split(text)
+        size, tokens = self.max_length, self._split(text)
         if size is not None and len(tokens) > size:
-            tokens = tokens[:size] if self.cfg.keep == "head" else tokens[-size:]
+            tokens = tokens[:size] if self.keep == "head" else tokens[-size:]
         return self.vocabulary.encode(tokens or [""])
 
     def batches(self, split: Split, device: torch.device | str = "cpu") -> Texts:
@@ -89,9 +91,9 @@ class Sentiment(Classification):
 
     def _split(self, text: str) -> str | list[str]:
         text = text.replace("<br />", "\n")  # how IMDB's reviews break a line
-        if self.cfg.tokens == "words":
+        if self.kind == "words":
             return self.words.split(text)
-        return text.lower() if self.cfg.lower else text
+        return text.lower() if self.lower else text
 
     def _set_spec(self) -> None:
         self.spec = ModelSpec("tokens", len(self.vocabulary), len(self.classes), "last")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.symbols)
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype[Any]:
         """The smallest integer type for all ids and one more; uint16 is left out, as torch has
         few operations for it."""

@@ -6,6 +6,7 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -19,6 +20,7 @@ REMEMBERED = 200_000  # different words in memory while encoding
 END = "<eos>"  # the end of a line, as in the Penn Treebank's language-model files
 
 _WORDS = re.compile(rf"{UNKNOWN}|{END}|\w+(?:'\w+)*|[^\w\s]")
+_words = lru_cache(maxsize=REMEMBERED // 4)(_WORDS.findall)  # most chunks come again and again
 _NO_SPACE_BEFORE = set(".,;:!?)]}%…”’")
 _NO_SPACE_AFTER = set("([{“‘")
 
@@ -47,7 +49,7 @@ class Tokenizer:
         return (text.replace("\n", f" {END} ") if self.lines else text).split()
 
     def _parts(self, chunk: str) -> list[str]:
-        return [chunk] if self.kind == "whitespace" else _WORDS.findall(chunk)
+        return [chunk] if self.kind == "whitespace" else _words(chunk)
 
     def join(self, word: str, before: str | None) -> str:
         """How `word` is printed after the word `before` (None: at the start of a text)."""

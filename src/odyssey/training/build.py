@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from odyssey.cells import Cell, Init, name_of
+from odyssey.cells import Cell, Init
 from odyssey.errors import UserError
 from odyssey.model import EncoderDecoder, HeadInit, SequenceModel, Sizes
 from odyssey.paths import see_current_folder
@@ -21,11 +21,6 @@ def cell_class(target: str) -> type[Cell]:
     see_current_folder()
     module, _, name = target.rpartition(".")
     return getattr(importlib.import_module(module), name)
-
-
-def cell_name(cfg: Any) -> str:
-    """What the cell is called in folders, tables and W&B."""
-    return name_of(cell_class(cfg.cell._target_))
 
 
 def cell_source(cfg: Any) -> str | None:

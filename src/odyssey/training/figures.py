@@ -27,13 +27,24 @@ def learning_curves(folder: RunFolder, monitor: str) -> None:
     shown = [w for w in wanted if w[0] in curves]
     if not shown:
         return
-    figure = Figure(figsize=(4 * len(shown), 3), layout="constrained")
+    width, height = 4 * len(shown), 3
+    figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
+    # Fixed margins, in inches: matplotlib's own layouts draw everything once more to measure it.
+    figure.subplots_adjust(
+        left=0.6 / width,
+        right=1 - 0.15 / width,
+        bottom=0.5 / height,
+        top=1 - 0.35 / height,
+        wspace=0.7 / (4 - 0.7),
+    )
     for i, (name, title, colour, marker) in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), i + 1)
         axes.plot(*curves[name], color=colour, marker=marker, markersize=3, linewidth=1)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("updates")
+        axes.set_title(title, fontsize=10, y=1.0)  # a place of its own needs no measuring either
+        axes.set_xlabel("updates", fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.locator_params(nbins=6)
         axes.grid(alpha=0.3)
     folder.figures.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder.figures / "learning_curves.png", dpi=120)

@@ -13,10 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from omegaconf import DictConfig
 
+from odyssey.config.identity import run_name
 from odyssey.errors import UserError
 
 COLUMNS = ("step", "epoch", "name", "value", "time")
+DONE = ("finished", "diverged")
+PROBED_SECONDS = 0.3  # that a look at whether the lock is free may hold it
+
+
+class Refused(UserError):
+    """What the run folder holds is left as it is, and not gone on with."""
+
+
+class Busy(Refused):
+    """Another process trains this run."""
+
+
+def run_path(cfg: DictConfig) -> Path:
+    """Where the run of a finished configuration lies: `<output_dir>/<study>/<its name>`."""
+    return Path(cfg.output_dir) / cfg.study / run_name(cfg)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -44,13 +61,13 @@ class RunFolder:
     def acquire(self) -> None:
         """Take the folder for this process.
 
-        Raises UserError where another one has it, and where nothing can be written.
+        Raises Busy where another one has it, UserError where nothing can be written.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=PROBED_SECONDS, poll_interval=0.02)
         except Timeout:
-            raise UserError(
+            raise Busy(
                 f"{self.path} is being trained by another process; wait for it, or give this "
                 "run another seed or study"
             ) from None
@@ -87,7 +104,7 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except ValueError:
-            raise UserError(
+            raise Refused(
                 f"{self.record_path} is not readable JSON; mend it, or type resume=force to "
                 "start the run anew"
             ) from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ import torch
 PACKAGES = ("rnn-odyssey", "torch", "pytorch-lightning", "hydra-core", "numpy", "wandb")
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of what computes the numbers."""
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of Python and of what computes the numbers; looked up once in a process."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -24,8 +27,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def git() -> dict[str, Any]:
-    """The commit this code is from, and whether files differ from it; None outside a clone."""
+@cache
+def git() -> Mapping[str, Any]:
+    """The commit this code is from, and whether files differ from it; None outside a clone.
+
+    Asked once in a process: the code that it runs does not change later.
+    """
     root = Path(__file__).parents[3]
 
     def ask(*words: str) -> str | None:

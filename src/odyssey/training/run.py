@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import time
-import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,18 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 
-from odyssey.config.identity import config_hash, plain
+from odyssey.code import code_version
+from odyssey.config.identity import config_hash
 from odyssey.errors import UserError
 from odyssey.tasks.base import Task
 from odyssey.training import checkpoint, console
 from odyssey.training.bar import Bar
 from odyssey.training.build import build_model, cell_source
+from odyssey.training.failure import last_lines
 from odyssey.training.figures import learning_curves
 from odyssey.training.folder import RunFolder, write_text
 from odyssey.training.keeper import Interrupted, Keeper
+from odyssey.training.mirror import configuration, summary
 from odyssey.training.module import Diverged, RecurrentModule
 from odyssey.training.provenance import device_name, git, versions
 from odyssey.training.rounds import Plan
@@ -60,9 +62,10 @@ class Run:
         task: Task,
         device: torch.device,
         record: dict[str, Any] | None,
+        study: Mapping[str, Any] | None = None,
     ) -> None:
         self.cfg, self.cell, self.folder, self.task = cfg, cell, folder, task
-        self.overrides, self.device = list(overrides), device
+        self.overrides, self.device, self.study = list(overrides), device, study
         self.tracker = Tracker(cfg.logger.mode)
         self.closed = False  # whether run.json says how the run ended
         last = folder.checkpoints / "last.ckpt"
@@ -96,6 +99,7 @@ class Run:
             "clipped_share": None,
             "device": device_name(device),
             "versions": versions(),
+            "code": code_version(),
             "git": git(),
             "started": record["started"] if record else time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "wandb": record["wandb"] if record else None,
@@ -131,11 +135,7 @@ class Run:
             raise
         except BaseException as bug:
             full = _cannot_write(bug, self.folder.path)
-            told = full or bug
-            lines = (
-                [str(told)] if isinstance(told, UserError) else traceback.format_exc().split("\n")
-            )
-            self._break_off("failed", "\n".join(lines[-12:]), exit_code=1)
+            self._break_off("failed", last_lines(full or bug), exit_code=1)
             if full is not None:
                 raise full from bug
             raise
@@ -155,7 +155,7 @@ class Run:
             name=self.folder.path.name,
             study=cfg.study,
             cell=self.cell,
-            config=plain(cfg) | {"params": self.record["params"], "data": self.task.data},
+            config=configuration(cfg, self.record, self.study),
             id=(self.record["wandb"] or {}).get("id"),
         )
         self.record["wandb"] = begun or self.record["wandb"]
@@ -171,8 +171,11 @@ class Run:
                 best = checkpoint.load(self.folder.checkpoints / "best.ckpt", self.device)
                 self.model.load_state_dict(best["model"])
                 trainer.test(self.module, datamodule=self.task, verbose=False)
-            except SystemExit:  # what Lightning makes of a KeyboardInterrupt
-                raise KeyboardInterrupt from None
+            except SystemExit as end:
+                # What Lightning makes of a KeyboardInterrupt; others are of whoever gave up.
+                if isinstance(end.__context__, KeyboardInterrupt):
+                    raise KeyboardInterrupt from None
+                raise
         found = {f"valid/{k}": v for k, v in keeper.best_metrics.items()}
         found |= {f"test/{k}": v for k, v in self.module.evaluated.items()}
         self.record["metrics"] = found
@@ -210,9 +213,8 @@ class Run:
         }
         learning_curves(self.folder, self.record["monitor"]["name"])
         # W&B before run.json: once that says `finished`, nothing is left to do.
-        summary = {k: v for k, v in self.record.items() if k not in ("metrics", "wandb")}
         self.tracker.finish(
-            summary | self.record["metrics"],
+            summary(self.record),
             exit_code=255 if self.record["status"] == "interrupted" else 0,
         )
         self.folder.write(self.record)

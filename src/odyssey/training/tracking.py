@@ -10,6 +10,8 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,13 +40,38 @@ SETTINGS = {
 }
 
 
-def check_login(mode: str) -> None:
-    """Raise UserError where `online` was asked for and W&B would not let us in.
+_starting: threading.Thread | None = None  # what starts W&B's service
 
-    Asks the server, so that it is said before any data is loaded.
+
+def prepare(mode: str) -> None:
+    """Make W&B ready for a run of this process, in the background: data can be read meanwhile.
+
+    Raises UserError where `online` was asked for and W&B would not let us in.
     """
-    if mode != "online":
-        return
+    if mode == "online":
+        if _starting is not None:  # it sets the environment, which another process would inherit
+            _starting.join()
+        check_login()
+    start_service(mode)
+
+
+def start_service(mode: str) -> None:
+    """Begin to start W&B's service, which takes a moment, and which the next run waits for."""
+    global _starting
+    if mode != "disabled" and (_starting is None or not _starting.is_alive()):
+        _starting = threading.Thread(target=_start_service, args=(mode,), daemon=True)
+        _starting.start()
+
+
+def _start_service(mode: str) -> None:
+    with contextlib.suppress(Exception), _own_environment(offline=mode == "offline"):
+        import wandb
+
+        wandb.setup()  # if it cannot, neither can the run that is started next, and says so
+
+
+def check_login() -> None:
+    """Ask the server, so that it is said before any data is loaded."""
     command = [sys.executable, "-m", "odyssey.training.login"]
     asking = subprocess.Popen(
         command,
@@ -72,6 +99,64 @@ def check_login(mode: str) -> None:
             f"logger.mode=online: W&B at {host} did not accept the login ({why or 'no reason'}); "
             f"check the network, type `wandb login --relogin`, {INSTEAD}"
         )
+
+
+def begin(
+    mode: str,
+    *,
+    output_dir: str,
+    project: str,
+    entity: str | None,
+    name: str,
+    group: str,
+    job_type: str,
+    config: Mapping[str, Any],
+    id: str,
+) -> Any:
+    """W&B's run `id`, begun or gone on with; under `wandb agent` it is the agent's run instead.
+
+    Raises UserError where W&B cannot start.
+    """
+    if _starting is not None:
+        _starting.join()
+    os.makedirs(output_dir, exist_ok=True)
+    with _own_environment(offline=mode == "offline"):
+        import wandb
+
+        try:
+            run = wandb.init(
+                dir=output_dir,
+                mode=mode,  # type: ignore[arg-type]
+                project=project,
+                entity=entity,
+                name=name,
+                group=group,
+                job_type=job_type,
+                id=id,
+                # Offline too: it is in the run's file, and makes `wandb sync` number the rows
+                # after those that the server has instead of from 0 again.
+                resume="allow",
+                # A run that somebody else has open in this process is not ours to log to or
+                # to finish; `wandb.run` stays theirs.
+                reinit="create_new",
+                config=dict(config),
+                settings=wandb.Settings(**SETTINGS),  # type: ignore[arg-type]
+            )
+        except Exception as error:  # its own, pydantic's, the service's: W&B has many
+            way = (
+                f"check logger.project, logger.entity and the network, {INSTEAD}"
+                if mode == "online"
+                else "check logger.project, or type logger.mode=disabled to go without W&B"
+            )
+            raise UserError(
+                f"logger.mode={mode}: W&B could not start the run ({_short(error)}); {way}"
+            ) from None
+    # A sweep's parameters go by the same names as sections of the configuration, and before them.
+    hidden = {k: v for k, v in config.items() if isinstance(v, dict) and k in run.config}
+    hidden = {f"{k}_config": v for k, v in hidden.items() if not isinstance(run.config[k], dict)}
+    if hidden:
+        run.config.update(hidden, allow_val_change=True)
+    return run
 
 
 class Tracker:
@@ -102,38 +187,17 @@ class Tracker:
         """
         if self.mode == "disabled":
             return None
-        os.makedirs(output_dir, exist_ok=True)
-        with _own_environment(offline=self.mode == "offline"):
-            import wandb
-
-            try:
-                self.run = wandb.init(
-                    dir=output_dir,
-                    mode=self.mode,  # type: ignore[arg-type]
-                    project=project,
-                    entity=entity,
-                    name=name,
-                    group=study,
-                    job_type=cell,
-                    id=id or secrets.token_hex(6),
-                    # Offline too: it is in the run's file, and makes `wandb sync` number the rows
-                    # after those that the server has instead of from 0 again.
-                    resume="allow",
-                    # A run that somebody else has open in this process is not ours to log to or
-                    # to finish; `wandb.run` stays theirs.
-                    reinit="create_new",
-                    config=dict(config),
-                    settings=wandb.Settings(**SETTINGS),  # type: ignore[arg-type]
-                )
-            except Exception as error:  # its own, pydantic's, the service's: W&B has many
-                way = (
-                    f"check logger.project, logger.entity and the network, {INSTEAD}"
-                    if self.mode == "online"
-                    else "check logger.project, or type logger.mode=disabled to go without W&B"
-                )
-                raise UserError(
-                    f"logger.mode={self.mode}: W&B could not start the run ({_short(error)}); {way}"
-                ) from None
+        self.run = begin(
+            self.mode,
+            output_dir=output_dir,
+            project=project,
+            entity=entity,
+            name=name,
+            group=study,
+            job_type=cell,
+            config=config,
+            id=id or secrets.token_hex(6),
+        )
         # W&B counts its rows itself; ours are placed by the number of updates.
         self.run.define_metric("step")
         self.run.define_metric("*", step_metric="step")
@@ -146,9 +210,11 @@ class Tracker:
         return started
 
     def _go_on(self, folder: RunFolder, part: Path, id: str) -> None:
-        """Log what the run folder has and W&B has not, from sessions before this one."""
+        """Log what the run folder has and W&B has not, from sessions before this one, as `id`."""
         before = wandb_parts.earlier(part.parent, id, part)
-        if self.mode == "online":
+        if self.run.id != id:
+            after = -1  # another run of a sweep has come to this trial
+        elif self.mode == "online":
             after = self.run.summary.get("step", -1)  # as the server knows it
         else:
             after = math.inf if any(map(wandb_parts.uploaded, before)) else -1
@@ -172,15 +238,15 @@ class Tracker:
             import wandb
 
             picture = path.with_suffix(".png")
-            media: Any
             if path.suffix == ".txt":
                 text = html.escape(path.read_text(encoding="utf-8"))
-                media = wandb.Html(f"<pre>{text}</pre>", inject=False)
+                # A file of our own: W&B's folder for them is the first of all forks' to end.
+                with tempfile.TemporaryDirectory() as folder:
+                    page = Path(folder, "sample.html")
+                    page.write_text(f"<pre>{text}</pre>", encoding="utf-8")
+                    run.log({"step": step, "sample": wandb.Html(str(page), inject=False)})
             elif picture.exists():
-                media = wandb.Image(str(picture))
-            else:
-                return
-            run.log({"step": step, "sample": media})
+                run.log({"step": step, "sample": wandb.Image(str(picture))})
 
         self._hand_over(send)
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
 
-from odyssey.config.identity import config_hash
+from odyssey.config.identity import cell_name
 from odyssey.errors import UserError
 from odyssey.tasks import build as build_task
 from odyssey.tasks.base import Task
 from odyssey.training import console
-from odyssey.training.build import cell_name, cell_source
-from odyssey.training.folder import RunFolder
+from odyssey.training.build import cell_source
+from odyssey.training.folder import DONE, Refused, RunFolder, run_path
 from odyssey.training.run import Result, Run
-from odyssey.training.tracking import check_login
-
-DONE = ("finished", "diverged")
+from odyssey.training.tracking import prepare
 
 
 def train(
@@ -31,26 +28,25 @@ def train(
     overrides: Sequence[str] = (),
     *,
     extra: Sequence[Callback] = (),
+    study: Mapping[str, Any] | None = None,
 ) -> Result:
     """Train one run, or go on with it, or say that it is done.
 
-    `extra` are further callbacks of Lightning's, called after our own.
+    `extra` are further callbacks of Lightning's, called after our own. `study` is what W&B's
+    config is to say, as `search`, of the study that this is a run of.
 
     Raises UserError for what the user can mend, KeyboardInterrupt after an interruption, and
     whatever a bug raises; by then `run.json` says so.
     """
-    cell = cell_name(cfg)
-    folder = RunFolder(
-        Path(cfg.output_dir) / cfg.study / f"{cell}-{cfg.task.name}-{config_hash(cfg)[:8]}"
-    )
+    folder = RunFolder(run_path(cfg))
     # What this machine lacks is said before a file is written or data is read.
-    earlier = None if cfg.resume == "force" else folder.read()
+    earlier = None if cfg.resume.mode == "force" else folder.read()
     if earlier is None or earlier["status"] not in DONE:
-        check_login(cfg.logger.mode)
+        prepare(cfg.logger.mode)
         _device(cfg)
     folder.acquire()
     try:
-        return _train(cfg, overrides, cell, folder, extra)
+        return _train(cfg, overrides, folder, extra, study)
     finally:
         folder.release()
 
@@ -58,47 +54,56 @@ def train(
 def _train(
     cfg: DictConfig,
     overrides: Sequence[str],
-    cell: str,
     folder: RunFolder,
     extra: Sequence[Callback],
+    study: Mapping[str, Any] | None,
 ) -> Result:
-    record = None if cfg.resume == "force" else folder.read()
-    source = cell_source(cfg)
-    if record is not None and record.get("cell_source") != source:
-        raise UserError(
+    record = None if cfg.resume.mode == "force" else folder.read()
+    # What a run that came to nothing was made of need not be what this one is made of.
+    kept = record if _holds_something(folder, record) else None
+    if kept is not None and kept.get("cell_source") != cell_source(cfg):
+        raise Refused(
             f"cell._target_={cfg.cell._target_} has changed since {folder.path} was trained; "
             "give the new cell another name, or type resume=force to start anew"
         )
-    if record is not None and cfg.resume == "never":
-        raise UserError(
+    if record is not None and cfg.resume.mode == "never":
+        raise Refused(
             f"resume=never, but {folder.path} holds this very run ({record['status']}); type "
             "resume=auto to go on with it, resume=force to start anew, or study=… for another"
         )
     task = build_task(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
     if record is not None and record["status"] in DONE:
         if getattr(cfg.task, "path", None) is not None:  # a file of the user's own may change
-            _load(task, folder, record)
+            _load(task, folder, kept)
         console.done_already(folder.path, record)
         return Result(
             folder.path, record["status"], record["metrics"], record["monitor"]["name"], ran=False
         )
     device = _device(cfg)
     with _process(cfg):
-        _load(task, folder, record)
+        _load(task, folder, kept)
         # Not before the new run has its data: until then the old one stays where it is.
-        aside = folder.set_aside() if cfg.resume == "force" else None
+        aside = folder.set_aside() if cfg.resume.mode == "force" else None
         if aside is not None:
             console.say(f"The earlier run is kept in {aside}")
-        return Run(cfg, overrides, cell, folder, task, device, record).go(extra)
+        cell = cell_name(cfg)
+        return Run(cfg, overrides, cell, folder, task, device, record, study).go(extra)
 
 
-def _load(task: Task, folder: RunFolder, record: dict[str, Any] | None) -> None:
-    """Read the data. Raises UserError where an earlier session's were others."""
+def _holds_something(folder: RunFolder, record: dict[str, Any] | None) -> bool:
+    """Whether there are numbers or weights that this run would go on with."""
+    if record is None:
+        return False
+    return record["status"] in DONE or (folder.checkpoints / "last.ckpt").exists()
+
+
+def _load(task: Task, folder: RunFolder, kept: dict[str, Any] | None) -> None:
+    """Read the data. Raises Refused where an earlier session's were others."""
     task.load()
-    if record is not None and record["data"] != task.data:
-        raise UserError(
-            f"{folder.path} was trained on {record['data']['name']} with sha256 "
-            f"{record['data']['sha256'][:12]}…, which is now {task.data['sha256'][:12]}…; "
+    if kept is not None and kept["data"] != task.data:
+        raise Refused(
+            f"{folder.path} was trained on {kept['data']['name']} with sha256 "
+            f"{kept['data']['sha256'][:12]}…, which is now {task.data['sha256'][:12]}…; "
             "put the old data back, or type resume=force to start anew"
         )
 
@@ -116,7 +121,7 @@ def _device(cfg: Any) -> torch.device:
 def _process(cfg: Any) -> Iterator[None]:
     """Settings of the whole process, put back afterwards: the next run may want others."""
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    tf32 = torch.backends.cudnn.allow_tf32
+    tf32, dtype = torch.backends.cudnn.allow_tf32, torch.get_default_dtype()
     lightning = logging.getLogger("pytorch_lightning")
     level = lightning.level
     try:
@@ -136,4 +141,5 @@ def _process(cfg: Any) -> Iterator[None]:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
         torch.backends.cudnn.allow_tf32 = tf32
+        torch.set_default_dtype(dtype)
         lightning.setLevel(level)

@@ -1,0 +1,1 @@
+"""Studies: many runs, compared and searched, resumed and never lost."""

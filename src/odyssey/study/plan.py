@@ -1,0 +1,213 @@
+"""The plan of a study: its trials, each with the words that make it and the run that it is."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from odyssey.config.compose import compose
+from odyssey.config.identity import plain, run_name
+from odyssey.config.schema import UNHASHED
+from odyssey.errors import UserError
+from odyssey.study.draws import uniforms
+from odyssey.study.settings import LIMIT, Settings, read_settings
+
+STARTUP = 10  # trials of an arm that an adaptive search draws at random, to have a beginning
+MOST_MISTAKES = 20  # of the drawn values: a range that is wrong is wrong in most trials
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial: the same number has the same draws on any machine, in any order."""
+
+    number: int
+    arm: str  # the compared values, as in `cell=gru bptt.length=25`
+    words: tuple[str, ...]  # `python train.py` with them is this trial alone
+    run: str  # the name of its run folder
+
+    def row(self) -> dict[str, Any]:
+        """As a row of trials.csv."""
+        overrides = shlex.join(self.words)
+        return {"trial": self.number, "run": self.run, "arm": self.arm, "overrides": overrides}
+
+
+@dataclass
+class Plan:
+    """A study that is checked and may start."""
+
+    settings: Settings
+    study: str
+    folder: Path
+    arms: tuple[tuple[str, ...], ...]
+    fixed: dict[str, Any]  # flat key -> value: what all its runs have in common
+    resume: Mapping[str, Any]
+    logger_mode: str
+    progress_bar: bool
+    threads: int | None  # of the CPU, for each run
+    trials: list[Trial] = field(default_factory=list)  # of an adaptive search, those so far
+    exit_code: int = 0  # how it ended, for the command that started it
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether trials follow from the results of earlier ones; see `odyssey.study.adaptive`."""
+        return self.settings.sampler == "tpe"
+
+    def definition(self) -> dict[str, Any]:
+        """What study.json says of it."""
+        s = self.settings
+        compare = {
+            k: [w[0].partition("=")[2] if "," not in k else list(w) for w in values]
+            for k, values in s.compared.items()
+        }
+        return {
+            "study": self.study,
+            "sweeper": s.sweeper,
+            "compare": compare,
+            "space": {",".join(p.keys): p.describe() for p in s.searched},
+            "trials": s.trials,
+            "sampler": s.sampler,
+            "draws": s.draws,
+            "seed": s.seed,
+            "fixed": self.fixed,
+        }
+
+    def trial(self, number: int, arm: Sequence[str], words: Sequence[str]) -> Trial:
+        """The trial of an arm with these searched values. Raises UserError if it cannot be run."""
+        whole = self.words(arm, words)
+        return Trial(number, " ".join(arm), whole, run_name(compose(whole)))
+
+    def words(self, arm: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
+        """All words of a run."""
+        return tuple(without_resume([*self.settings.fixed, *arm, *words]))
+
+
+def prepare(words: Sequence[str]) -> Plan | None:
+    """The plan that these words of `train.py -m` make; the same words give the same object.
+
+    None where they choose a sweeper that is not ours.
+
+    Raises UserError with one sentence for each mistake in the settings or in any trial.
+    """
+    bare = [re.sub(r"^\+*(?=cell\.options)", "", w) for w in words]
+    kept = [w for w in bare if not w.startswith("hydra.mode=")]
+    # Hydra hands its own words on apart from the others.
+    return _prepare(tuple(sorted(kept, key=lambda w: not w.lstrip("+").startswith("hydra"))))
+
+
+@lru_cache(maxsize=1)
+def _prepare(words: tuple[str, ...]) -> Plan | None:
+    settings, wrong = read_settings(words)
+    if settings is None and not wrong:
+        return None
+    if settings is None or settings.size() > LIMIT:
+        raise UserError(*wrong)
+    mistakes = dict.fromkeys(wrong)
+    arms = tuple(
+        tuple(itertools.chain(*values)) for values in itertools.product(*settings.compared.values())
+    )
+    # One trial of each arm says what is wrong with all the others, but for their drawn values.
+    number = settings.only[0] if settings.only else 0
+    firsts = []
+    for arm in arms:
+        try:
+            firsts.append(compose([*settings.fixed, *arm, *draw(settings, arm, number)]))
+        except UserError as error:
+            mistakes |= dict.fromkeys(error.messages)
+    if mistakes:
+        raise UserError(*mistakes)
+    first = firsts[0]
+    plan = Plan(
+        settings,
+        first.study,
+        Path(first.output_dir) / first.study,
+        arms,
+        _in_common(settings, firsts),
+        plain(first)["resume"],
+        first.logger.mode,
+        first.trainer.progress_bar,
+        first.trainer.threads,
+    )
+    trials = list(_trials(plan, number, dict(zip(arms, map(run_name, firsts), strict=True))))
+    if not plan.adaptive:
+        plan.trials = trials
+    return plan
+
+
+def draw(settings: Settings, arm: Sequence[str], number: int) -> list[str]:
+    """The words of trial `number` of an arm: a function of these and the study's seed alone."""
+    if not settings.searched:
+        return []
+    whose = " ".join(sorted(arm)) if settings.draws == "independent" else ""
+    sampler = "random" if settings.sampler == "tpe" else str(settings.sampler)
+    names = [",".join(p.keys) for p in settings.searched]
+    values = uniforms(sampler, settings.seed or 0, whose, number, names)
+    return [w for p, u in zip(settings.searched, values, strict=True) for w in p.words(u)]
+
+
+def _trials(plan: Plan, first: int, runs: Mapping[tuple[str, ...], str]) -> Iterator[Trial]:
+    """Number by number, so that a study that is cut short has as many of each arm.
+
+    runs: arm -> the run that its trial number `first` is, which is known already.
+    """
+    settings = plan.settings
+    numbers = settings.only if settings.only is not None else range(settings.trials or 1)
+    if plan.adaptive:  # the others are not known yet
+        numbers = numbers[:STARTUP]
+    mistakes: dict[str, None] = {}
+    for number in numbers:
+        for arm in plan.arms:
+            drawn = draw(settings, arm, number)
+            try:
+                if number == first:
+                    yield Trial(number, " ".join(arm), plan.words(arm, drawn), runs[arm])
+                else:
+                    yield plan.trial(number, arm, drawn)
+            except UserError as error:
+                mistakes |= dict.fromkeys(error.messages)
+                if len(mistakes) >= MOST_MISTAKES:
+                    raise UserError(*mistakes) from None
+    if mistakes:
+        raise UserError(*mistakes)
+
+
+def without_resume(words: Sequence[str]) -> list[str]:
+    """The words less those that speak of the session and not of the run."""
+    return [w for w in words if not w.startswith(("resume=", "resume."))]
+
+
+def _in_common(settings: Settings, firsts: Sequence[DictConfig]) -> dict[str, Any]:
+    """The settings that are the same in every arm and neither compared nor searched."""
+    flats = [flat(plain(cfg)) for cfg in firsts]
+    axes = {key for entry in settings.compared for key in entry.split(",")} | {
+        key for p in settings.searched for key in p.keys
+    }
+    return {
+        key: value
+        for key, value in flats[0].items()
+        if not is_under(key, [*axes, *UNHASHED])
+        and all(key in f and f[key] == value for f in flats[1:])
+    }
+
+
+def is_under(key: str, axes: Sequence[str]) -> bool:
+    """Whether a key is one of `axes`, or in a section or group that is."""
+    return any(key == a or key.startswith(f"{a}.") for a in axes)
+
+
+def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted keys."""
+    found: dict[str, Any] = {}
+    for name, value in section.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found

@@ -1,0 +1,234 @@
+"""Several trials at a time on this machine: what `hydra/launcher=local_pool` does.
+
+Each trial is a fresh process, forked from a server that has imported all it needs, so that nothing
+of one trial reaches the next, memory stays what it was, and a crash takes one trial only.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from odyssey.errors import UserError
+from odyssey.study import gpus
+from odyssey.study.worker import Trial
+
+_server: Server | None = None  # of this process; kept, since its imports take seconds
+
+
+def mistakes(launcher: Mapping[str, Any]) -> list[str]:
+    """A sentence for each setting of hydra.launcher that is wrong; nothing is started."""
+    found = []
+    jobs, listed = launcher.get("n_jobs"), launcher.get("gpus")
+    if jobs is not None and (type(jobs) is not int or jobs < 1):
+        found.append(
+            f"hydra.launcher.n_jobs={jobs} is not a number of processes: type 1, 2, …, or null "
+            "for as many as there are cores"
+        )
+    if listed is not None and not _names_gpus(listed):
+        found.append(
+            f"hydra.launcher.gpus={listed} is not a list of GPUs: type null for all, [] for none, "
+            "or their numbers, as in [0,1]"
+        )
+    return found
+
+
+def _names_gpus(listed: Any) -> bool:
+    if isinstance(listed, (str, bytes, Mapping)) or not hasattr(listed, "__iter__"):
+        return False
+    names = list(listed)
+    right = all(
+        (type(n) is int and n >= 0) or (isinstance(n, str) and n.strip() != "") for n in names
+    )
+    return right and len(set(map(str, names))) == len(names)
+
+
+def slots(launcher: Mapping[str, Any], threads: int | None) -> list[dict[str, str]]:
+    """For each trial that may run at a time, the variables that its environment gets.
+
+    threads: CPU threads of a trial; None is 1.
+    """
+    listed = launcher.get("gpus")
+    names: list[str] | None = gpus.visible() or None
+    if listed is not None:
+        names = [str(name).strip() for name in listed]
+    return [gpus.environment(slot, names) for slot in range(at_a_time(launcher, threads))]
+
+
+def at_a_time(launcher: Mapping[str, Any], threads: int | None) -> int:
+    """How many trials may run at the same time; threads as above."""
+    jobs = launcher.get("n_jobs")
+    return max(_cores() // (threads or 1), 1) if jobs is None else int(jobs)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    with suppress(AttributeError):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Server:
+    """The process that forks trials (odyssey.study.server), from this side."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        start = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            f"from odyssey.study.server import main; main({theirs.fileno()})"
+        )
+        # A session of its own: Ctrl-C in the terminal is for this process alone to pass on.
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", start],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        # Closed with this process, however it ends; the server then ends, with its trials.
+        self.connection = Connection(ours.detach())
+
+    def send(self, *message: Any) -> None:
+        """Raises UserError where the server has ended."""
+        try:
+            self.connection.send(message)
+        except OSError:
+            raise self.gone() from None
+
+    def gone(self) -> UserError:
+        """What to say where the server has ended by itself."""
+        close()
+        return UserError(
+            "hydra/launcher=local_pool: the process that starts the trials has ended (exit status "
+            f"{self.process.returncode}); the same command goes on with what is missing"
+        )
+
+    def close(self) -> None:
+        """End it, and wait until it has ended its trials."""
+        self.connection.close()
+        self.process.wait()
+
+
+def warm() -> Server:
+    """Start the server, if there is none, and leave it to its imports; it is ready when needed."""
+    global _server
+    if _server is None or _server.process.poll() is not None:
+        _server = Server()
+    return _server
+
+
+def close() -> None:
+    """End the server. Without this it ends with the process that started it."""
+    global _server
+    server, _server = _server, None
+    if server is not None:
+        server.close()
+
+
+def launch(
+    study: Mapping[str, Any],
+    jobs: Sequence[Sequence[str]],
+    first: int,
+    places: Sequence[Mapping[str, str]],
+) -> list[Any]:
+    """Run the jobs, as many at a time as there are places; their JobReturns, in the jobs' order.
+
+    study: what the trials share: hydra_context, config, task_function, singletons. first: Hydra's
+    number of the first job. Of a JobReturn, `cfg` and `hydra_cfg` are None.
+
+    Raises KeyboardInterrupt on SIGINT or SIGTERM, once the trials have ended: they are asked to
+    stop, no other starts; at a second signal they are killed.
+    """
+    server = warm()
+    server.send("study", _packed(study))
+    returned: dict[int, Any] = {}
+    free = list(range(len(places)))
+    running: dict[int, int] = {}  # number of the trial -> its place
+    todo = list(enumerate(jobs))[::-1]
+    with _signals() as (asked, woken):
+        heeded = 0
+        while running or (todo and not asked):
+            while todo and free and not asked:
+                number, words = todo.pop()
+                running[number] = place = free.pop(0)
+                server.send("start", Trial(number, first + number, tuple(words), places[place]))
+            ready = wait([server.connection, woken])
+            if woken in ready:
+                os.read(woken, 4096)
+            if len(asked) > heeded:
+                heeded = len(asked)
+                server.send("stop" if heeded == 1 else "kill")
+            if server.connection in ready:
+                number, packed, how = _received(server)
+                free.append(running.pop(number))
+                returned[number] = _unpacked(packed, how, jobs[number])
+        if asked:
+            raise KeyboardInterrupt
+    return [returned[number] for number in range(len(jobs))]
+
+
+def _packed(study: Mapping[str, Any]) -> bytes:
+    """As the server reads it: first where modules are found, then what needs them."""
+    return pickle.dumps(
+        {
+            "path": list(sys.path),
+            "folder": str(Path.cwd()),
+            "environment": dict(os.environ),
+            "study": pickle.dumps(dict(study)),
+        }
+    )
+
+
+def _received(server: Server) -> tuple[int, bytes, str]:
+    try:
+        _, number, packed, how = server.connection.recv()
+    except (EOFError, OSError):
+        raise server.gone() from None
+    return number, packed, how
+
+
+def _unpacked(packed: bytes, how: str, words: Sequence[str]) -> Any:
+    """The JobReturn; one that says `failed` where no process lived to send one."""
+    from hydra.core.utils import JobReturn, JobStatus
+
+    if packed:
+        return pickle.loads(packed)
+    value = {"status": "failed", "folder": None, "objective": float("nan"), "error": how}
+    returned = JobReturn(overrides=list(words), status=JobStatus.COMPLETED)
+    returned.return_value = value
+    return returned
+
+
+@contextmanager
+def _signals() -> Iterator[tuple[list[int], int]]:
+    """A list that SIGINT and SIGTERM are added to, and a descriptor to read when they are."""
+    asked: list[int] = []
+    woken, wake = os.pipe()
+
+    def ask(number: int, frame: Any) -> None:
+        asked.append(number)
+        os.write(wake, b"!")
+
+    before = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                # What a shell has set to be ignored, as for `… &` in a script, stays ignored.
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    before[number] = signal.signal(number, ask)
+        yield asked, woken
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(woken)
+        os.close(wake)

@@ -1,0 +1,107 @@
+"""Trials on the machines of a Ray cluster: what `hydra/launcher=ray_cluster` does.
+
+Ray runs a trial again whose worker or machine is gone (`max_retries`), and the run goes on from its
+checkpoint. A trial that Ray gives up is a failed run, and no other is touched by it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from odyssey.errors import UserError
+from odyssey.paths import see_current_folder
+from odyssey.study import nodes
+
+STOP_SECONDS = 60.0  # for the trials to write a checkpoint in, after Ctrl-C
+
+
+def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any]:
+    """Run the jobs, as many at a time as the cluster has room for; JobReturns in the jobs' order.
+
+    first: Hydra's number of the first job. Raises UserError where there is no cluster,
+    KeyboardInterrupt on Ctrl-C, once the trials have stopped.
+    """
+    import ray
+    from omegaconf import OmegaConf
+
+    settings: Any = OmegaConf.to_container(launcher.ray_cfg, resolve=True)
+    _connect(settings["init"])
+    task = ray.remote(**settings["remote"])(on_node) if settings["remote"] else ray.remote(on_node)
+    study = nodes.study_of(launcher)
+    shared = ray.put(study | {"folder": os.getcwd()})
+    numbers = {task.remote(shared, list(words), first + n): n for n, words in enumerate(jobs)}
+    returned: dict[int, Any] = {}
+    left = list(numbers)
+    try:
+        while left:
+            (done,), left = ray.wait(left, num_returns=1)
+            n = numbers.pop(done)
+            try:
+                returned[n] = nodes.returned(jobs[n], ray.get(done))
+            except ray.exceptions.RayError as error:
+                returned[n] = nodes.lost(study, jobs[n], first + n, _sentence(error))
+    except (KeyboardInterrupt, SystemExit):
+        for trial in left:
+            ray.cancel(trial)
+        ray.wait(left, num_returns=len(left), timeout=STOP_SECONDS)
+        raise KeyboardInterrupt from None
+    return [returned[n] for n in range(len(jobs))]
+
+
+def _connect(settings: Mapping[str, Any]) -> None:
+    import ray
+
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(**settings)
+    except ConnectionError as error:
+        raise UserError(
+            f"hydra/launcher=ray_cluster finds no cluster at address={settings.get('address')} "
+            f"({_first_line(error)}); start one with `ray start --head`, or type "
+            "hydra.launcher.ray.init.address=null for one of this machine alone"
+        ) from None
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"hydra/launcher=ray_cluster: Ray refuses hydra.launcher.ray.init: {_first_line(error)}"
+        ) from None
+
+
+def on_node(study: Mapping[str, Any], words: Sequence[str], index: int) -> Any:
+    """Run one trial in this process, of any machine; what the task function returns."""
+    from hydra.core.singleton import Singleton
+    from hydra.core.utils import setup_globals
+
+    try:
+        os.chdir(study["folder"])
+    except OSError as error:
+        raise RuntimeError(
+            f"{socket.gethostname()} has no folder {study['folder']} ({error.strerror}): the "
+            "project must lie where every machine sees it under the same name"
+        ) from None
+    see_current_folder()
+    setup_globals()
+    Singleton.set_state(study["singletons"])
+    try:
+        return nodes.outlast(lambda: nodes.run(study, words, index)).return_value
+    except KeyboardInterrupt:
+        return {"status": "interrupted", "folder": None, "error": None}
+
+
+def _sentence(error: Exception) -> str:
+    """What became of a trial that returned nothing."""
+    import ray
+
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return f"Ray: {str(error).strip().splitlines()[-1]}"
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return "Ray ended the process, and those that tried again, since memory ran out"
+    return f"Ray: the process ended, and those that tried again: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__

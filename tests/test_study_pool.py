@@ -1,0 +1,288 @@
+"""`hydra/launcher=local_pool`: trials in processes of their own, whatever becomes of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra.core.utils import JobStatus
+
+from odyssey.errors import UserError
+from odyssey.study import gpus, pool
+from odyssey.study.job import job
+from run_kit import ROOT, metrics, record
+from study_kit import LONG, ends_at_once, gpu, launch, mess, plain, raises, statuses
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ended() -> Iterator[None]:
+    """The server serves all these tests, and then is gone."""
+    yield
+    server = pool._server
+    pool.close()
+    assert server is None or server.process.returncode == 0
+
+
+def runs(out: Path) -> dict[int, Path]:
+    """Seed -> run folder."""
+    return {record(p.parent)["seed"]: p.parent for p in out.glob("*/*/run.json")}
+
+
+# -- what a trial finds --------------------------------------------------------------------------
+
+
+def test_nothing_of_a_trial_reaches_the_next(tmp_path: Path) -> None:
+    os.environ["LEFT"] = "by the study"
+    try:
+        returned = launch(tmp_path, [[f"seed={n}"] for n in range(4)], mess, n_jobs=1)
+    finally:
+        del os.environ["LEFT"]
+    found = [r.return_value for r in returned]
+    assert [f["seed"] for f in found] == [0, 1, 2, 3]
+    assert [r.overrides[-1] for r in returned] == [f"seed={n}" for n in range(4)]
+    for f in found:
+        assert f["variable"] == "by the study" and f["dtype"] == "torch.float32"
+        assert f["threads"] == 1 and f["list"] == [] and f["folder"] == os.getcwd()
+    assert len({f["process"] for f in found}) == 4
+    assert len({f["parent"] for f in found}) == 1 and found[0]["parent"] != os.getpid()
+    (again,) = launch(tmp_path, [["seed=5"]], mess)
+    assert again.return_value["parent"] == found[0]["parent"]  # the imports are made once
+    assert again.return_value["variable"] is None
+
+
+def test_gpus_are_handed_out_in_turn_to_free_places(tmp_path: Path) -> None:
+    trials = [[f"seed={n}"] for n in range(3)]
+    # The first trial keeps its place while the two others follow each other in the second.
+    returned = launch(tmp_path, trials, gpu, n_jobs=2, gpus="[5,7]")
+    assert [r.return_value for r in returned] == ["5", "7", "7"]
+    returned = launch(tmp_path, trials[1:], gpu, n_jobs=2, gpus="[]")
+    assert [r.return_value for r in returned] == ["", ""]
+
+
+def test_visible_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for value, found in (
+        ("2,3", ["2", "3"]),
+        ("GPU-8a1, GPU-9b2", ["GPU-8a1", "GPU-9b2"]),
+        ("0,-1,1", ["0"]),
+        ("", []),
+    ):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+        assert gpus.visible() == found
+    places = [p.get("CUDA_VISIBLE_DEVICES") for p in pool.slots({"n_jobs": 2, "gpus": None}, 1)]
+    assert places == [None, None]  # none to hand out: as it was
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    places = [p["CUDA_VISIBLE_DEVICES"] for p in pool.slots({"n_jobs": 3}, 1)]
+    assert places == ["2", "3", "2"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 0\necho 1\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert gpus.visible() == ["0", "1"]
+    driver.write_text("#!/bin/sh\necho no driver; exit 9\n")
+    assert gpus.visible() == []
+
+
+def test_as_many_places_as_cores_for_the_threads() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert len(pool.slots({"n_jobs": None}, None)) == cores
+    assert len(pool.slots({"n_jobs": None}, 1000)) == 1
+    assert len(pool.slots({"n_jobs": 3}, 1000)) == 3
+
+
+@pytest.mark.parametrize(
+    "settings, starts",
+    [
+        ({"n_jobs": 0}, "hydra.launcher.n_jobs=0 is not"),
+        ({"n_jobs": "many"}, "hydra.launcher.n_jobs=many is not"),
+        ({"n_jobs": True}, "hydra.launcher.n_jobs=True is not"),
+        ({"n_jobs": 1.5}, "hydra.launcher.n_jobs=1.5 is not"),
+        ({"gpus": 0}, "hydra.launcher.gpus=0 is not"),
+        ({"gpus": [0, -1]}, "hydra.launcher.gpus=[0, -1] is not"),
+        ({"gpus": [1, 1]}, "hydra.launcher.gpus=[1, 1] is not"),
+        ({"gpus": "01"}, "hydra.launcher.gpus=01 is not"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(settings: dict, starts: str, tmp_path: Path) -> None:
+    (sentence,) = pool.mistakes(settings)
+    assert sentence.startswith(starts)
+    words = {k: str(v).replace(" ", "").lower() for k, v in settings.items()}
+    if settings != {"gpus": "01"}:  # which Hydra reads as a number
+        with pytest.raises(UserError):
+            launch(tmp_path / "out", [["seed=0"]], plain, **words)
+        assert not (tmp_path / "out").exists()
+
+
+def test_right_settings() -> None:
+    for settings in ({}, {"n_jobs": None, "gpus": None}, {"n_jobs": 4, "gpus": [0, "GPU-8a1"]}):
+        assert pool.mistakes(settings) == []
+
+
+# -- real runs -----------------------------------------------------------------------------------
+
+
+def test_the_numbers_are_those_of_the_basic_launcher(tmp_path: Path) -> None:
+    wild = ["cell=elman_relu", "optimizer=sgd", "optimizer.lr=1e30", "clip=none"]
+    trials = [["seed=0"], ["seed=1", "cell=gru"], ["seed=2", *wild]]
+    one = launch(tmp_path / "basic", trials, job, "basic")
+    two = launch(tmp_path / "pool", trials, n_jobs=2)
+    assert statuses(one) == statuses(two) == ["finished", "finished", "diverged"]
+    assert [Path(r.return_value["folder"]).name for r in one] == [
+        Path(r.return_value["folder"]).name for r in two
+    ]
+    own = ("seconds", "started")
+    a, b = runs(tmp_path / "basic"), runs(tmp_path / "pool")
+    for seed in (0, 1, 2):
+        left, right = record(a[seed]), record(b[seed])
+        assert {k: v for k, v in left.items() if k not in own} == {
+            k: v for k, v in right.items() if k not in own
+        }
+        assert metrics(a[seed]) == metrics(b[seed])
+        words = [(p / "overrides.yaml").read_text() for p in (a[seed], b[seed])]
+        assert words[0] == words[1].replace(str(tmp_path / "pool"), str(tmp_path / "basic"))
+    assert one[0].return_value["objective"] == two[0].return_value["objective"]
+    logs = sorted(p.name for p in (tmp_path / "pool" / "default" / "logs").iterdir())
+    assert logs == sorted(f"{p.name}.log" for p in b.values())
+
+
+def test_a_process_that_is_killed_is_a_failed_trial_and_no_other(tmp_path: Path) -> None:
+    killed = ["seed=1", "cell._target_=study_kit.Killed", "model.backend=reference"]
+    returned = launch(tmp_path, [["seed=0"], killed, ["seed=2"]], n_jobs=2)
+    assert statuses(returned) == ["finished", "failed", "finished"]
+    told = "the process was ended by signal 9 (SIGKILL), as systems do when memory runs out"
+    run = record(runs(tmp_path)[1])
+    assert returned[1].return_value["error"] == run["error"] == told
+    assert returned[1].return_value["folder"] == str(runs(tmp_path)[1])
+    assert run["status"] == "failed" and run["data"]["name"] == "hello"  # the rest is kept
+    (log,) = (tmp_path / "default" / "logs").glob("killed-*.log")
+    assert log.read_text().rstrip().endswith(told)
+
+
+def test_a_process_that_ends_before_its_run_began(tmp_path: Path) -> None:
+    (returned,) = launch(tmp_path, [["seed=4"]], ends_at_once)
+    told = "the process ended with exit status 3 before the run did"
+    assert returned.return_value["error"] == told
+    run = record(runs(tmp_path)[4])
+    assert run["status"] == "failed" and run["error"] == told and run["data"] is None
+    assert statuses(launch(tmp_path, [["seed=4"]])) == ["finished"]
+
+
+def test_what_is_not_ours_fails_as_in_any_launcher(tmp_path: Path) -> None:
+    """Errors of a task function of somebody else's, or of Hydra's while it composes a trial."""
+    returned = launch(tmp_path, [["seed=6"], ["seed=7", "no.such.key=1"]], raises, n_jobs=2)
+    assert [r.status for r in returned] == [JobStatus.FAILED] * 2
+    with pytest.raises(RuntimeError, match="at seed 6"):
+        _ = returned[0].return_value
+    with pytest.raises(Exception, match="no"):
+        _ = returned[1].return_value
+
+
+# -- endings -------------------------------------------------------------------------------------
+
+
+def start(out: Path, *words: str) -> subprocess.Popen[bytes]:
+    """A study of three long trials, two at a time, in a process of its own."""
+    command = [sys.executable, "train.py", "-m", "hydra/sweeper=basic", *LONG, *words]
+    command += [f"output_dir={out}", "hydra/launcher=local_pool", "hydra.launcher.n_jobs=2"]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=os.environ | {"STUDY_MARK": str(out), "PYTHONPATH": "tests"},
+    )
+
+
+def processes(out: Path) -> set[int]:
+    """All that are of the study."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (path / "environ").read_bytes().split(b"\0")
+            ended = (path / "stat").read_text().rpartition(") ")[2].startswith("Z")
+        except OSError:
+            continue
+        if f"STUDY_MARK={out}".encode() in environment and not ended:
+            found.add(int(path.name))
+    return found
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    for _ in range(int(seconds * 50)):
+        if true():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come to that")
+
+
+def training(out: Path, number: int = 2) -> bool:
+    """Whether so many trials have a checkpoint."""
+    return len(list(out.glob("*/*/checkpoints/last.ckpt"))) == number
+
+
+def said(out: Path, words: str) -> bool:
+    """Whether two trials have printed the words."""
+    return sum(words in path.read_text() for path in out.glob("default/logs/*")) == 2
+
+
+@pytest.mark.parametrize(
+    "number, to_all", [(signal.SIGINT, False), (signal.SIGINT, True), (signal.SIGTERM, False)]
+)
+def test_a_signal_stops_all_cleanly(number: signal.Signals, to_all: bool, tmp_path: Path) -> None:
+    """`to_all`: as a terminal sends it, to the whole group."""
+    study = start(tmp_path, "seed=0,1,2", "logger.mode=offline")
+    until(lambda: training(tmp_path))
+    started = list(processes(tmp_path))
+    assert len(started) >= 4
+    (os.killpg if to_all else os.kill)(study.pid, number)
+    err = study.communicate()[1].decode()
+    assert study.returncode == 130 and "Traceback" not in err
+    until(lambda: not processes(tmp_path), 5)
+    assert sorted(runs(tmp_path)) == [0, 1]
+    for path in runs(tmp_path).values():
+        run = record(path)
+        assert run["status"] == "interrupted" and run["error"] is None
+        rows = [int(step) for step, *_ in metrics(path)]
+        assert run["steps"] >= max(rows) > 0  # nothing of what was done is lost
+
+
+def test_a_second_signal_kills(tmp_path: Path) -> None:
+    words = ["cell._target_=study_kit.Stuck", "model.backend=reference", "logger.mode=disabled"]
+    study = start(tmp_path, "seed=0,1,2", *words)
+    until(lambda: said(tmp_path, "no end of this update"))
+    study.send_signal(signal.SIGINT)
+    until(lambda: said(tmp_path, "stopping at the next update"))
+    assert study.poll() is None
+    study.send_signal(signal.SIGINT)
+    assert study.wait() == 130
+    until(lambda: not processes(tmp_path), 5)
+    assert sorted(runs(tmp_path)) == [0, 1]
+    for path in runs(tmp_path).values():
+        assert record(path)["status"] == "running"  # that nobody holds: it goes on next time
+
+
+@pytest.mark.parametrize("whom", ["study", "server"])
+def test_kill_9(whom: str, tmp_path: Path) -> None:
+    """Of the study, or of the server alone: the trials notice, and stop as on Ctrl-C."""
+    study = start(tmp_path, "seed=0,1,2", "logger.mode=offline")
+    until(lambda: training(tmp_path))
+    (server,) = [
+        pid
+        for pid in processes(tmp_path)
+        if pid != study.pid and os.getsid(pid) == pid and os.getpgid(pid) == pid
+        and f"PPid:\t{study.pid}\n" in Path(f"/proc/{pid}/status").read_text()
+    ]  # fmt: skip
+    os.kill(study.pid if whom == "study" else server, signal.SIGKILL)
+    err = study.communicate()[1].decode()
+    until(lambda: not processes(tmp_path), 10)
+    assert [record(p)["status"] for p in runs(tmp_path).values()] == ["interrupted"] * 2
+    if whom == "server":
+        assert study.returncode == 2 and "the same command goes on" in err
+        assert "Traceback" not in err
