@@ -14,6 +14,7 @@ from odyssey.config.compose import compose
 from odyssey.config.help import help_text
 from odyssey.config.schema import DECAYS, OPTIMIZERS
 from odyssey.config.tasks import TASKS
+from odyssey.study.plan import prepare
 
 
 def _leaves(cfg: DictConfig, prefix: str = "") -> set[str]:
@@ -82,9 +83,10 @@ def test_its_examples_compose(text):
     assert commands
     for command in commands:
         words = command.split()
-        if words[0] == "-m":  # the first of the sweep's values stands for all
-            words = [w.split(",")[0] for w in words[1:]]
-        assert OmegaConf.is_config(compose(words))
+        if words[0] == "-m":
+            assert prepare(words[1:]).trials
+        else:
+            assert OmegaConf.is_config(compose(words))
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])

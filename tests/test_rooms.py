@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "tasks": {"data", "config"},
     "config": {"cells", "recurrence", "data"},  # late, to look at a cell or a file
     "training": {"cells", "model", "tasks", "config"},
+    "study": {"training", "config"},
     "benchmark": {"cells", "recurrence", "model", "tasks", "training", "config"},
 }
 
@@ -53,3 +54,15 @@ def test_the_configuration_is_composed_without_torch() -> None:
                 assert all(a.name.split(".")[0] not in ("torch", "numpy") for a in node.names)
             if isinstance(node, ast.ImportFrom):
                 assert (node.module or "").split(".")[0] not in ("torch", "numpy")
+
+
+def test_a_study_is_planned_and_looked_at_without_torch() -> None:
+    for file in (SOURCE / "study").glob("*.py"):
+        if file.name == "preload.py":  # which is there to import it
+            continue
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                assert name.split(".")[0] not in ("torch", "pytorch_lightning", "wandb", "optuna")

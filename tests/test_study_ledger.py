@@ -148,7 +148,7 @@ def test_the_first_run_says_what_the_data_are():
     claim_data(folder, "charlm python", {"name": "python", "sha256": "b" * 64}, mixed=False)
     other = {"name": "hello", "sha256": "c" * 64}
     with pytest.raises(
-        UserError, match="study=s has runs on charlm hello with sha256 aaaaaaaaaaaa…"
+        UserError, match="study=s has runs of charlm hello with sha256 aaaaaaaaaaaa…"
     ):
         claim_data(folder, "charlm hello", other, mixed=False)
     claim_data(folder, "charlm hello", other, mixed=True)

@@ -85,6 +85,20 @@ def test_a_failing_trial_stops_no_other_and_is_told(tmp_path, monkeypatch, launc
     assert "finished already" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_data_that_changed_meanwhile_are_not_mixed_in(tmp_path, monkeypatch, mixed, capfd):
+    monkeypatch.chdir(tmp_path)
+    write_text(tmp_path / "a.txt")
+    here = ("cell=rnn,gru", "task.data=file", "task.path=a.txt", f"resume.mixed={mixed}".lower())
+    assert sweep(tmp_path, *here) == 0
+    write_text(tmp_path / "a.txt", characters=2000)
+    assert sweep(tmp_path, *here, "cell=rnn,gru,mut1") == (0 if mixed else 1)
+    said = capfd.readouterr().err
+    assert ("study=s has runs of task=charlm task.data=file task.path=a.txt" in said) != mixed
+    states = sorted(r["status"] for r in records(tmp_path).values())
+    assert states == ["failed" if not mixed else "finished", "finished", "finished"]
+
+
 def test_a_diverged_run_is_a_result(tmp_path, capsys):
     words = ("cell=rnn", "optimizer=sgd", "clip=none", "optimizer.lr=0.1,1e38", "seed=0")
     assert sweep(tmp_path, *words) == 0

@@ -91,6 +91,6 @@ def test_it_is_better_than_random():
             ]
             trials.append(propose(space, past, seed, "", len(trials), 0))
         bests["tpe"].append(min(map(loss, trials)))
-    # Measured: 0.012 and 0.10.
+    # Measured: medians of 0.016 and 0.048.
     assert max(bests["tpe"]) < median(bests["random"])
     assert median(bests["tpe"]) < 0.5 * median(bests["random"])

@@ -27,7 +27,9 @@ def same(part: Part, run: Path) -> None:
     assert part.run["job_type"] == kept["cell"]
     assert part.run["project"] == "odyssey"
     config = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
-    assert part.config == config | {"params": kept["params"], "data": kept["data"]}
+    said = dict(part.config)
+    assert (said.pop("search", None) is not None) == (run.parent / "study.json").exists()
+    assert said == config | {"params": kept["params"], "data": kept["data"]}
     assert rows_of(part.history) == rows_in(run)
     for name, value in kept["metrics"].items():
         assert part.summary[name] == value

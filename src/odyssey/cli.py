@@ -44,11 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     see_current_folder()
     try:
         flags, overrides, wrong = _sort(arguments)
-        asks = any(f not in MULTIRUN for f in flags)
+        many = [f for f in flags if f in MULTIRUN]
+        asks = [f for f in flags if f in QUESTIONS]
+        if many and asks:
+            wrong.append(f"{many[0]} is not possible with {asks[0]}: leave one of them out")
         try:
-            if not any(f in MULTIRUN for f in flags):
+            if not many:
                 cfg = compose(overrides)
-            elif wrong or asks:
+            elif wrong:
                 _plan(overrides)
             else:
                 return _study(overrides)

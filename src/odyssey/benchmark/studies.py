@@ -39,12 +39,12 @@ def gaps(study: Path, workers: int = 1) -> list[float]:
 
 
 def overhead(
-    runs: int = 12, rounds: int = 3, workers: int = 1, mode: str = "offline"
+    runs: int = 10, rounds: int = 2, workers: int = 1, mode: str = "offline"
 ) -> dict[str, Any]:
     """The gaps in the local pool against those between separate processes, in turn: seconds."""
     pool: list[float] = []
     alone: list[float] = []
-    few = 4
+    few = 3
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as out:
             words = [*TINY, f"output_dir={out}", f"logger.mode={mode}"]

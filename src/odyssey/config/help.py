@@ -26,15 +26,23 @@ from odyssey.config.schema import (
 )
 from odyssey.config.tasks import TASKS
 
-HEAD = """Train a recurrent cell on a task.
+HEAD = """Train a recurrent cell on a task, or many as a study.
 
   python train.py cell=lstm task=charlm
   python train.py cell=gru task=mnist task.order=permuted bptt.length=100 clip=value
-  python train.py -m cell=rnn,gru,lstm bptt.length=25,100 seed=0,1,2
+  python train.py -m cell=rnn,gru,lstm bptt.length=25,100 seed=0,1,2 study=truncation
+  python train.py -m sweep=greff experiment=jsb_greff hydra.sweeper.trials=5 study=greff
 
 A run lands in outputs/<study>/<cell>-<task>-<hash>; the same command again goes on with it, or
-says that it is done. -m runs every combination of the values given. --cfg job shows the
-configuration and runs nothing.
+says that it is done. --cfg job shows the configuration and runs nothing.
+
+-m makes a study: every combination of the values given, or what a sweep=… searches.
+  hydra.launcher.n_jobs=4     runs at a time on this machine (hydra/launcher=ray_cluster, slurm: on
+                              several; each needs an extra, see docs/cluster.md)
+  hydra/sweeper=search        draws 'key=interval(1,2)' and 'key=tag(log,interval(1e-4,1e-1))';
+                              with hydra.sweeper.trials=20, .sampler=random|sobol|tpe,
+                              .draws=shared|independent, .seed=0, .only=[17]
+  python scripts/status.py outputs/<study> shows how far a study is.
 """
 WIDTH = 100
 

@@ -96,8 +96,9 @@ def where() -> dict[str, tuple[str, ...]]:
 def _types() -> dict[str, Any]:
     """Each key -> its type in the schema, as in int | None."""
     found = _leaves(Config, "")
-    for group, schema in (("cell", CellConfig), ("clip", ClipConfig), ("resume", ResumeConfig)):
-        found |= _leaves(schema, f"{group}.")
+    alone = {"cell": CellConfig, "clip": ClipConfig, "resume": ResumeConfig}
+    for group, section in alone.items():
+        found |= _leaves(section, f"{group}.")
     for group, schemas in SCHEMAS.items():
         for schema in schemas.values():
             found |= _leaves(schema, f"{group}.")

@@ -6,7 +6,8 @@ import gc
 import math
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str,
             raise UserError(*found)
         from odyssey.training.train import train
 
-        result = train(cfg, overrides, study=search_of(folder))
+        accept = partial(_claim, cfg, folder.parent)
+        result = train(cfg, overrides, study=search_of(folder), accept=accept)
         return _outcome(result.status, folder, objective=result.objective)
     except Busy as error:
         return _outcome("elsewhere", folder, error=str(error))
@@ -77,6 +79,18 @@ def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str,
         if not isinstance(error, Refused):
             _record(cfg, overrides, last_lines(error))
         return _outcome("failed", folder, error=last_lines(error))
+
+
+def _claim(cfg: DictConfig, study: Path, data: Mapping[str, str]) -> None:
+    """See that the study's other runs have the same data. Raises UserError where they have not."""
+    from odyssey.study.ledger import claim_data
+
+    if cfg.task.name == "synthetic":  # made from the run's own settings
+        return
+    path = getattr(cfg.task, "path", None)
+    which = f"task={cfg.task.name} task.data={cfg.task.data}"
+    which += f" task.path={path}" if path is not None else ""
+    claim_data(study, which, data, cfg.resume.mixed)
 
 
 def _finished(cfg: DictConfig) -> DictConfig:

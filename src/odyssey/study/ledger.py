@@ -64,14 +64,15 @@ def _taken(plan: Plan, old: Mapping[str, Any]) -> list[str]:
         return [
             f"{start}: a {old.get('sweeper')} there, a {new['sweeper']} by this command; {way_out}"
         ]
-    differing = []
+    differing: list[tuple[str, Any, Any]] = []
     for key in ("sampler", "draws", "seed"):
         if old.get(key) != new[key]:
             differing.append((f"hydra.sweeper.{key}", old.get(key), new[key]))
     spaces = old.get("space") or {}, new["space"]
     for key in sorted({*spaces[0], *spaces[1]}):
         if spaces[0].get(key) != spaces[1].get(key):
-            differing.append((f"hydra.sweeper.space.{key}", *(s.get(key) for s in spaces)))
+            name = f"hydra.sweeper.space.{key}"
+            differing.append((name, spaces[0].get(key), spaces[1].get(key)))
     entries = [*(old.get("compare") or {}), *new["compare"], *spaces[0], *spaces[1]]
     axes = [key for entry in entries for key in entry.split(",")]
     was = old.get("fixed") or {}
@@ -219,7 +220,7 @@ def claim_data(folder: Path, key: str, data: Mapping[str, str], mixed: bool) -> 
             write_text(path, text + "\n")
     if was != dict(data) and not mixed:
         raise UserError(
-            f"study={folder.name} has runs on {key} with sha256 {was['sha256'][:12]}…, which is "
+            f"study={folder.name} has runs of {key} with sha256 {was['sha256'][:12]}…, which is "
             f"now {data['sha256'][:12]}…; put the old data back, type another study=…, or "
-            "resume.mixed=true to have both in one study"
+            "resume.mixed=true resume.failed=true to have both in one study"
         )

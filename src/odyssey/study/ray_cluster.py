@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from odyssey.errors import UserError
 from odyssey.paths import see_current_folder
 from odyssey.study import nodes
 
+CONNECT_SECONDS = 10.0
 STOP_SECONDS = 60.0  # for the trials to write a checkpoint in, after Ctrl-C
 
 
@@ -56,18 +58,39 @@ def _connect(settings: Mapping[str, Any]) -> None:
 
     if ray.is_initialized():
         return
+    address = settings.get("address")
+    nobody = UserError(
+        f"hydra/launcher=ray_cluster finds no cluster at hydra.launcher.ray.init.address={address}: "
+        "start one with `ray start --head`, type its host:port there, or null for a cluster of this "
+        "machine alone"
+    )
+    if not _answers(address):
+        raise nobody
     try:
         ray.init(**settings)
-    except ConnectionError as error:
-        raise UserError(
-            f"hydra/launcher=ray_cluster finds no cluster at address={settings.get('address')} "
-            f"({_first_line(error)}); start one with `ray start --head`, or type "
-            "hydra.launcher.ray.init.address=null for one of this machine alone"
-        ) from None
+    except ConnectionError:
+        raise nobody from None
     except (RuntimeError, TypeError, ValueError) as error:
         raise UserError(
             f"hydra/launcher=ray_cluster: Ray refuses hydra.launcher.ray.init: {_first_line(error)}"
         ) from None
+
+
+def _answers(address: str | None) -> bool:
+    """Whether something listens at the address, where it can be told; Ray would ask for ever."""
+    from ray._private.services import get_ray_address_from_environment
+
+    if address is None and not os.environ.get("RAY_ADDRESS"):
+        return True
+    with suppress(ConnectionError):
+        # Of a cluster that is gone, its file may say `auto` where it was.
+        found = str(get_ray_address_from_environment(address, None))
+        host, _, port = found.rpartition(":")
+        if not port.isdigit() or "/" in host:  # ray://… and the like: Ray's to judge
+            return True
+        with suppress(OSError), socket.create_connection((host, int(port)), CONNECT_SECONDS):
+            return True
+    return False
 
 
 def on_node(study: Mapping[str, Any], words: Sequence[str], index: int) -> Any:

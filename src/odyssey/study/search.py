@@ -42,9 +42,12 @@ def _rows(plan: Path, name: str) -> list[tuple[int, str]]:
     except (OSError, ValueError):
         return []
     found = []
-    for line in text.splitlines():
-        if f",{name}," in line:
-            number, run, arm, *_ = [*next(csv.reader([line])), "", ""]
-            if run == name and number.isascii() and number.isdigit():
-                found.append((int(number), arm))
+    at = text.find(f",{name},")
+    while at >= 0:
+        start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+        line = text[start : end if end >= 0 else None]
+        number, run, arm, *_ = [*next(csv.reader([line])), "", ""]
+        if run == name and number.isascii() and number.isdigit():
+            found.append((int(number), arm))
+        at = text.find(f",{name},", start + len(line))
     return found

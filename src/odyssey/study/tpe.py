@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -34,23 +33,20 @@ def propose(parameters: Sequence[Parameter], past: Sequence[Past], *seed: Any) -
     known = [score for _, score in past if score is not None and math.isfinite(score)]
     worst = max(known, default=0.0)  # for a trial that diverged
     state = optuna.trial.TrialState
-    with warnings.catch_warnings():
-        # Both options are as they should be in Optuna 4 too, which calls them experimental.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(
-            seed=_seed(seed), n_startup_trials=0, multivariate=True, constant_liar=True
-        )
-        study = optuna.create_study(sampler=sampler)
-        for places, score in past:
-            study.add_trial(
-                optuna.trial.create_trial(
-                    state=state.RUNNING if score is None else state.COMPLETE,
-                    value=None if score is None else min(score, worst),
-                    params=dict(places),
-                    distributions=whole,
-                )
+    sampler = optuna.samplers.TPESampler(
+        seed=_seed(seed), n_startup_trials=0, multivariate=True, constant_liar=True
+    )
+    study = optuna.create_study(sampler=sampler)
+    for places, score in past:
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=state.RUNNING if score is None else state.COMPLETE,
+                value=None if score is None else min(score, worst),
+                params=dict(places),
+                distributions=whole,
             )
-        found = study.ask(whole).params
+        )
+    found = study.ask(whole).params
     return [word for p in parameters for word in p.words_of(p.near(found[p.name]))]
 
 

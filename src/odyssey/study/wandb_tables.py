@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from odyssey.study.arms import sections
@@ -21,7 +21,7 @@ def runs_table(study: StudyState) -> Table:
 
     valid, test: of `metric`, at the best checkpoint; seconds: of training.
     """
-    trials: dict[str, Mapping[str, Any]] = {}
+    trials: dict[str, dict[str, Any]] = {}
     for trial in study.trials:
         trials.setdefault(trial["run"], trial)
     keys = [key for key in _keys(study) if key not in FIRST]

@@ -43,7 +43,8 @@ def main(study: Mapping[str, Any], trial: Trial, result: int, lifeline: int) -> 
             returned = _returned(study, trial)
         except KeyboardInterrupt:
             returned = _finished({"status": "interrupted", "folder": None, "error": None}, trial)
-        with open(result, "wb") as pipe:
+        # Where the server is gone, there is nobody to tell; the run's folder says it all.
+        with contextlib.suppress(BrokenPipeError), open(result, "wb") as pipe:
             pickle.dump(returned, pipe)
         code = 0
     except BaseException:

@@ -212,6 +212,7 @@ class Tracker:
     def _go_on(self, folder: RunFolder, part: Path, id: str) -> None:
         """Log what the run folder has and W&B has not, from sessions before this one, as `id`."""
         before = wandb_parts.earlier(part.parent, id, part)
+        after: float
         if self.run.id != id:
             after = -1  # another run of a sweep has come to this trial
         elif self.mode == "online":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,11 +29,13 @@ def train(
     *,
     extra: Sequence[Callback] = (),
     study: Mapping[str, Any] | None = None,
+    accept: Callable[[Mapping[str, str]], None] | None = None,
 ) -> Result:
     """Train one run, or go on with it, or say that it is done.
 
     `extra` are further callbacks of Lightning's, called after our own. `study` is what W&B's
-    config is to say, as `search`, of the study that this is a run of.
+    config is to say, as `search`, of the study that this is a run of. `accept` is called with the
+    data's name and sha256 once they are read, and may refuse them by a UserError.
 
     Raises UserError for what the user can mend, KeyboardInterrupt after an interruption, and
     whatever a bug raises; by then `run.json` says so.
@@ -46,7 +48,7 @@ def train(
         _device(cfg)
     folder.acquire()
     try:
-        return _train(cfg, overrides, folder, extra, study)
+        return _train(cfg, overrides, folder, extra, study, accept)
     finally:
         folder.release()
 
@@ -57,6 +59,7 @@ def _train(
     folder: RunFolder,
     extra: Sequence[Callback],
     study: Mapping[str, Any] | None,
+    accept: Callable[[Mapping[str, str]], None] | None,
 ) -> Result:
     record = None if cfg.resume.mode == "force" else folder.read()
     # What a run that came to nothing was made of need not be what this one is made of.
@@ -82,6 +85,8 @@ def _train(
     device = _device(cfg)
     with _process(cfg):
         _load(task, folder, kept)
+        if accept is not None:
+            accept(task.data)
         # Not before the new run has its data: until then the old one stays where it is.
         aside = folder.set_aside() if cfg.resume.mode == "force" else None
         if aside is not None:

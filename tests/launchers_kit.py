@@ -1,0 +1,116 @@
+"""One study under different launchers, started as a user does, and what of it must be the same."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from run_kit import ROOT, record
+
+# Six runs of about a second, long enough to be met in the middle.
+STUDY = [
+    "cell=lstm,gru",
+    "seed=0,1,2",
+    "task=charlm",
+    "task.data=hello",
+    "model.hidden_size=8",
+    "model.dropout=0.2",
+    "model.num_layers=2",
+    "trainer.max_epochs=null",
+    "trainer.max_steps=1200",
+    "trainer.val_every=100",
+    "trainer.checkpoint_every=20",
+    "logger.mode=disabled",
+    "study=same",
+]
+OWN = ("started", "seconds")  # of a run.json: when, and how long
+
+
+def command(out: Path, launcher: str, *words: str) -> list[str]:
+    start = [sys.executable, str(ROOT / "train.py"), "-m", f"hydra/launcher={launcher}"]
+    return [*start, *words, f"output_dir={out}"]
+
+
+def environment(**set: str) -> dict[str, str]:
+    """Of a study: the tests' own cells can be imported, and OMP_NUM_THREADS is as it is here."""
+    return os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONWARNINGS": "ignore"} | set
+
+
+def conduct(out: Path, launcher: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A whole study."""
+    return subprocess.run(
+        command(out, launcher, *words),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+def folders(out: Path) -> dict[str, Path]:
+    """The runs of a study, by name."""
+    return {p.parent.name: p.parent for p in sorted(out.glob("*/*/run.json"))}
+
+
+def results(out: Path) -> dict[str, dict[str, Any]]:
+    """All of a study that must not hang on its launcher: run.json, words, metrics and samples."""
+    found = {}
+    for name, path in folders(out).items():
+        run: dict[str, Any] = {k: v for k, v in record(path).items() if k not in OWN}
+        run["overrides"] = (path / "overrides.yaml").read_text()
+        with (path / "metrics.csv").open(newline="") as file:
+            rows = [{k: v for k, v in row.items() if k != "time"} for row in csv.DictReader(file)]
+        run["rows"] = [r for r in rows if not r["name"].startswith("time/")]
+        run["samples"] = {p.name: p.read_bytes() for p in sorted((path / "samples").iterdir())}
+        found[name] = run
+    return found
+
+
+def plan(out: Path) -> list[str]:
+    """trials.csv, less where the study lies."""
+    (file,) = out.glob("*/trials.csv")
+    return file.read_text().replace(str(out), "").splitlines()
+
+
+def holders(out: Path) -> dict[str, int]:
+    """Run -> the process that trains it now."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            target = os.readlink(path)
+        except OSError:
+            continue
+        if target.startswith(str(out)) and target.endswith(".lock") and ".study." not in target:
+            found[Path(target).name[1 : -len(".lock")]] = int(path.parts[2])
+    return found
+
+
+def parent(pid: int) -> int:
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return int(stat.rpartition(") ")[2].split()[1])
+
+
+def in_training(out: Path) -> dict[str, int]:
+    """Run -> process, of those that have a checkpoint and are not done."""
+    runs = folders(out)
+    return {
+        name: pid
+        for name, pid in holders(out).items()
+        if name in runs and (runs[name] / "checkpoints" / "last.ckpt").exists()
+        and record(runs[name])["status"] == "running"
+    }  # fmt: skip
+
+
+def until(true: Any, seconds: float = 100) -> Any:
+    """What `true` returns, once that is true."""
+    for _ in range(int(seconds * 50)):
+        if found := true():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not come to that")
