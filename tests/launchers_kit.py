@@ -12,7 +12,7 @@ from typing import Any
 
 from run_kit import ROOT, record
 
-# Six runs of about a second, long enough to be met in the middle.
+# Six runs of a second or two, long enough to be met in the middle.
 STUDY = [
     "cell=lstm,gru",
     "seed=0,1,2",
@@ -22,9 +22,9 @@ STUDY = [
     "model.dropout=0.2",
     "model.num_layers=2",
     "trainer.max_epochs=null",
-    "trainer.max_steps=1200",
-    "trainer.val_every=100",
-    "trainer.checkpoint_every=20",
+    "trainer.max_steps=200",
+    "trainer.val_every=50",
+    "trainer.checkpoint_every=10",
     "logger.mode=disabled",
     "study=same",
 ]
@@ -63,11 +63,11 @@ def results(out: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for name, path in folders(out).items():
         run: dict[str, Any] = {k: v for k, v in record(path).items() if k not in OWN}
-        run["overrides"] = (path / "overrides.yaml").read_text()
+        run["overrides"] = (path / "overrides.yaml").read_text().replace(str(out), "")
         with (path / "metrics.csv").open(newline="") as file:
             rows = [{k: v for k, v in row.items() if k != "time"} for row in csv.DictReader(file)]
         run["rows"] = [r for r in rows if not r["name"].startswith("time/")]
-        run["samples"] = {p.name: p.read_bytes() for p in sorted((path / "samples").iterdir())}
+        run["samples"] = {p.name: p.read_bytes() for p in sorted(path.glob("samples/*"))}
         found[name] = run
     return found
 

@@ -90,7 +90,8 @@ def test_help_may_be_cut_off_by_its_reader():
         text=True,
         timeout=120,
     )
-    assert done.stdout == "Train a recurrent cell on a task, or many as a study.\n" and done.stderr == ""
+    assert done.stdout == "Train a recurrent cell on a task, or many as a study.\n"
+    assert done.stderr == ""
 
 
 def test_cfg_job_shows_the_checked_configuration(capsys, tmp_path, monkeypatch):

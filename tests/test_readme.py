@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import subprocess
@@ -9,11 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
+from hydra_plugins.odyssey_sweepers import StudyConfig
 from odyssey.config.compose import compose
 from odyssey.config.keys import choices
 from odyssey.config.tasks import TASKS
 from odyssey.study.plan import prepare
+from odyssey.study.space import parse_compared, parse_space
 from run_kit import ROOT, folder, record, write_text
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -89,3 +93,16 @@ def test_the_readmes_own_cell_trains_and_its_change_is_noticed(tmp_path: Path) -
     changed = own_cell(tmp_path, out)
     assert changed.returncode == 2 and "resume=force" in changed.stderr
     assert own_cell(tmp_path, out, "resume=force").returncode == 0
+
+
+def blocks() -> list[str]:
+    """The files that docs/studies.md shows."""
+    text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    return re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("text", blocks())
+def test_the_sweeps_shown_are_right(text: str) -> None:
+    sweeper = yaml.safe_load(text)["hydra"]["sweeper"]
+    assert set(sweeper) <= {f.name for f in dataclasses.fields(StudyConfig)}
+    assert parse_space(sweeper.get("space")) or parse_compared(sweeper.get("compare"))

@@ -53,7 +53,7 @@ def test_a_finished_trial(tmp_path: Path) -> None:
 def test_the_log_holds_what_any_part_of_the_process_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def train(cfg: object, overrides: object) -> None:
+    def train(cfg: object, overrides: object, **others: object) -> None:
         print("python")
         print("python's errors", file=sys.stderr)
         os.write(1, b"descriptor\n")
@@ -110,7 +110,7 @@ def test_whatever_a_trial_raises_is_recorded_and_not_raised(
 
 
 def test_ctrl_c_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(cfg: object, overrides: object) -> None:
+    def train(cfg: object, overrides: object, **others: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "train", train)

@@ -1,4 +1,4 @@
-"""The plan of a study: which trials there are, and that a trial is the same whatever is beside it."""
+"""The plan of a study: which trials there are, and that a trial is the same beside any others."""
 
 from __future__ import annotations
 

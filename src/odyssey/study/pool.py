@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -22,6 +23,8 @@ from typing import Any
 from odyssey.errors import UserError
 from odyssey.study import gpus
 from odyssey.study.worker import Trial
+
+APART_SECONDS = 1.0  # of two signals that are meant as two
 
 _server: Server | None = None  # of this process; kept, since its imports take seconds
 
@@ -152,29 +155,47 @@ def launch(
     server = warm()
     server.send("study", _packed(study))
     returned: dict[int, Any] = {}
-    free = list(range(len(places)))
     running: dict[int, int] = {}  # number of the trial -> its place
-    todo = list(enumerate(jobs))[::-1]
-    with _signals() as (asked, woken):
-        heeded = 0
-        while running or (todo and not asked):
-            while todo and free and not asked:
-                number, words = todo.pop()
-                running[number] = place = free.pop(0)
-                server.send("start", Trial(number, first + number, tuple(words), places[place]))
-            ready = wait([server.connection, woken])
-            if woken in ready:
-                os.read(woken, 4096)
-            if len(asked) > heeded:
-                heeded = len(asked)
-                server.send("stop" if heeded == 1 else "kill")
-            if server.connection in ready:
-                number, packed, how = _received(server)
-                free.append(running.pop(number))
+    try:
+        with _signals() as (asked, woken):
+            for number, packed, how in _ended(server, jobs, first, places, running, asked, woken):
                 returned[number] = _unpacked(packed, how, jobs[number])
-        if asked:
-            raise KeyboardInterrupt
+    finally:
+        if running:  # an error of ours: no trial is left to itself
+            close()
+    if asked:
+        raise KeyboardInterrupt
     return [returned[number] for number in range(len(jobs))]
+
+
+def _ended(
+    server: Server,
+    jobs: Sequence[Sequence[str]],
+    first: int,
+    places: Sequence[Mapping[str, str]],
+    running: dict[int, int],
+    asked: Sequence[float],
+    woken: int,
+) -> Iterator[tuple[int, bytes, str]]:
+    """Each trial as it ends, while the places that become free are filled."""
+    free = list(range(len(places)))
+    todo = list(enumerate(jobs))[::-1]
+    heeded = 0
+    while running or (todo and not asked):
+        while todo and free and not asked:
+            number, words = todo.pop()
+            running[number] = place = free.pop(0)
+            server.send("start", Trial(number, first + number, tuple(words), places[place]))
+        ready = wait([server.connection, woken])
+        if woken in ready:
+            os.read(woken, 4096)
+        if len(asked) > heeded:
+            heeded = len(asked)
+            server.send("stop" if heeded == 1 else "kill")
+        if server.connection in ready:
+            number, packed, how = _received(server)
+            free.append(running.pop(number))
+            yield number, packed, how
 
 
 def _packed(study: Mapping[str, Any]) -> bytes:
@@ -210,14 +231,17 @@ def _unpacked(packed: bytes, how: str, words: Sequence[str]) -> Any:
 
 
 @contextmanager
-def _signals() -> Iterator[tuple[list[int], int]]:
-    """A list that SIGINT and SIGTERM are added to, and a descriptor to read when they are."""
-    asked: list[int] = []
+def _signals() -> Iterator[tuple[list[float], int]]:
+    """The times of SIGINT and SIGTERM so far, and a descriptor to read when there is one more."""
+    asked: list[float] = []
     woken, wake = os.pipe()
 
     def ask(number: int, frame: Any) -> None:
-        asked.append(number)
-        os.write(wake, b"!")
+        # `timeout`, for one, sends its signal twice: once to the process and once to the group.
+        now = time.monotonic()
+        if not asked or now > asked[-1] + APART_SECONDS:
+            asked.append(now)
+            os.write(wake, b"!")
 
     before = {}
     try:

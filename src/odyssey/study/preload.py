@@ -18,6 +18,7 @@ RUN = (
     "odyssey.config.resolve",
     "odyssey.config.validate",
     "odyssey.study.job",
+    "odyssey.study.ledger",
     "odyssey.tasks.charlm",
     "odyssey.training.failure",
     "odyssey.training.train",

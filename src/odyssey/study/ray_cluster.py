@@ -107,7 +107,7 @@ def on_node(study: Mapping[str, Any], words: Sequence[str], index: int) -> Any:
         ) from None
     see_current_folder()
     setup_globals()
-    Singleton.set_state(study["singletons"])
+    Singleton._instances.update(study["singletons"])
     try:
         return nodes.outlast(lambda: nodes.run(study, words, index)).return_value
     except KeyboardInterrupt:

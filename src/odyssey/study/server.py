@@ -36,7 +36,6 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     preload.load(preload.RUN)
     code_version()  # of what was imported just now, whatever becomes of the files
-    code_version()  # of what is loaded now, whatever becomes of the files
     Server(Connection(descriptor)).serve()
 
 
@@ -56,7 +55,7 @@ class Server:
         self.connection = study
         self.study: Mapping[str, Any] = {}
         self.children: dict[int, Child] = {}
-        self.killed = False
+        self.stopping = False
         self.lifeline, self.held = os.pipe()  # trials read the one, and the server has the other
         self.woken, wake = os.pipe()
         os.set_blocking(self.woken, False)
@@ -91,14 +90,12 @@ class Server:
 
     def _obey(self, order: str, *rest: Any) -> None:
         if order == "study":
-            self.study = _unpack(rest[0])
+            self.study, self.stopping = _unpack(rest[0]), False
         elif order == "start":
             self._fork(rest[0])
-        elif order == "stop":
-            self._signal(signal.SIGINT)
-        elif order == "kill":
-            self.killed = True
-            self._signal(signal.SIGKILL)
+        else:
+            self.stopping = True
+            self._signal(signal.SIGINT if order == "stop" else signal.SIGKILL)
 
     def _fork(self, trial: Trial) -> None:
         result, write = os.pipe()
@@ -148,9 +145,9 @@ class Server:
             os.close(child.result)
             trial, told = child.trial, bytes(child.read)
             how = "" if told else _how(os.waitstatus_to_exitcode(status))
-            if told or self.killed or trial.death is not None:
+            if told or self.stopping or trial.death is not None:
                 self.connection.send(("ended", trial.number, told, trial.death or how))
-            else:  # a trial that ended without a word: another process says so in its folder
+            else:  # without a word, and not by our wish: another process says so in its folder
                 self._fork(replace(trial, death=how))
 
     def _give_up(self) -> None:

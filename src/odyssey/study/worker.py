@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import multiprocessing.util
 import os
@@ -36,13 +37,14 @@ def main(study: Mapping[str, Any], trial: Trial, result: int, lifeline: int) -> 
     """Do the trial, write its JobReturn, pickled, to the descriptor `result`, and end."""
     code = 1
     try:
-        _heed_signals()
-        _leave_the_servers_end()
-        threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
         try:
+            _heed_signals()
+            _leave_the_servers_end()
+            threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
             returned = _returned(study, trial)
         except KeyboardInterrupt:
             returned = _finished({"status": "interrupted", "folder": None, "error": None}, trial)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # too late to stop anything
         # Where the server is gone, there is nobody to tell; the run's folder says it all.
         with contextlib.suppress(BrokenPipeError), open(result, "wb") as pipe:
             pickle.dump(returned, pipe)
