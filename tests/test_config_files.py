@@ -12,6 +12,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
+from launchers_kit import skip_without_extra
 from odyssey.cells import CELLS
 from odyssey.config import compose as composing
 from odyssey.config import keys
@@ -44,13 +45,14 @@ def test_every_file_begins_with_a_command_that_runs_it(path):
     assert commands, "no `# python train.py …` at the top"
     for command in commands:
         words = shlex.split(command)[2:]
+        skip_without_extra(words)
         if "-m" in words:
             assert prepare([w for w in words if w != "-m"]).trials
         else:
             compose(words)
         if len(path.parts) == 2:
             assert f"{path.parent}={path.stem}" in words or path.parent.name == "experiment"
-    if len(path.parts) == 2:
+    if len(path.parts) == 2 or path.parts[0] == "hydra":
         assert f"{path.parent}={path.stem}" in shlex.split(commands[0])
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from hydra_plugins.odyssey_sweepers import StudyConfig
+from launchers_kit import skip_without_extra
 from odyssey.config.compose import compose
 from odyssey.config.keys import choices
 from odyssey.config.tasks import TASKS
@@ -42,6 +43,7 @@ def test_there_are_commands_to_check() -> None:
 @pytest.mark.parametrize(("page", "line"), LINES)
 def test_every_command_composes(page: str, line: str) -> None:
     words = shlex.split(line)
+    skip_without_extra(words)
     if "-m" in words:
         plan = prepare([w for w in words if w != "-m"])
         assert plan is not None and (plan.trials or plan.settings.sampler == "tpe")

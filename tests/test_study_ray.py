@@ -63,6 +63,8 @@ def cluster() -> Iterator[Nodes]:
     # Not pytest's folder: the names of Ray's sockets would be too long.
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
     env = environment(RAY_TMPDIR=str(folder), RAY_USAGE_STATS_ENABLED="0")
+    # Notice sooner than in 20 seconds that nobody answers on a node.
+    env |= {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
     start = [sys.executable, "-c", TWO_NODES, str(folder / "started")]
     with (folder / "output").open("w") as output:
         process = subprocess.Popen(
@@ -85,9 +87,11 @@ def test_nothing_is_lost_nor_done_twice_where_a_worker_and_a_node_are_killed(
     cluster: Nodes, tmp_path: Path
 ) -> None:
     out = tmp_path / "ray"
+    # Without the imports of each run, which on two cores would be most of the time.
+    words = cluster.words(*STUDY, "hydra.launcher.ray.remote.max_calls=0")
     with (tmp_path / "output").open("w") as output:
         study = subprocess.Popen(
-            command(out, "ray_cluster", *cluster.words(*STUDY)),
+            command(out, "ray_cluster", *words),
             cwd=ROOT,
             env=environment(),
             stdout=output,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,8 @@ def test_the_summary_is_one_more_run_of_the_group(
     assert status.main([str(folder), "--wandb"]) == 0  # its runs log nowhere: offline
     said = capsys.readouterr()
     (part,) = parts(tmp_path)
-    assert said.out.splitlines()[-1].endswith(f"`wandb sync {part.path}` uploads it")
+    named = re.search(r"`wandb sync (.+)` uploads it$", said.out)
+    assert named is not None and Path(named[1]).resolve() == part.path.resolve()
     assert said.err == ""
     assert part.run["display_name"] == "s-summary" and part.run["run_group"] == "s"
     assert part.run["job_type"] == "summary" and part.run["project"] == "odyssey"

@@ -40,7 +40,7 @@ with suppress(ImportError):
         def __call__(self, *args: Any, **kwargs: Any) -> JobReturn:
             from odyssey.study import nodes, slurm
 
-            with slurm.time_limit_heeded():
+            with slurm.signals_heeded():
                 call = super().__call__
                 return nodes.light(nodes.outlast(lambda: call(*args, **kwargs)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -14,7 +13,9 @@ from omegaconf import DictConfig
 from odyssey.config import keys
 from odyssey.config.compose import compose
 from odyssey.config.help import help_text
+from odyssey.config.words import hydras
 from odyssey.errors import UserError
+from odyssey.output import open_closed, show
 from odyssey.paths import see_current_folder
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, also for a run that diverged; 1 failed; 2 wrong input; 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if any(a in HELP for a in arguments):
-        _show(help_text())
+        show(help_text())
         return 0
     if "--version" in arguments:
         print(f"rnn-odyssey {version('rnn-odyssey')}")
         return 0
+    open_closed()
     see_current_folder()
     try:
         flags, overrides, wrong = _sort(arguments)
@@ -105,13 +107,6 @@ def _sort(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     return flags, overrides, wrong
 
 
-def _show(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # the reader has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _print_mistakes(error: UserError) -> None:
     for message in error.messages:
         print(f"error: {message}", file=sys.stderr)
@@ -168,9 +163,7 @@ def _through_hydra(arguments: Sequence[str]) -> None:
     from odyssey.study.job import job
 
     register()
-    # Options of a user's own cell are not in the schema, so Hydra wants to be told to add them.
-    words = [re.sub(r"^\+*(?=cell\.options[.=])", "++", a) for a in arguments]
-    before, sys.argv = sys.argv, [sys.argv[0], *words]
+    before, sys.argv = sys.argv, [sys.argv[0], *hydras(arguments)]
     GlobalHydra.instance().clear()
     full = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"  # what is raised in a study comes here, to be said as a sentence

@@ -57,8 +57,8 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
             found += wrong
             if wrong:
                 unknown[s.key] = s.text
-            else:
-                chosen += ((s.key, s.value or "null"),)
+            elif s.value is not None:  # null is what an optional group is anyway
+                chosen += ((s.key, s.value),)
     try:
         base(chosen)
     except MISTAKES:

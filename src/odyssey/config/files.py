@@ -12,7 +12,8 @@ from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 from odyssey.config.keys import choices, hint
 from odyssey.errors import did_you_mean, options
 
-MISTAKES = (HydraException, OmegaConfBaseException, YAMLError)
+# What Hydra raises for a file; OSError where it holds a bare number.
+MISTAKES = (HydraException, OmegaConfBaseException, YAMLError, OSError)
 
 
 def file_mistake(group: str, name: str, error: BaseException) -> str:

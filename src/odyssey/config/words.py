@@ -67,6 +67,18 @@ def read(words: Sequence[str], sweep: bool = False) -> tuple[list[Setting], list
     return [s for s in settings.values() if s.key not in twice], list(wrong)
 
 
+def hydras(words: Iterable[str]) -> list[str]:
+    """The words as Hydra wants them, which is stricter in two things.
+
+    Options of a user's own cell are not in the schema, and so are to be added; and an optional
+    group is null only by itself.
+    """
+    left_out = {f"{group}=null" for group in OPTIONAL}
+    return [
+        re.sub(r"^\+*(?=cell\.options[.=])", "++", word) for word in words if word not in left_out
+    ]
+
+
 def bad_choice(setting: Setting) -> list[str]:
     """Whether the setting of a group names one of its choices."""
     group, value, names = setting.key, setting.value, choices(setting.key)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 FORMAT = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
-class _StudyBar(tqdm):
+class StudyBar(tqdm):
     """A bar that knows nothing of a run's own bars, and they nothing of it.
 
     A lock of its own: a process forked while a bar is drawn would wait for tqdm's for ever. And no
@@ -28,10 +28,10 @@ class Bars:
 
     def __init__(self, stream: TextIO, total: int) -> None:
         self._stream = stream
-        self._bar: Any = _StudyBar(
+        self._bar: Any = StudyBar(
             total=total, file=stream, dynamic_ncols=True, position=0, bar_format=FORMAT
         )
-        self._best: Any = _StudyBar(
+        self._best: Any = StudyBar(
             total=0, file=stream, dynamic_ncols=True, position=1, bar_format="{desc}", leave=False
         )
 

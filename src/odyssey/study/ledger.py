@@ -21,10 +21,19 @@ from filelock import FileLock, Timeout
 from odyssey.code import code_version
 from odyssey.errors import UserError
 from odyssey.study.plan import Plan, Trial, is_under
-from odyssey.study.records import StudyState, read_study
+from odyssey.study.records import DONE, StudyState, read_study
 from odyssey.training.folder import write_text
 
 COLUMNS = ("trial", "run", "arm", "overrides")
+# Keys of study.json that are read again: key, its type, the types of the values of a mapping.
+SHAPES: tuple[tuple[str, type, tuple[type, ...]], ...] = (
+    ("compare", dict, (list,)),
+    ("space", dict, (dict,)),
+    ("fixed", dict, (str, int, float, bool, list, dict, type(None))),
+    ("data", dict, (dict,)),
+    ("commands", list, ()),
+    ("trials", int, ()),
+)
 WAIT = 60.0  # seconds for another process that writes the same two files
 
 
@@ -34,11 +43,10 @@ def check(plan: Plan, state: StudyState) -> None:
     Raises UserError where the name is taken by another study, where runs that are there were
     made by other code or from other data, or where resume=never forbids to go on.
     """
-    path = plan.folder / "study.json"
-    if path.exists() and not state.definition:
-        raise UserError(
-            f"{path} is not readable JSON; mend it, or delete it to write it anew: the runs stay"
-        )
+    if plan.folder.exists() and not plan.folder.is_dir():
+        raise UserError(f"{plan.folder} is a file: type another study=… or output_dir=…")
+    if damaged := _damaged(plan.folder, state):
+        raise UserError(f"{damaged}; mend it, or delete it to write it anew: the runs stay")
     wrong = _taken(plan, state.definition)
     if not wrong:
         wrong = _mixed(plan, state)
@@ -51,6 +59,23 @@ def check(plan: Plan, state: StudyState) -> None:
         ]
     if wrong:
         raise UserError(*wrong)
+
+
+def _damaged(folder: Path, state: StudyState) -> str:
+    """What is wrong with the two files, which a hand or a disk may have changed."""
+    path, rows = folder / "study.json", folder / "trials.csv"
+    if path.exists() and not state.definition:
+        return f"{path} is not readable JSON"
+    for key, kind, of in SHAPES:
+        value = state.definition.get(key)
+        inner = list(value.values()) if isinstance(value, dict) else []
+        if value is not None and not (
+            isinstance(value, kind) and all(type(v) in of for v in inner)
+        ):
+            return f"{path} has a {key} that Odyssey has not written so"
+    if any(note.startswith(str(rows)) for note in state.notes):
+        return f"{rows} is not readable as a table of {', '.join(COLUMNS)}"
+    return ""
 
 
 def _taken(plan: Plan, old: Mapping[str, Any]) -> list[str]:
@@ -104,8 +129,8 @@ def _mixed(plan: Plan, state: StudyState) -> list[str]:
     now = code_version()
     others: dict[str, int] = {}
     for run in state.runs.values():
-        was = run.record.get("code")
-        if was and was != now and run.state in ("finished", "diverged", "interrupted", "running"):
+        was = _mapping(run.record.get("code"))
+        if was and was != now and run.state in (*DONE, "interrupted", "running"):
             what = _difference(was, now)
             others[what] = others.get(what, 0) + 1
     return [
@@ -113,6 +138,10 @@ def _mixed(plan: Plan, state: StudyState) -> list[str]:
         "resume.mixed=true to have both in one study, or resume=force to train all anew"
         for what, count in others.items()
     ]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -129,14 +158,19 @@ def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """No other process writes the ledger meanwhile."""
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".study.lock", timeout=WAIT):
             yield
     except Timeout:
         raise UserError(
             f"{folder / '.study.lock'} is held by another process for more than a minute; wait "
             "for it or end it"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written to ({error.strerror or error}): mend that, or type "
+            "another study=… or output_dir=…"
         ) from None
 
 
@@ -220,7 +254,7 @@ def claim_data(folder: Path, key: str, data: Mapping[str, str], mixed: bool) -> 
             write_text(path, text + "\n")
     if was != dict(data) and not mixed:
         raise UserError(
-            f"study={folder.name} has runs of {key} with sha256 {was['sha256'][:12]}…, which is "
-            f"now {data['sha256'][:12]}…; put the old data back, type another study=…, or "
+            f"study={folder.name} has runs of {key} with sha256 {str(was.get('sha256'))[:12]}…, "
+            f"which is now {data['sha256'][:12]}…; put the old data back, type another study=…, or "
             "resume.mixed=true resume.failed=true to have both in one study"
         )

@@ -69,7 +69,7 @@ def is_interval(value: Any) -> bool:
     return isinstance(value, IntervalSweep)
 
 
-def listed(option: str, value: Any) -> list[Any] | None:
+def listed(option: str, value: Any, most: int = MOST_VALUES) -> list[Any] | None:
     """The values of a sweep over a list or a range; None if it is no such sweep.
 
     Raises UserError for a range that cannot be listed.
@@ -86,10 +86,10 @@ def listed(option: str, value: Any) -> list[Any] | None:
     ends: tuple[Any, ...] = (value.start, value.stop, value.step)
     if not all(math.isfinite(n) for n in ends):
         raise UserError(f"{option}={called} has no end: type finite numbers")
-    values = list(islice(value.range(), MOST_VALUES + 1))
-    if len(values) > MOST_VALUES:
+    values = list(islice(value.range(), most + 1))
+    if len(values) > most:
         raise UserError(
-            f"{option}={called} has more than {MOST_VALUES} values: type a longer step, or interval"
+            f"{option}={called} has more than {most} values: type a longer step, or interval"
         )
     return values
 

@@ -9,19 +9,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
 from odyssey.config.compose import compose
 from odyssey.config.identity import plain, run_name
+from odyssey.config.keys import named_by
 from odyssey.config.schema import UNHASHED
 from odyssey.errors import UserError
+from odyssey.study.bars import StudyBar
 from odyssey.study.draws import uniforms
 from odyssey.study.settings import LIMIT, Settings, read_settings
 
 STARTUP = 10  # trials of an arm that an adaptive search draws at random, to have a beginning
-MOST_MISTAKES = 20  # of the drawn values: a range that is wrong is wrong in most trials
+MOST_MISTAKES = 20  # that are said at once: what is wrong with one arm is so with most
+
+PATIENCE = 3.0  # seconds without a word while the trials are checked
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,9 @@ class Plan:
     def trial(self, number: int, arm: Sequence[str], words: Sequence[str]) -> Trial:
         """The trial of an arm with these searched values. Raises UserError if it cannot be run."""
         whole = self.words(arm, words)
-        return Trial(number, " ".join(arm), whole, run_name(compose(whole)))
+        cfg = compose(whole)
+        _same_folder([self.folder, _folder(cfg)])
+        return Trial(number, " ".join(arm), whole, run_name(cfg))
 
     def words(self, arm: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
         """All words of a run."""
@@ -97,7 +105,7 @@ def prepare(words: Sequence[str]) -> Plan | None:
     Raises UserError with one sentence for each mistake in the settings or in any trial.
     """
     bare = [re.sub(r"^\+*(?=cell\.options)", "", w) for w in words]
-    kept = [w for w in bare if not w.startswith("hydra.mode=")]
+    kept = [w for w in bare if w != "hydra.mode=MULTIRUN"]  # Hydra's own, for -m
     # Hydra hands its own words on apart from the others.
     return _prepare(tuple(sorted(kept, key=lambda w: not w.lstrip("+").startswith("hydra"))))
 
@@ -109,25 +117,29 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
         return None
     if settings is None or settings.size() > LIMIT:
         raise UserError(*wrong)
-    mistakes = dict.fromkeys(wrong)
+    mistakes = dict(zip(wrong, wrong, strict=True))
     arms = tuple(
         tuple(itertools.chain(*values)) for values in itertools.product(*settings.compared.values())
     )
     # One trial of each arm says what is wrong with all the others, but for their drawn values.
     number = settings.only[0] if settings.only else 0
     firsts = []
-    for arm in arms:
+    enough = arms if not wrong else arms[:MOST_MISTAKES]
+    for arm in _counted(enough, "settings"):
         try:
             firsts.append(compose([*settings.fixed, *arm, *draw(settings, arm, number)]))
         except UserError as error:
-            mistakes |= dict.fromkeys(error.messages)
+            _remember(mistakes, error, settings)
+            if len(mistakes) >= MOST_MISTAKES:
+                break
     if mistakes:
-        raise UserError(*mistakes)
+        raise UserError(*mistakes.values())
     first = firsts[0]
+    _same_folder([_folder(cfg) for cfg in firsts])
     plan = Plan(
         settings,
         first.study,
-        Path(first.output_dir) / first.study,
+        _folder(first),
         arms,
         _in_common(settings, firsts),
         plain(first)["resume"],
@@ -139,6 +151,19 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
     if not plan.adaptive:
         plan.trials = trials
     return plan
+
+
+def _folder(cfg: DictConfig) -> Path:
+    return Path(cfg.output_dir) / cfg.study
+
+
+def _same_folder(folders: Sequence[Path]) -> None:
+    """Raises UserError where ${…} gives trials different folders, as in study=${seed}."""
+    if any(folder != folders[0] for folder in folders):
+        raise UserError(
+            f"study=… and output_dir=… name {folders[0]} for some runs and other folders for "
+            "others: type one study=… for all, without ${…}"
+        )
 
 
 def draw(settings: Settings, arm: Sequence[str], number: int) -> list[str]:
@@ -161,21 +186,35 @@ def _trials(plan: Plan, first: int, runs: Mapping[tuple[str, ...], str]) -> Iter
     numbers = settings.only if settings.only is not None else range(settings.trials or 1)
     if plan.adaptive:  # the others are not known yet
         numbers = numbers[:STARTUP]
-    mistakes: dict[str, None] = {}
-    for number in numbers:
-        for arm in plan.arms:
-            drawn = draw(settings, arm, number)
-            try:
-                if number == first:
-                    yield Trial(number, " ".join(arm), plan.words(arm, drawn), runs[arm])
-                else:
-                    yield plan.trial(number, arm, drawn)
-            except UserError as error:
-                mistakes |= dict.fromkeys(error.messages)
-                if len(mistakes) >= MOST_MISTAKES:
-                    raise UserError(*mistakes) from None
+    mistakes: dict[str, str] = {}
+    for number, arm in _counted([(n, a) for n in numbers for a in plan.arms], "trials"):
+        drawn = draw(settings, arm, number)
+        try:
+            if number == first:
+                yield Trial(number, " ".join(arm), plan.words(arm, drawn), runs[arm])
+            else:
+                yield plan.trial(number, arm, drawn)
+        except UserError as error:
+            _remember(mistakes, error, settings)
     if mistakes:
-        raise UserError(*mistakes)
+        raise UserError(*mistakes.values())
+
+
+def _counted(items: Sequence[Item], what: str) -> Iterator[Item]:
+    """The items, with a bar on a terminal where they take more than a moment to check."""
+    bar = StudyBar(
+        items, f"checking {len(items):,} {what}", delay=PATIENCE, leave=False, disable=None
+    )
+    with bar:
+        yield from bar
+
+
+def _remember(mistakes: dict[str, str], error: UserError, settings: Settings) -> None:
+    """Add what is wrong with a trial; of a drawn value once, since each trial has another."""
+    searched = {key for p in settings.searched for key in p.keys}
+    for message in error.messages:
+        key = named_by(message)
+        mistakes.setdefault(key if key in searched else message, message)
 
 
 def without_resume(words: Sequence[str]) -> list[str]:

@@ -33,7 +33,7 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
     _connect(settings["init"])
     task = ray.remote(**settings["remote"])(on_node) if settings["remote"] else ray.remote(on_node)
     study = nodes.study_of(launcher)
-    shared = ray.put(study | {"folder": os.getcwd()})
+    shared: Any = ray.put(study | {"folder": os.getcwd()})
     numbers = {task.remote(shared, list(words), first + n): n for n, words in enumerate(jobs)}
     returned: dict[int, Any] = {}
     left = list(numbers)
@@ -60,9 +60,8 @@ def _connect(settings: Mapping[str, Any]) -> None:
         return
     address = settings.get("address")
     nobody = UserError(
-        f"hydra/launcher=ray_cluster finds no cluster at hydra.launcher.ray.init.address={address}: "
-        "start one with `ray start --head`, type its host:port there, or null for a cluster of this "
-        "machine alone"
+        f"hydra.launcher.ray.init.address={address} leads to no cluster that answers: start one "
+        "with `ray start --head`, type its host:port there, or null for one of this machine alone"
     )
     if not _answers(address):
         raise nobody
@@ -76,7 +75,7 @@ def _connect(settings: Mapping[str, Any]) -> None:
         ) from None
 
 
-def _answers(address: str | None) -> bool:
+def _answers(address: Any) -> bool:
     """Whether something listens at the address, where it can be told; Ray would ask for ever."""
     from ray._private.services import get_ray_address_from_environment
 

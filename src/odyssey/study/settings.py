@@ -10,7 +10,6 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Sweep
-from omegaconf import OmegaConf
 
 from odyssey.config import keys
 from odyssey.config.checks import at_least, between, one_of, shown
@@ -18,11 +17,12 @@ from odyssey.config.schema import UNHASHED
 from odyssey.config.words import Setting, bad_choice, read
 from odyssey.errors import UserError, options
 from odyssey.study import pool
-from odyssey.study.hydras import hydras_part
+from odyssey.study.draws import SAMPLERS
+from odyssey.study.hydras import hydras_part, refused, resolved, sweep_file
+from odyssey.study.overrides import listed
 from odyssey.study.space import Parameter, from_override, parse_compared, parse_space
 
 OURS = ("grid", "search")
-SAMPLERS = ("random", "sobol", "tpe")
 DRAWS = ("shared", "independent")
 OF_DRAWS = ("trials", "sampler", "draws", "seed", "only", "batch")
 RANGE = "'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
@@ -63,6 +63,11 @@ def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
     elif chosen is not None and (mistake := _bad_sweep(chosen)):
         wrong.append(mistake)
         chosen = None
+    elif chosen is not None and chosen.value is None:
+        chosen = None
+    mistakes = refused(hydras) + (sweep_file(chosen.value) if chosen else [])
+    if mistakes:
+        return None, wrong + mistakes
     words_of_hydra = [s.word for s in hydras] + ([chosen.word] if chosen else [])
     cfg, mistakes = hydras_part(words_of_hydra)
     if cfg is None:
@@ -71,7 +76,9 @@ def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
     own = [s for s in settings if not s.hydras and s.key != "sweep"]
     if sweeper not in OURS:
         return None, wrong
-    launcher: Any = OmegaConf.to_container(cfg.launcher, resolve=True)
+    launcher, raw, mistakes = resolved(cfg, words_of_hydra)
+    if mistakes:
+        return None, wrong + mistakes
     if cfg.runtime.choices["hydra/launcher"] == "local_pool":
         wrong += pool.mistakes(launcher)
     for s in own:
@@ -79,7 +86,6 @@ def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
             wrong.append(
                 f"{s.word} changes no result, so that its values would be one run: type one of them"
             )
-    raw: Any = OmegaConf.to_container(cfg.sweeper, resolve=True)
     if raw["space"]:  # of a sweep=…
         sweeper = "search"
     found = Settings(sweeper, launcher, {})
@@ -98,10 +104,8 @@ def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
         ]
     wrong += _take(found, own)
     if sweeper == "search" and not found.searched and not wrong:
-        wrong.append(
-            "hydra/sweeper=search has nothing to search: type a key with its range, as in "
-            f"{RANGE}, or sweep=greff"
-        )
+        who = chosen.word if chosen else "hydra/sweeper=search"
+        wrong.append(f"{who} has nothing to search: type a key with its range, as in {RANGE}")
     return found, wrong
 
 
@@ -190,7 +194,7 @@ def _take(found: Settings, own: Sequence[Setting]) -> list[str]:
             wrong += error.messages
             continue
         if found.sweeper == "grid" and parameter is not None:
-            instead = f"type the values, as in {key}=1,2, or hydra/sweeper=search to draw them"
+            instead = f"type its values, as in {key}=a,b, or hydra/sweeper=search to draw them"
             wrong.append(f"{word} is not countable: {instead}")
             continue
         found.compared.pop(key, None)
@@ -198,9 +202,15 @@ def _take(found: Settings, own: Sequence[Setting]) -> list[str]:
         if parameter is not None:
             found.searched.append(parameter)
         elif isinstance(s.value, (Sweep, Glob)):
-            values = _values(s)
+            try:
+                values = _values(s)
+            except UserError as error:
+                wrong += error.messages
+                continue
             if not values:
-                wrong.append(f"{word} is none of {options(keys.choices(key))}: type some of them")
+                names = options(keys.choices(key)) if key in keys.GROUPS else ""
+                instead = f"type some of {names}" if names else f"type some, as in {key}=a,b"
+                wrong.append(f"{word} has no values: {instead}")
             found.compared[key] = [(f"{key}={text}",) for text in values]
         elif was_compared:
             found.compared[key] = [(word,)]
@@ -216,8 +226,9 @@ def _entries(found: Settings) -> list[str]:
 
 
 def _values(setting: Setting) -> list[str]:
-    """The values as they are typed, each once."""
+    """The values as they are typed, each once. Raises UserError for a range without end."""
     if isinstance(setting.value, Glob):
         return setting.value.filter(keys.choices(setting.key))
+    listed(setting.key, setting.value, LIMIT)  # a range that has no end is said to have none
     override = OverridesParser.create().parse_overrides([setting.word])[0]
     return list(dict.fromkeys(override.sweep_string_iterator()))

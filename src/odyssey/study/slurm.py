@@ -7,10 +7,11 @@ checkpoint. A job that ends without a word is a failed run, and no other is touc
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from odyssey.errors import UserError
@@ -41,8 +42,8 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         why = next((line for line in lines if "error" in line.lower()), lines[0])
         raise UserError(
-            f"hydra/launcher={launcher._EXECUTOR}: nothing was submitted ({why.rstrip('.')}); type it "
-            "where sbatch and srun are, or hydra/launcher=slurm_local to try it on this machine"
+            f"hydra/launcher={launcher._EXECUTOR}: nothing was submitted ({why}); type it where "
+            "sbatch and srun are, or hydra/launcher=slurm_local to try it on this machine"
         ) from None
     returned = []
     try:
@@ -81,8 +82,12 @@ def _cancel(name: str, jobs: Sequence[Any]) -> None:
         arrays = dict.fromkeys(job.job_id.partition("_")[0] for job in jobs)
         subprocess.run(["scancel", *arrays], check=False)
         return
+    # As scancel does. Submitit's own way would kill them a second later.
     for job in jobs:
-        job.cancel(check=False)
+        with suppress(ProcessLookupError):
+            os.kill(int(job.job_id), signal.SIGTERM)
+    for job in jobs:
+        job.wait()
 
 
 def _last_line(error: Exception) -> str:
@@ -96,10 +101,11 @@ def _last_line(error: Exception) -> str:
 
 
 @contextmanager
-def time_limit_heeded() -> Iterator[None]:
-    """In a job: when its time is about to run out, first the checkpoint, then back to the queue.
+def signals_heeded() -> Iterator[None]:
+    """In a job: when it is cancelled, or its time runs out, the run first writes its checkpoint.
 
-    Submitit's own answer to the signal would end the run where it is, as if it had failed.
+    Then it goes back to the queue, where its time was up. Submitit's own answer to that signal
+    would end the run where it is, as if it had failed; to the other, go on.
     """
     from submitit import JobEnvironment
 
@@ -112,10 +118,9 @@ def time_limit_heeded() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)  # as on Ctrl-C: the run stops at the next update
         asked.append(number)
 
-    before = {
-        number: signal.signal(number, ask),
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
-    }
+    before = {number: signal.signal(number, ask)}
+    for each in (signal.SIGINT, signal.SIGTERM):  # SIGTERM: of scancel
+        before[each] = signal.signal(each, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from odyssey.errors import UserError, did_you_mean, options
+from odyssey.output import mute
 from odyssey.study.page import plain, text
 from odyssey.study.records import LEFT, as_float, read_study
 from odyssey.study.wandb_summary import log_summary, with_mode
@@ -45,8 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader (head, less) has seen enough. Python would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        mute()
         return 0
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from odyssey.config.words import hydras
 from odyssey.errors import UserError
+from odyssey.output import show
 from odyssey.study import adaptive, wandb_agent
 from odyssey.study.display import Display
 from odyssey.study.ledger import begin
 from odyssey.study.plan import Plan, Trial
-from odyssey.study.records import StudyState, read_study
+from odyssey.study.records import DONE, StudyState, read_study
 from odyssey.study.table import closing_table, failures
 
 Launch = Callable[..., Any]  # Hydra's Launcher.launch
-DONE = ("finished", "diverged")
 ROUNDS = 5  # times that a run may be launched in one session, by whatever it was cut short
 
 
@@ -31,7 +31,10 @@ class Session:
         self.jobs = 0
 
     def conduct(self) -> int:
-        """Run all that is to be run. Returns the exit status: 0, or 1 where runs failed."""
+        """Run all that is to be run. Returns the exit status: 0, or 1 where some are not done.
+
+        Runs that another process is still at are its own matter.
+        """
         plan = self.plan
         state = begin(plan)
         if plan.adaptive:
@@ -44,12 +47,13 @@ class Session:
                 self._rounds(state, display)
         state = read_study(plan.folder, before=state)
         wandb_agent.give_done(plan, state, self.launched)
-        print(closing_table(state), flush=True)
+        show(closing_table(state))
         told = failures(state)
         if told:
             print(told, file=sys.stderr, flush=True)
         names = {t.run for t in plan.trials}
-        return int(any(state.runs[n].state in ("failed", "damaged") for n in names))
+        ended = {n for n in names if n in state.runs and state.runs[n].state in (*DONE, "running")}
+        return int(ended != names)
 
     def _rounds(self, state: StudyState, display: Display) -> None:
         """Launch what is left, and again what another process left behind or a worker lost.
@@ -80,7 +84,8 @@ class Session:
             lines = [line.strip() for line in str(error).splitlines() if line.strip(" -")]
             why = f"{type(error).__name__}: {lines[-1] if lines else 'without a word'}"
             raise UserError(
-                f"hydra/launcher has given up ({why}); the same command goes on with what is missing"
+                f"hydra/launcher has given up ({why}); "
+                "the same command goes on with what is missing"
             ) from error
         self.jobs += len(jobs)
 
@@ -128,13 +133,12 @@ def _own_output() -> Iterator[TextIO]:
     except (OSError, ValueError):  # no file: somebody reads it in memory
         yield sys.stdout
         return
-    with os.fdopen(copy, "w", encoding="utf-8") as stream:
+    stream = os.fdopen(copy, "w", encoding="utf-8")
+    try:
         yield stream
-
-
-def hydras(words: Iterable[str]) -> list[str]:
-    """The words as Hydra wants them: options of a user's own cell are not in the schema."""
-    return [re.sub(r"^\+*(?=cell\.options[.=])", "++", word) for word in words]
+    finally:
+        with suppress(OSError):  # what it could not write is lost: its reader has gone
+            stream.close()
 
 
 def conduct(plan: Plan, launch: Launch) -> Sequence[Any]:
