@@ -10,7 +10,7 @@ import pytest
 import odyssey
 
 SOURCE = Path(odyssey.__file__).parent
-OPEN_TO_ALL = {"code", "errors", "paths"}
+OPEN_TO_ALL = {"code", "errors", "output", "paths"}
 MAY_IMPORT = {
     "cells": set(),
     "recurrence": {"cells"},

@@ -39,7 +39,8 @@ import json, sys
 from ray.cluster_utils import Cluster
 node = {"num_cpus": 1, "object_store_memory": 100_000_000}
 cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
-nodes = [cluster.head_node, cluster.add_node(**node)]
+# Of another address, so that the study belongs to the first.
+nodes = [cluster.head_node, cluster.add_node(**node, node_ip_address="127.0.0.2")]
 raylets = [n.all_processes["raylet"][0].process.pid for n in nodes]
 with open(sys.argv[1], "w") as file:
     json.dump({"address": cluster.address, "raylets": raylets}, file)

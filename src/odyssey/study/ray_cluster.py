@@ -7,6 +7,7 @@ checkpoint. A trial that Ray gives up is a failed run, and no other is touched b
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -43,6 +44,11 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
             n = numbers.pop(done)
             try:
                 returned[n] = nodes.returned(jobs[n], ray.get(done))
+            except ray.exceptions.LocalRayletDiedError:
+                raise UserError(
+                    "Ray has ended on the machine that the study was started on; start it again, "
+                    "and the same command goes on with what is missing"
+                ) from None
             except ray.exceptions.RayError as error:
                 returned[n] = nodes.lost(study, jobs[n], first + n, _sentence(error))
     except (KeyboardInterrupt, SystemExit):
@@ -107,10 +113,14 @@ def on_node(study: Mapping[str, Any], words: Sequence[str], index: int) -> Any:
     see_current_folder()
     setup_globals()
     Singleton._instances.update(study["singletons"])
+    # Ray's own answer to SIGTERM, by which it ends a process, would be a failure of the run.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return nodes.outlast(lambda: nodes.run(study, words, index)).return_value
     except KeyboardInterrupt:
         return {"status": "interrupted", "folder": None, "error": None}
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _sentence(error: Exception) -> str:
