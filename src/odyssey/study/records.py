@@ -17,7 +17,7 @@ STATES = ("finished", "diverged", "failed", "interrupted", "running", "missing",
 DONE = ("finished", "diverged")
 LEFT = ("missing", "interrupted")  # what the same command would train
 WRITTEN = ("running", "finished", "diverged", "failed", "interrupted")  # may stand in run.json
-NOT_RUNS = ("logs", "wandb")
+NOT_RUNS = ("logs", "report", "wandb")
 UNPLANNED = "not in the plan"
 
 

@@ -29,6 +29,7 @@ class Session:
         self.plan, self.launch = plan, launch
         self.launched: dict[str, int] = {}  # run -> times
         self.jobs = 0
+        self.unrecorded: dict[str, str] = {}  # run -> error that its folder does not hold
 
     def conduct(self) -> int:
         """Run all that is to be run. Returns the exit status: 0, or 1 where some are not done.
@@ -51,6 +52,8 @@ class Session:
         told = failures(state)
         if told:
             print(told, file=sys.stderr, flush=True)
+        for name, why in self._unrecorded(state).items():
+            print(f"error: {name} has stopped: {why}", file=sys.stderr, flush=True)
         names = {t.run for t in plan.trials}
         ended = {n for n in names if n in state.runs and state.runs[n].state in (*DONE, "running")}
         return int(ended != names)
@@ -64,20 +67,21 @@ class Session:
             if todo := self._todo(state):
                 for trial in todo:
                     self.launched[trial.run] = self.launched.get(trial.run, 0) + 1
-                self._launch([self._words(t) for t in todo])
+                self._launch(todo)
             elif self.plan.adaptive and (new := adaptive.grow(self.plan, state)):
                 display.add([t.row() for t in new])
             else:
                 return
             state = read_study(self.plan.folder, before=state)
 
-    def _launch(self, jobs: Sequence[Sequence[str]]) -> None:
+    def _launch(self, trials: Sequence[Trial]) -> None:
         """A launcher that gives up ends the session; what its trials have done is in their folders.
 
         Ours never do so for one of their trials; Hydra's own for Ray, Slurm and others do.
         """
+        jobs = [self._words(trial) for trial in trials]
         try:
-            self.launch(jobs, initial_job_idx=self.jobs)
+            returned = self.launch(jobs, initial_job_idx=self.jobs)
         except UserError:
             raise
         except Exception as error:
@@ -88,6 +92,20 @@ class Session:
                 "the same command goes on with what is missing"
             ) from error
         self.jobs += len(jobs)
+        for trial, one in zip(trials, returned or [], strict=False):
+            value = getattr(one, "return_value", None)
+            # Without a folder it is a process that was lost, and another may do better.
+            if isinstance(value, dict) and value.get("status") == "failed" and value.get("folder"):
+                self.unrecorded[trial.run] = str(value.get("error") or "no error is recorded")
+
+    def _unrecorded(self, state: StudyState) -> dict[str, str]:
+        """Runs that failed and could not write so, as on a full disk, with what they said."""
+        kept = ("failed", *DONE)
+        return {
+            name: next((line for line in reversed(why.splitlines()) if line.strip()), why).strip()
+            for name, why in self.unrecorded.items()
+            if name not in state.runs or state.runs[name].state not in kept
+        }
 
     def _todo(self, state: StudyState) -> list[Trial]:
         """Interrupted runs first, then the new ones; each run once."""
@@ -99,6 +117,8 @@ class Session:
             now = run.state if run is not None else "missing"
             if self.plan.resume.get("mode") == "force":
                 wanted = times == 0
+            elif trial.run in self.unrecorded:  # it would only fail again
+                wanted = False
             elif now == "failed":
                 wanted = times == 0 and bool(self.plan.resume.get("failed"))
             else:
