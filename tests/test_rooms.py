@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "config": {"cells", "recurrence", "data"},  # late, to look at a cell or a file
     "training": {"cells", "model", "tasks", "config"},
     "study": {"training", "config"},
+    "report": {"study"},  # of it, what reads folders
     "benchmark": {"cells", "recurrence", "model", "tasks", "training", "config"},
 }
 
@@ -66,3 +67,17 @@ def test_a_study_is_planned_and_looked_at_without_torch() -> None:
                 names = [node.module or ""]
             for name in names:
                 assert name.split(".")[0] not in ("torch", "pytorch_lightning", "wandb", "optuna")
+
+
+def test_a_report_is_made_without_torch_or_hydra() -> None:
+    reading = {"arms", "files", "records", "shown"}
+    for file in (SOURCE / "report").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                first, _, rest = name.partition(".")
+                assert first not in ("torch", "pytorch_lightning", "hydra", "omegaconf"), file
+                if rest.startswith("study"):
+                    assert rest.removeprefix("study.") in reading, (file, name)

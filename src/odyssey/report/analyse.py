@@ -1,0 +1,176 @@
+"""A comparison by one metric: every variant summed up, and held against the baseline."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from odyssey.report.importance import importance
+from odyssey.report.metrics import better as better_of
+from odyssey.report.names import unit_of
+from odyssey.report.options import Options
+from odyssey.report.outcomes import outcomes, part_of
+from odyssey.report.result import (
+    SEARCH,
+    Analysis,
+    Comparison,
+    Outcome,
+    Summary,
+    Variant,
+)
+from odyssey.report.statistics.averages import bootstrap, iqm, mean, median
+from odyssey.report.statistics.expected import Expected, expected_best
+from odyssey.report.statistics.interval import Interval
+from odyssey.report.statistics.rates import wilson
+from odyssey.report.verdicts import NONE, verdicts
+from odyssey.study.records import STATES
+
+Step = Callable[[str], None]  # told what has been done, for a progress bar
+
+
+def analyse(
+    comparison: Comparison, metric: str, options: Options, step: Step | None = None
+) -> Analysis:
+    """All numbers of a comparison for a metric.
+
+    metric: without `valid/` or `test/`, as in `nats_per_frame`.
+    """
+    tell = step or (lambda text: None)
+    better = better_of(metric, comparison)
+    part = part_of(comparison, metric)
+    share = options.share if comparison.kind == SEARCH else 1.0
+    every = [outcomes(v, comparison, metric, better, part, share) for v in comparison.variants]
+    finite = [o.valid for found in every for o in found if o.finite]
+    worst = (max(finite) if better == "lower" else min(finite)) if finite else math.nan
+    summaries = []
+    for variant, found in zip(comparison.variants, every, strict=True):
+        summaries.append(_summary(variant, found, comparison, better, worst, options))
+        tell(f"{metric}: {variant.label}")
+    analysis = Analysis(
+        comparison=comparison,
+        metric=metric,
+        better=better,
+        part=part,
+        share=share,
+        margin=options.margin,
+        summaries=summaries,
+        verdicts=[],
+    )
+    if summaries:
+        unit = unit_of(metric)
+        analysis.verdicts = verdicts(comparison, summaries, better, options, unit)
+    if comparison.kind == SEARCH:
+        analysis.importance = importance(comparison, summaries, better, options, tell)
+    analysis.notes = _notes(analysis)
+    return analysis
+
+
+def _summary(
+    variant: Variant,
+    found: Sequence[Outcome],
+    comparison: Comparison,
+    better: str,
+    worst: float,
+    options: Options,
+) -> Summary:
+    chosen = [o for o in found if o.top]
+    tests = [o.test for o in chosen]
+    finite = [v for v in tests if math.isfinite(v)]
+    valid = np.array([o.valid for o in found], dtype=float)
+    counts = Counter(run.state for run in variant.runs)
+    ended = sum(counts[state] for state in ("finished", "diverged", "failed"))
+    params = [o.run.params for o in chosen if o.run.params is not None]
+    seconds = [r.seconds for r in variant.runs if r.state == "finished"]
+    seconds = [s for s in seconds if not math.isnan(s)]
+    return Summary(
+        variant=variant,
+        outcomes=found,
+        chosen=chosen,
+        counts={state: counts[state] for state in STATES},
+        best=_best(found, comparison),
+        params=(min(params), max(params)) if params else (math.nan, math.nan),
+        mean=_interval([finite], mean, options),
+        median=_interval([tests], median, options),
+        iqm=_interval(_strata(chosen), iqm, options),
+        all_median=_interval([list(valid)], median, options),
+        all_iqm=_interval([list(valid)], iqm, options),
+        diverged=wilson(counts["diverged"], ended),
+        failed=wilson(counts["failed"], ended),
+        expected=_expected(valid, better, worst),
+        seconds=float(np.median(seconds)) if seconds else math.nan,
+    )
+
+
+def _interval(
+    strata: Sequence[Sequence[float]], statistic: Callable[..., float], options: Options
+) -> Interval:
+    values = [np.array(s, dtype=float) for s in strata if len(s)]
+    if not values:
+        return NONE
+    return bootstrap(values, statistic, draws=options.draws, seed=options.seed)
+
+
+def _strata(chosen: Sequence[Outcome]) -> list[list[float]]:
+    """Test values by configuration, where seeds repeat each; else all as one stratum."""
+    found: dict[tuple[str, int | None], list[float]] = {}
+    for o in chosen:
+        found.setdefault((o.run.study, o.run.trial), []).append(o.test)
+    if any(len(values) == 1 for values in found.values()):
+        return [[o.test for o in chosen]]
+    return list(found.values())
+
+
+def _best(found: Sequence[Outcome], comparison: Comparison) -> Outcome | None:
+    """The run with the best validation value of the monitor."""
+    finished = [o for o in found if o.run.state == "finished"]
+    finished = [o for o in finished if math.isfinite(o.run.value(comparison.monitor))]
+    if not finished:
+        return None
+    pick = max if comparison.mode == "max" else min
+    return pick(finished, key=lambda o: o.run.value(comparison.monitor))
+
+
+def _expected(valid: np.ndarray, better: str, worst: float) -> Expected | None:
+    """worst: the worst value of any variant, which stands for runs without one."""
+    if valid.size < 2 or math.isnan(worst):
+        return None
+    return expected_best(valid, better, worst=worst)
+
+
+def _notes(analysis: Analysis) -> list[str]:
+    """How this comparison treats what is unusual about these runs."""
+    comparison, notes = analysis.comparison, []
+    lost = Counter(o.run.state for s in analysis.summaries for o in s.outcomes)
+    said = [f"{lost[state]} {state}" for state in ("diverged", "failed") if lost[state]]
+    if said:
+        notes.append(
+            f"{' and '.join(said)}: they count as the worst value in medians, interquartile means, "
+            "ranks and the probability of improvement, and as the worst value that any run had in "
+            "expected best values; means and Welch's test cannot hold them and leave them out."
+        )
+    if analysis.part == "valid":
+        notes.append(
+            "Not every finished run has a test value of this metric, so validation values are "
+            "compared. The checkpoint was chosen by validation: they flatter all variants."
+        )
+    if comparison.kind == SEARCH:
+        notes.append(
+            f"Each variant is represented by the best {analysis.share:.0%} of its trials by "
+            f"validation {comparison.monitor}. These have different settings: they are not "
+            "repetitions of one configuration, and a test over them says nothing about one."
+        )
+        notes.append(
+            "The importance of settings takes values far out on the worse side (beyond three "
+            "interquartile ranges from the quartile), and runs without a value, as lying there: "
+            "one run that nearly diverged would hold all of the variance."
+        )
+    if comparison.kind == SEARCH and comparison.shared_draws:
+        notes.append(
+            "Trial n of every variant had the same settings: the trials of two variants are not "
+            "independent of each other, as Welch's test takes them to be. They are compared pair "
+            "by pair as well."
+        )
+    return notes

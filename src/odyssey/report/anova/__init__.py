@@ -1,0 +1,1 @@
+"""Which hyperparameter matters: functional ANOVA of a random forest, exact on its boxes."""

@@ -1,0 +1,127 @@
+"""`python scripts/dashboard.py --entity ENTITY --project PROJECT`: a study as W&B shows it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from odyssey.errors import UserError
+from odyssey.output import mute
+from odyssey.report.dashboard.subject import Subject, records_of, subjects
+from odyssey.report.wandb_api import connected, split_path
+from odyssey.report.wandb_runs import read_project
+
+EXAMPLE = "python scripts/dashboard.py --entity my-team --project odyssey --study truncation"
+
+
+class _Parser(argparse.ArgumentParser):
+    """One sentence for a mistake, as everywhere in Odyssey."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists the options")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0; 1 W&B cannot do it; 2 wrong options; 130 Ctrl-C."""
+    status = 2
+    try:
+        asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+        if not asked.entity:
+            raise UserError(f"--entity is missing, the W&B user or team: type {EXAMPLE}")
+        split_path(f"{asked.entity}/{asked.project}", "--entity/--project")
+        status = 1
+        _build(asked)
+        return 0
+    except UserError as error:
+        for message in error.messages:
+            print(f"error: {message}", file=sys.stderr)
+        return status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        mute()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="dashboard.py", allow_abbrev=False, description=__doc__.partition(": ")[2]
+    )
+    add = parser.add_argument
+    add("--entity", default=os.environ.get("WANDB_ENTITY"), help="W&B user or team")
+    add("--project", default="odyssey", help="W&B project (odyssey)")
+    add(
+        "--study",
+        default="",
+        metavar="NAME|FOLDER",
+        help="one study: its name, or its folder, whose runs are then read from there; all runs of "
+        "the project where none is given",
+    )
+    add("--metric", help="the metric that is compared; the one that chose the checkpoints if none")
+    add(
+        "--dry-run",
+        type=Path,
+        metavar="FILE",
+        help="write what would be saved there as JSON, and save nothing; with a study's folder it "
+        "needs neither login nor network",
+    )
+    return parser
+
+
+def _build(asked: argparse.Namespace) -> None:
+    saving = _extra()
+    entity, project = asked.entity, asked.project
+    wanted = _subjects(asked)
+    if asked.dry_run is not None:
+        found = saving.specifications(wanted, entity, project)
+        _write(asked.dry_run, found)
+        views = len(found["views"])
+        print(f"{asked.dry_run}: {views} workspace view{'' if views == 1 else 's'} and a report")
+        return
+    with connected("saving the dashboard at W&B", f"{entity}/{project}") as api:
+        for what, again, url in saving.save(api, wanted, entity, project):
+            print(f"{'Changed' if again else 'Made'} {what}: {url}")
+
+
+def _subjects(asked: argparse.Namespace) -> list[Subject]:
+    folder = Path(asked.study)
+    if asked.study and folder.is_dir():
+        study, records = folder.resolve().name, records_of(folder)
+        if not records:
+            raise UserError(f"--study {folder} has no run that has begun: type a study's folder")
+    else:
+        study, notes = asked.study, list[str]()
+        records = read_project(
+            f"{asked.entity}/{asked.project}", group=study or None, notes=notes, curves=False
+        )
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+    return subjects(records, study, asked.metric)
+
+
+def _extra() -> Any:
+    """What builds and saves, which needs the extra."""
+    try:
+        from odyssey.report.dashboard import save
+    except ImportError as error:
+        if not (error.name or "").startswith("wandb_workspaces"):
+            raise
+        raise UserError(
+            "the dashboard needs wandb-workspaces, which is not installed: type "
+            "pip install -e '.[dashboard]'"
+        ) from None
+    return save
+
+
+def _write(file: Path, found: dict[str, Any]) -> None:
+    try:
+        file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"--dry-run {file} cannot be written ({error.strerror}): type another file"
+        ) from None

@@ -1,0 +1,190 @@
+"""`python scripts/report.py outputs/<study>`: a study as a page, figures and tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from odyssey.errors import UserError
+from odyssey.output import mute, show
+from odyssey.report.options import Options
+
+if TYPE_CHECKING:
+    from odyssey.report.runs import Collection
+
+EXAMPLE = "type a study's folder, as in python scripts/report.py outputs/truncation"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0; 2 wrong input; 130 Ctrl-C."""
+    try:
+        asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+        options = Options(
+            baseline=asked.baseline,
+            margin=asked.margin,
+            share=asked.share,
+            alpha=asked.alpha,
+            draws=asked.draws,
+            seed=asked.seed,
+        )
+        if not asked.studies and asked.wandb is None:
+            raise UserError(f"no study is given: {EXAMPLE}")
+        if asked.group and asked.wandb is None:
+            raise UserError("--group is W&B's: type --wandb entity/project too")
+        _report(asked, options)
+        return 0
+    except UserError as error:
+        for message in error.messages:
+            print(f"error: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        mute()
+        return 0
+
+
+def _report(asked: argparse.Namespace, options: Options) -> None:
+    started = time.monotonic()
+    quiet = asked.format == "json"
+    bar = _Bar(quiet)
+    try:
+        collection = _collect(asked, bar)
+        from odyssey.report.groups import split
+        from odyssey.report.make import analyse_all, steps, write
+
+        comparisons = split(collection, baseline=options.baseline)
+        bar.stage("statistics", steps(comparisons, asked.metric))
+        found = analyse_all(comparisons, options, asked.metric, bar.tell)
+        if quiet:
+            bar.close()
+            from odyssey.report.verdict_json import verdict_json
+
+            show(json.dumps(verdict_json(found), indent=2, ensure_ascii=False, allow_nan=False))
+            return
+        bar.stage("figures and page")
+        folder = asked.out or _folder(asked)
+        title = " + ".join(study.name for study in collection.studies)
+        try:
+            made = write(collection, found, folder, title, not asked.no_figures, bar.tell)
+        except OSError as error:
+            raise UserError(
+                f"the report cannot be written to {folder}: {error.strerror or error}; type "
+                "another folder, as in --out report"
+            ) from error
+    finally:
+        bar.close()
+    from odyssey.report.summary import summary
+
+    show(summary(collection, found, made, time.monotonic() - started))
+
+
+def _collect(asked: argparse.Namespace, bar: _Bar) -> Collection:
+    from odyssey.report.runs import Collection
+
+    bar.stage("reading runs")
+    collection = Collection()
+    if asked.studies:
+        from odyssey.report.collect import collect
+
+        collection = collect(asked.studies, progress=bar.count)
+    if asked.wandb is not None:
+        from odyssey.report.wandb_collect import collect_project
+
+        further = collect_project(asked.wandb, asked.group, progress=bar.count)
+        collection.studies += further.studies
+        collection.runs += further.runs
+    return collection
+
+
+def _folder(asked: argparse.Namespace) -> Path:
+    """Beside the study; for several, a folder named after all of them next to the first."""
+    if len(asked.studies) == 1 and asked.wandb is None:
+        return Path(asked.studies[0]) / "report"
+    names = [Path(path).resolve().name for path in asked.studies]
+    if asked.wandb is not None:
+        names.append(asked.wandb.strip("/").replace("/", "-"))
+    parent = Path(asked.studies[0]).resolve().parent if asked.studies else Path("outputs")
+    return parent / "reports" / "+".join(names)
+
+
+class _Bar:
+    """A progress bar for each stage, on a terminal alone."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._off = quiet or not sys.stderr.isatty()
+        self._bar: Any = None
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        self.close()
+        if self._off:
+            return
+        from tqdm import tqdm
+
+        self._bar = tqdm(desc=name, total=total, leave=False, dynamic_ncols=True)
+
+    def tell(self, text: str) -> None:
+        """One more thing is done: say which."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update()
+
+    def count(self, done: int, total: int) -> None:
+        """So many of so many are done."""
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class _Parser(argparse.ArgumentParser):
+    """One sentence for a mistake, as everywhere in Odyssey."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists the options")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="report.py", allow_abbrev=False, description=__doc__.partition(": ")[2])
+    add = parser.add_argument
+    add("studies", metavar="STUDY", type=Path, nargs="*", help="studies' folders, outputs/<study>")
+    add("--wandb", metavar="ENTITY/PROJECT", help="runs of a W&B project, also beside folders")
+    add("--group", help="of --wandb: one group (study) of the project alone")
+    add("--baseline", metavar="VARIANT", help="what the others are held against")
+    add(
+        "--margin",
+        type=_number,
+        help="a difference that would not matter, in the metric's unit: variants shown to be "
+        "nearer to the baseline than that are the same",
+    )
+    add("--metric", help="this one alone, such as bits_per_char; all without")
+    add("--share", type=_number, default=0.1, help="of a search's trials that are compared: 0.1")
+    add("--alpha", type=_number, default=0.05, help="level of significance: 0.05")
+    add("--draws", type=int, default=2000, help="of the bootstrap: 2000")
+    add("--seed", type=int, default=0, help="of the bootstrap and the forests: 0")
+    add("--out", type=Path, metavar="FOLDER", help="where to write; else report/ in the study")
+    add("--no-figures", action="store_true", help="no PDF and PNG files: quicker")
+    add(
+        "--format",
+        choices=("page", "json"),
+        default="page",
+        help="json prints the verdicts and writes nothing",
+    )
+    return parser
+
+
+def _number(word: str) -> float:
+    value = float(word)
+    if math.isnan(value):
+        raise ValueError(word)
+    return value

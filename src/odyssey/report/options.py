@@ -1,0 +1,43 @@
+"""What a user may set about the statistics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from odyssey.errors import UserError
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the comparison is made. Raises UserError for what is out of range."""
+
+    baseline: str | None = None  # a variant's label
+    margin: float | None = None  # within which variants count as the same, in the metric's unit
+    share: float = 0.1  # of a variant's trials that are its best, as Greff et al.
+    alpha: float = 0.05
+    draws: int = 2000  # of the bootstrap
+    seed: int = 0  # of the bootstrap and the forests
+    trees: int = 64  # of a forest
+
+    def __post_init__(self) -> None:
+        wrong = []
+        if self.margin is not None and not (0 < self.margin < math.inf):
+            wrong.append(
+                f"--margin {self.margin:g} is out of range: type a difference above 0 that would "
+                "not matter to you, in the metric's unit, such as 0.05"
+            )
+        if not 0 < self.share <= 1:
+            wrong.append(
+                f"--share {self.share:g} is out of range: type the share of the trials that are "
+                "compared, above 0 and at most 1, such as 0.1"
+            )
+        if not 0 < self.alpha < 0.5:
+            wrong.append(
+                f"--alpha {self.alpha:g} is out of range: type a level of significance above 0 "
+                "and below 0.5, such as 0.05"
+            )
+        if self.draws < 100:
+            wrong.append(f"--draws {self.draws} is too few for an interval: type 100 or more")
+        if wrong:
+            raise UserError(*wrong)

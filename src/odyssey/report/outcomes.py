@@ -1,0 +1,77 @@
+"""The runs of a variant as numbers: the worst value for those that gave none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from odyssey.report.result import SEARCH, Comparison, Outcome, Variant
+from odyssey.report.runs import Run
+from odyssey.report.statistics.top import top_share
+
+ENDED = ("finished", "diverged", "failed")
+
+
+def outcomes(
+    variant: Variant, comparison: Comparison, metric: str, better: str, part: str, share: float
+) -> list[Outcome]:
+    """The runs of a variant that ended, in the order of trials.
+
+    Diverged and failed runs have the worst value, +inf or -inf: leaving them out would flatter a
+    cell that diverges. Runs that are still to come or are damaged are not here. The best share of a
+    search is chosen by the validation value of the monitor, whatever metric is looked at: that is
+    what chose each run's checkpoint.
+    """
+    worst = math.inf if better == "lower" else -math.inf
+    runs = [run for run in variant.runs if run.state in ENDED]
+    runs.sort(key=lambda run: (run.trial is None, run.trial or 0, run.seed or 0, run.name))
+    runs = [r for r in runs if r.state != "finished" or not math.isnan(r.value(metric))]
+    chooser = "higher" if comparison.mode == "max" else "lower"
+    by = [_or_worst(run, comparison.monitor, "valid", chooser) for run in runs]
+    chosen = set(range(len(runs)))
+    if comparison.kind == SEARCH and runs:
+        chosen = {int(i) for i in top_share(np.array(by), chooser, share)}
+    found = []
+    for place, run in enumerate(runs):
+        finished = run.state == "finished"
+        valid = run.value(metric) if finished else worst
+        test = run.value(metric, part) if finished else worst
+        found.append(Outcome(run, valid, test, place in chosen))
+    return found
+
+
+def part_of(comparison: Comparison, metric: str) -> str:
+    """ "test" if every finished run with a validation value has a test value too, else "valid"."""
+    finished = [r for r in comparison.runs if r.state == "finished"]
+    finished = [r for r in finished if not math.isnan(r.value(metric))]
+    tested = all(not math.isnan(r.value(metric, "test")) for r in finished)
+    return "test" if tested and finished else "valid"
+
+
+def within_fence(values: Sequence[float], better: str) -> list[float]:
+    """Values with those beyond the outer fence set to it: far out, as Tukey calls them.
+
+    The fence is three interquartile ranges from the worse quartile of the finite values. One run
+    that almost diverged would otherwise hold all of the variance; and a run that did diverge has no
+    value but counts as one at the fence, or at the worst value seen where none lies beyond. Nothing
+    is changed on the better side. No finite value: an empty list.
+
+    Source: J. W. Tukey, "Exploratory Data Analysis", 1977, section 2D.
+    """
+    sign = 1.0 if better == "lower" else -1.0
+    cost = sign * np.array(values, dtype=float)
+    finite = cost[np.isfinite(cost)]
+    if not finite.size:
+        return []
+    low, high = np.quantile(finite, [0.25, 0.75])
+    fence = min(high + 3 * (high - low), finite.max()) if high > low else finite.max()
+    return [float(v) for v in sign * np.minimum(cost, fence)]
+
+
+def _or_worst(run: Run, metric: str, part: str, better: str) -> float:
+    value = run.value(metric, part) if run.state == "finished" else math.nan
+    if math.isnan(value):
+        return math.inf if better == "lower" else -math.inf
+    return value

@@ -1,0 +1,1 @@
+"""The page: one HTML file that needs neither a network nor a server."""

@@ -1,0 +1,115 @@
+// Figures: drawn by Plotly when they come into view, in the colours of the theme.
+
+const WIDE = /^(top|all|differences|learning|verdict)/; // the others stand two in a row
+const MODE_BAR = { displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+const boxes = new Map(); // element -> {element, figure, plot, asked}
+
+/** What all figures share; their own layouts name no colour of text or ground. */
+function plotlyTemplate() {
+  const [ink, soft, line, strong, paper] = ["ink", "soft", "line", "line-strong", "paper"].map(cssColour);
+  const axis = {
+    automargin: true, gridcolor: line, linecolor: strong, zerolinecolor: strong, tickcolor: strong,
+    tickfont: { color: soft }, title: { font: { color: soft, size: 12 }, standoff: 10 },
+  };
+  return {
+    layout: {
+      font: { family: getComputedStyle(document.body).fontFamily, size: isNarrow() ? 11 : 12, color: ink },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      colorway: Object.values(report.palette).filter(safeColour),
+      xaxis: axis, yaxis: axis, margin: { l: 12, r: 12, t: 20, b: 12 },
+      hovermode: "closest", hoverdistance: 12,
+      hoverlabel: { bgcolor: paper, bordercolor: strong, font: { color: ink, size: 12 }, align: "left" },
+      legend: { font: { color: ink }, bgcolor: "rgba(0,0,0,0)" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink },
+      annotationdefaults: { font: { color: soft } }, shapedefaults: { line: { color: strong } },
+    },
+  };
+}
+
+function plotlyLayout(figure) {
+  const layout = plotlySafe(figure.layout);
+  delete layout.width;
+  delete layout.title; // it stands above the figure
+  layout.template = plotlyTemplate();
+  layout.autosize = true;
+  layout.height ??= 420;
+  if (isNarrow()) layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
+  // A finger that moves over a figure wants to scroll the page.
+  if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false;
+  return layout;
+}
+
+function plotlyConfig() {
+  return { ...MODE_BAR, responsive: true, displayModeBar: isNarrow() ? false : "hover" };
+}
+
+/** The run that a point stands for: its `customdata`, or the first entry of it. */
+function runOfPoint(point) {
+  if (!point || point.pointNumber === undefined) return null; // a box itself, say
+  const mark = Array.isArray(point.customdata) ? point.customdata[0] : point.customdata;
+  return Number.isInteger(mark) && mark >= 0 && mark < report.runs.rows.length ? mark : null;
+}
+
+async function drawFigure(box) {
+  if (box.asked) return;
+  box.asked = true;
+  const Plotly = await loadPlotly();
+  if (!boxes.has(box.element)) return; // another metric was chosen meanwhile
+  drawNow(Plotly, box);
+}
+
+function drawNow(Plotly, box) {
+  box.plot.replaceChildren();
+  try {
+    Plotly.newPlot(box.plot, plotlySafe(box.figure.traces), plotlyLayout(box.figure), plotlyConfig());
+  } catch (problem) {
+    box.plot.textContent = `This figure could not be drawn: ${problem.message}`;
+    return;
+  }
+  box.plot.dataset.drawn = "yes";
+  box.plot.on("plotly_click", (event) => {
+    const run = runOfPoint(event.points[0]);
+    if (run !== null) go({ run });
+  });
+  box.plot.on("plotly_hover", (event) => box.plot.classList.toggle("on-run", runOfPoint(event.points[0]) !== null));
+  box.plot.on("plotly_unhover", () => box.plot.classList.remove("on-run"));
+}
+
+const seen = new IntersectionObserver(
+  (entries) => entries.forEach((entry) => {
+    const box = entry.isIntersecting && boxes.get(entry.target);
+    if (box) drawFigure(box);
+  }),
+  { rootMargin: "500px 0px" },
+);
+
+/** A figure with its title and caption; drawn once it is near the window. */
+function figureBox(figure, wide = WIDE.test(figure.key)) {
+  const height = `${figure.layout.height ?? 420}px`;
+  const plot = el("div.plot", { role: "img", "aria-label": figure.title, style: { "min-height": height } },
+    el("span.waiting", null, "drawing…"));
+  const element = el(`figure.figure${wide ? ".wide" : ""}`, { "data-key": figure.key },
+    el("h3", null, figure.title), plot, figure.caption && el("figcaption", null, figure.caption));
+  boxes.set(element, { element, figure, plot, asked: false });
+  seen.observe(element);
+  return element;
+}
+
+/** Let go of the figures that leave the page. */
+function forgetFigures(container) {
+  for (const [element, box] of boxes) {
+    if (!container.contains(element)) continue;
+    seen.unobserve(element);
+    if (box.plot.dataset.drawn) window.Plotly.purge(box.plot);
+    boxes.delete(element);
+  }
+}
+
+function redrawFigures() {
+  for (const box of boxes.values()) {
+    if (!box.plot.dataset.drawn) continue;
+    window.Plotly.react(box.plot, plotlySafe(box.figure.traces), plotlyLayout(box.figure), plotlyConfig());
+  }
+}
+
+themeWatchers.push(redrawFigures);

@@ -1,0 +1,162 @@
+"""The colour, the marker and the dash of a variant: the same wherever a cell is shown.
+
+Every cell of `conf/cell` has an entry of its own. The hues begin at those of Okabe & Ito (2008,
+"Color Universal Design") and were moved apart so that any two differ for readers with normal
+sight, with protanopia and with deuteranopia, and so that each stands out on white and on #14161a.
+24 colours cannot all be far apart: marker and dash tell what colour alone does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+# name: colour, Plotly's name of the marker, Plotly's name of the dash.
+CELLS = {
+    # The nine of Greff et al., which are seen together: no two less than 0.069 apart (OKLab).
+    "lstm_peephole": ("#026ea2", "circle", "solid"),
+    "nig": ("#e4a11e", "square", "dash"),
+    "nfg": ("#da570a", "diamond", "dot"),
+    "nog": ("#03a285", "triangle-up", "dashdot"),
+    "niaf": ("#d481b6", "triangle-down", "longdash"),
+    "noaf": ("#27b7f4", "pentagon", "longdashdot"),
+    "cifg": ("#9b3f6a", "star", "dash"),
+    "np": ("#818450", "cross", "solid"),
+    "fgr": ("#7a67d9", "x", "dot"),
+    "rnn": ("#c9000c", "square", "dash"),
+    "gru": ("#759bff", "triangle-up", "dot"),
+    "lstm": ("#88bf57", "diamond", "solid"),
+    "lstm_layernorm": ("#b658bc", "circle", "dashdot"),
+    "gru_reset_after": ("#96b6a9", "triangle-down", "longdash"),
+    "gru_simple": ("#4f8587", "pentagon", "longdashdot"),
+    "mgu": ("#ff5edb", "hexagon", "dash"),
+    "janet": ("#f53a6e", "star", "dashdot"),
+    "ugrnn": ("#3b56c7", "cross", "longdash"),
+    "irnn": ("#d37e00", "x", "longdashdot"),
+    "elman_relu": ("#596438", "circle", "dot"),
+    "jordan": ("#25a9b9", "hexagon", "solid"),
+    "mut1": ("#731efc", "diamond", "dash"),
+    "mut2": ("#775688", "square", "dot"),
+    "mut3": ("#a05cff", "triangle-up", "dashdot"),
+}
+SYMBOLS = tuple(dict.fromkeys(symbol for _, symbol, _ in CELLS.values()))
+DASHES = tuple(dict.fromkeys(dash for _, _, dash in CELLS.values()))
+MARKERS = {  # the same for matplotlib
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "triangle-down": "v",
+    "pentagon": "p",
+    "star": "*",
+    "cross": "P",
+    "x": "X",
+    "hexagon": "h",
+}
+LINES = {  # the same for matplotlib: (offset, (on, off, …)) in line widths
+    "solid": (0, ()),
+    "dash": (0, (4, 2)),
+    "dot": (0, (1, 1.4)),
+    "dashdot": (0, (4, 1.5, 1, 1.5)),
+    "longdash": (0, (7, 2)),
+    "longdashdot": (0, (7, 1.5, 1, 1.5)),
+}
+VERDICTS = {"better": "#03a285", "same": "#3b82c4", "worse": "#da570a"}
+UNDECIDED = "#808890"  # no difference found, cannot tell; the baseline
+DARKEST, LIGHTEST = 0.125, 0.42  # relative luminance (WCAG 2) of what is seen on both grounds
+
+
+def colour_of(name: str, among: Sequence[str] = ()) -> str:
+    """`#rrggbb` of a variant's label: `cifg`, `gru bptt.length=25`, `bptt.length=25`.
+
+    A cell has its own colour, and a cell with settings a shade of it. Other labels have one of the
+    table's, chosen by the label alone. among: the labels that are shown together, in their order;
+    with them shades are spread evenly and no two labels share a colour while there are others.
+    """
+    cell, _, settings = name.partition(" ")
+    if cell in CELLS:
+        base = CELLS[cell][0]
+        family = _family(cell, among)
+        if name in family and len(family) > 1:
+            return _shade(base, family.index(name) / (len(family) - 1))
+        return _shade(base, _hash(settings) % 5 / 4) if settings and not family else base
+    return list(CELLS.values())[_place(name, among)][0]
+
+
+def symbol_of(name: str, among: Sequence[str] = ()) -> str:
+    """The marker of a variant's label, as Plotly calls it; MARKERS has matplotlib's."""
+    return SYMBOLS[_cue(name, among, 1, SYMBOLS)]
+
+
+def dash_of(name: str, among: Sequence[str] = ()) -> str:
+    """The dash of a variant's line, as Plotly calls it; LINES has matplotlib's."""
+    return DASHES[_cue(name, among, 2, DASHES)]
+
+
+def colour_of_verdict(word: str) -> str:
+    """`#rrggbb` of `better`, `same` or `worse`; grey for any other word."""
+    return VERDICTS.get(word, UNDECIDED)
+
+
+def _cue(name: str, among: Sequence[str], field: int, choices: Sequence[str]) -> int:
+    """The place among `choices`: the cell's own, moved on for each shade of it."""
+    cell, _, settings = name.partition(" ")
+    if cell not in CELLS:
+        return choices.index(list(CELLS.values())[_place(name, among)][field])
+    family = _family(cell, among)
+    on = family.index(name) if name in family else _hash(settings) if settings else 0
+    return (choices.index(CELLS[cell][field]) + on) % len(choices)
+
+
+def _family(cell: str, among: Sequence[str]) -> list[str]:
+    """The labels of one cell, in their order."""
+    return [label for label in among if label.partition(" ")[0] == cell]
+
+
+def _place(name: str, among: Sequence[str]) -> int:
+    """The entry of the table for a label that has no cell in it, or a cell of the user's own."""
+    taken = {list(CELLS).index(c) for c in {a.partition(" ")[0] for a in among} if c in CELLS}
+    for label in [*(a for a in among if a.partition(" ")[0] not in CELLS), name]:
+        # Settings of one cell are as few as the table's first, which are the furthest apart.
+        place = 0 if among and "=" in label.partition(" ")[0] else _hash(label) % len(CELLS)
+        if len(taken) < len(CELLS):
+            while place in taken:
+                place = (place + 1) % len(CELLS)
+        taken.add(place)
+        if label == name:
+            return place
+    raise AssertionError(name)  # the name itself ends the loop
+
+
+def _hash(text: str) -> int:
+    """A number that is the same in every process, unlike `hash`."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def _shade(colour: str, at: float) -> str:
+    """The colour from its darkest (at 0) to its lightest (at 1) that is seen on both grounds."""
+    wanted = math.exp(math.log(DARKEST) * (1 - at) + math.log(LIGHTEST) * at)
+    linear = [_linear(int(colour[i : i + 2], 16) / 255) for i in (1, 3, 5)]
+    now = luminance(colour)
+    if wanted <= now:
+        linear = [c * wanted / now for c in linear]
+    else:  # towards white
+        share = (wanted - now) / (1 - now)
+        linear = [c + (1 - c) * share for c in linear]
+    return "#" + "".join(f"{round(255 * _coded(c)):02x}" for c in linear)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb`, 0 to 1 (WCAG 2)."""
+    red, green, blue = (_linear(int(colour[i : i + 2], 16) / 255) for i in (1, 3, 5))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(coded: float) -> float:
+    """sRGB (IEC 61966-2-1) to light."""
+    return coded / 12.92 if coded <= 0.04045 else ((coded + 0.055) / 1.055) ** 2.4
+
+
+def _coded(linear: float) -> float:
+    return linear * 12.92 if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055

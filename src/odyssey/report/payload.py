@@ -1,0 +1,267 @@
+"""What the page holds, as plain JSON: analyses, runs, how they came to be."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from odyssey.report.figure import Figure
+from odyssey.report.how import how
+from odyssey.report.names import name_of_metric, name_of_setting
+from odyssey.report.palette import colour_of
+from odyssey.report.result import SEARCH, SEEDS, Analysis, Comparison
+from odyssey.report.runs import Collection, Run
+from odyssey.report.statistics.interval import Interval
+from odyssey.report.statistics.methods import METHODS
+from odyssey.report.tables import Table
+from odyssey.study.shown import several
+
+FIRST, LAST = "better", "worse"  # the others stand between them, by their means
+Made = tuple[Analysis, list[Table], list[Figure]]
+
+
+def payload(
+    title: str,
+    made_at: str,
+    version: str,
+    collection: Collection,
+    comparisons: Sequence[tuple[Comparison, Sequence[Made]]],
+) -> dict[str, Any]:
+    """The page's content. Numbers that JSON has not are None, "inf" or "-inf"."""
+    place = {
+        (run.study, run.name): index
+        for index, (comparison, _) in enumerate(comparisons)
+        for run in comparison.runs
+    }
+    where = [place.get((run.study, run.name)) for run in collection.runs]
+    labels = {
+        (run.study, run.name): variant.label
+        for comparison, _ in comparisons
+        for variant in comparison.variants
+        for run in variant.runs
+    }
+    return {
+        "title": title,
+        "made": made_at,
+        "version": version,
+        "comparisons": [_comparison(c, made) for c, made in comparisons],
+        "runs": {**_runs(collection.runs, labels, comparisons), "comparison": where},
+        "details": _details(collection.runs, where, len(comparisons)),
+        "palette": {v.label: colour_of(v.label) for c, _ in comparisons for v in c.variants},
+        "how": how(collection),
+        "methods": [
+            {"name": m.name, "says": m.says, "cannot": m.cannot, "source": m.source}
+            for m in METHODS.values()
+        ],
+    }
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON can hold."""
+    if isinstance(value, Interval):
+        return {"value": plain(value.value), "low": plain(value.low), "high": plain(value.high)}
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        if math.isinf(value):
+            return "inf" if value > 0 else "-inf"
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if hasattr(value, "tolist"):  # of NumPy
+        return plain(value.tolist())
+    return str(value)
+
+
+def _comparison(comparison: Comparison, made: Sequence[Made]) -> dict[str, Any]:
+    return {
+        "key": comparison.key,
+        "title": comparison.title,
+        "better_note": "",
+        "facts": _facts(comparison),
+        "notes": comparison.notes,
+        "apart": comparison.apart,
+        "metrics": [_metric(*one) for one in made],
+    }
+
+
+def _facts(comparison: Comparison) -> list[list[str]]:
+    count = Counter(run.state for run in comparison.runs)
+    states = ", ".join(f"{n:,} {state}" for state, n in count.most_common())
+    kinds = {
+        SEARCH: f"search over {', '.join(map(name_of_setting, comparison.searched))}",
+        SEEDS: "repeated seeds of each configuration",
+    }
+    return [
+        ["task", comparison.task],
+        ["data", f"{comparison.data} {comparison.data_hash[:12]}"],
+        ["studies", ", ".join(study.name for study in comparison.studies)],
+        ["design", kinds.get(comparison.kind, "one run of each variant")],
+        ["variants", f"{len(comparison.variants)}, against {comparison.baseline}"],
+        ["runs", f"{len(comparison.runs):,}: {states}" if comparison.runs else "none"],
+    ]
+
+
+def headline(analysis: Analysis) -> list[dict[str, str]]:
+    """The answer in ten seconds: a line for each variant, best first."""
+    lines = [
+        {"variant": v.variant, "word": v.word, "sentence": v.sentence} for v in analysis.verdicts
+    ]
+    base = next(
+        (s for s in analysis.summaries if s.variant.label == analysis.comparison.baseline), None
+    )
+    if base is not None:
+        n = several(len(base.chosen), "run")
+        mean = f": mean {base.mean.value:.4g}" if not math.isnan(base.mean.value) else ""
+        said = f"the baseline, {n}{mean}"
+        lines.append({"variant": base.variant.label, "word": "baseline", "sentence": said})
+    means = {s.variant.label: s.mean.value for s in analysis.summaries}
+    sign = 1 if analysis.better == "lower" else -1
+
+    def rank(line: dict[str, str]) -> tuple[int, float]:
+        mean = means.get(line["variant"], math.nan)
+        place = (line["word"] == LAST) - (line["word"] == FIRST)
+        return place, math.inf if math.isnan(mean) else sign * mean
+
+    lines.sort(key=rank)
+    return [{**line, "colour": colour_of(line["variant"])} for line in lines]
+
+
+def _metric(analysis: Analysis, tables: list[Table], figures: list[Figure]) -> dict[str, Any]:
+    return {
+        "key": analysis.metric,
+        "name": name_of_metric(analysis.metric),
+        "better": analysis.better,
+        "part": analysis.part,
+        "headline": headline(analysis),
+        "notes": analysis.notes,
+        "tables": [_table(table) for table in tables],
+        "figures": [
+            {
+                "key": f.key,
+                "title": f.title,
+                "caption": f.caption,
+                "traces": plain(f.traces),
+                "layout": plain(f.layout),
+            }
+            for f in figures
+        ],
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    rows = [[plain(cell) for cell in row] for row in table.rows]
+    columns = [
+        {"name": c.name, "kind": c.kind, "help": c.help, "digits": c.digits} for c in table.columns
+    ]
+    return {
+        "key": table.key,
+        "title": table.title,
+        "columns": columns,
+        "rows": rows,
+        "note": table.note,
+    }
+
+
+def _runs(
+    runs: Sequence[Run],
+    labels: Mapping[tuple[str, str], str],
+    comparisons: Sequence[tuple[Comparison, Sequence[Made]]],
+) -> dict[str, Any]:
+    """The run table: what tells runs apart, and what came of them."""
+    several_studies = len({run.study for run in runs}) > 1
+    several_tasks = len({(run.task, run.data) for run in runs}) > 1
+    searched = list(dict.fromkeys(k for c, _ in comparisons for k in c.searched if "," not in k))
+    names = list(dict.fromkeys(name for run in runs for name in run.metrics))
+    monitors = {c.monitor for c, _ in comparisons}
+    columns: list[tuple[str, str, str, bool, Any]] = [
+        ("study", "study", "text", several_studies, lambda r: r.study),
+        ("variant", "variant", "text", True, lambda r: labels.get((r.study, r.name), r.cell)),
+        ("state", "state", "text", True, lambda r: r.state),
+        ("task", "task", "text", several_tasks, lambda r: r.task),
+        ("data", "data", "text", several_tasks, lambda r: r.data),
+        ("trial", "trial", "integer", True, lambda r: r.trial),
+        ("seed", "seed", "integer", True, lambda r: r.seed),
+    ]
+    for name in names:
+        shown = name.partition("/")[2] in monitors
+        title = f"{name_of_metric(name.partition('/')[2])}, {name.partition('/')[0]}"
+        columns.append((name, title, "number", shown, lambda r, n=name: r.metrics.get(n)))
+    for key in searched:
+        columns.append(
+            (key, name_of_setting(key), _kind(runs, key), True, lambda r, k=key: r.config.get(k))
+        )
+    columns += [
+        ("params", "parameters", "integer", True, lambda r: r.params),
+        ("seconds", "seconds", "number", True, lambda r: r.seconds),
+        ("steps", "updates", "integer", False, lambda r: r.steps),
+        ("epochs", "epochs", "number", False, lambda r: r.epochs),
+        ("device", "device", "text", False, lambda r: r.device),
+        ("name", "run", "text", True, lambda r: r.name),
+    ]
+    return {
+        "columns": [{"key": k, "name": n, "kind": d, "shown": s} for k, n, d, s, _ in columns],
+        "rows": [[_short(take(run)) for *_, take in columns] for run in runs],
+    }
+
+
+def _kind(runs: Sequence[Run], key: str) -> str:
+    values = [v for run in runs if (v := run.config.get(key)) is not None]
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    return "number" if values and numbers else "text"
+
+
+def _short(value: Any) -> Any:
+    value = plain(value)
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _details(runs: Sequence[Run], where: Sequence[int | None], n: int) -> dict[str, Any]:
+    """What a run's drawer shows; settings that most runs of a comparison share are held once."""
+    bases: list[dict[str, Any]] = []
+    for place in range(n):
+        here = [run for run, at in zip(runs, where, strict=True) if at == place and run.config]
+        count: dict[str, Counter[str]] = {}
+        values: dict[tuple[str, str], Any] = {}
+        for run in here:
+            for key, value in run.config.items():
+                said = repr(value)
+                count.setdefault(key, Counter())[said] += 1
+                values[key, said] = value
+        common = {key: said for key, c in count.items() for said, _ in [c.most_common(1)[0]]}
+        bases.append({key: plain(values[key, said]) for key, said in common.items()})
+    changed = []
+    for run, at in zip(runs, where, strict=True):
+        base = bases[at] if at is not None else {}
+        own = {k: v for k, value in run.config.items() if (v := plain(value)) != base.get(k, ())}
+        gone = {k: "–" for k in base if run.config and k not in run.config}
+        changed.append({**own, **gone})
+    return {
+        "base": bases,
+        "changed": changed,
+        "command": [run.command for run in runs],
+        "error": [run.error for run in runs],
+        "path": [run.path for run in runs],
+        "state": [run.state for run in runs],
+        "curves": [_curves(run) for run in runs],
+    }
+
+
+def _curves(run: Run) -> dict[str, Any]:
+    return {
+        name: [[_short(s) for s in steps], [_four(v) for v in values]]
+        for name, (steps, values) in run.curves.items()
+    }
+
+
+def _four(value: float) -> Any:
+    value = plain(value)
+    return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,0 +1,236 @@
+"""The analysis: which runs are compared, how those without a result count, what may be said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from odyssey.errors import UserError
+from odyssey.report.analyse import analyse
+from odyssey.report.metrics import better, metrics_of, wanted
+from odyssey.report.options import Options
+from odyssey.report.result import SEARCH, SEEDS, SINGLE, Comparison, Variant
+from odyssey.report.runs import Run, Study
+
+FAST = {"draws": 200, "trees": 8}
+SPACE = {
+    "optimizer.lr": {"distribution": "log_uniform", "low": 1e-6, "high": 1e-2},
+    "model.hidden_size": {"distribution": "log_uniform", "low": 20, "high": 200, "integer": True},
+}
+
+
+def compared(
+    values: Mapping[str, Sequence[float | str]],
+    *,
+    kind: str = SEEDS,
+    mode: str = "min",
+    gap: float = 0.1,
+    shared: bool = False,
+) -> Comparison:
+    """Variants with such validation values (or states); the test values are `gap` worse."""
+    rng = np.random.default_rng(0)
+    variants = []
+    sign = 1 if mode == "min" else -1
+    for label, found in values.items():
+        runs = []
+        for place, value in enumerate(found):
+            state = value if isinstance(value, str) else "finished"
+            numbers = {}
+            if not isinstance(value, str):
+                numbers = {"valid/nats": value, "test/nats": value + sign * gap}
+            config = {
+                "optimizer.lr": float(10 ** rng.uniform(-6, -2)),
+                "model.hidden_size": int(rng.integers(20, 200)),
+            }
+            run = Run(
+                study="s",
+                name=f"{label}-music-{place:08x}",
+                state=state,
+                cell=label,
+                seed=place if kind == SEEDS else 0,
+                trial=place if kind == SEARCH else 0,
+                params=1000 + place,
+                monitor="nats",
+                mode=mode,
+                metrics=numbers,
+                config=config,
+            )
+            runs.append(run)
+        variants.append(Variant(label, {"cell": label}, label, runs))
+    return Comparison(
+        key="music-jsb",
+        title="music on jsb",
+        task="music",
+        data="jsb",
+        data_hash="ab",
+        monitor="nats",
+        mode=mode,
+        kind=kind,
+        studies=[Study("s", space=SPACE if kind == SEARCH else {})],
+        variants=variants,
+        baseline=next(iter(values), ""),
+        searched=list(SPACE) if kind == SEARCH else [],
+        shared_draws=shared,
+    )
+
+
+def normal(n: int, mean: float, seed: int, scale: float = 0.1) -> list[float]:
+    return [float(v) for v in np.random.default_rng(seed).normal(mean, scale, n)]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_the_words(mode: str):
+    shift = 1.0 if mode == "min" else -1.0
+    made = compared(
+        {
+            "base": normal(11, 8, 0),
+            "bad": normal(11, 8 + shift, 1),
+            "good": normal(11, 8 - shift, 2),
+            "alike": normal(11, 8, 3),
+            "once": [8.0],
+        },
+        mode=mode,
+    )
+    found = {v.variant: v for v in analyse(made, "nats", Options(**FAST)).verdicts}
+    assert {k: v.word for k, v in found.items()} == {
+        "bad": "worse",
+        "good": "better",
+        "alike": "no difference found",
+        "once": "cannot tell",
+    }
+    assert found["bad"].improvement.value == 0 and found["good"].improvement.value == 1
+    within = analyse(made, "nats", Options(margin=0.5, **FAST))
+    assert {v.variant: v.word for v in within.verdicts}["alike"] == "same"
+    near = analyse(made, "nats", Options(margin=0.01, **FAST))
+    assert {v.variant: v.word for v in near.verdicts}["alike"] == "no difference found"
+
+
+def test_what_is_different_but_within_the_margin_is_the_same_and_says_so():
+    made = compared({"base": normal(31, 8, 0), "worse": normal(31, 8.3, 1)})
+    (verdict,) = analyse(made, "nats", Options(margin=1.0, **FAST)).verdicts
+    assert verdict.word == "same"
+    assert "within 1 nats, though not equal" in verdict.sentence
+
+
+def test_numbers_are_scipys_over_the_test_values_with_corrections_over_the_family():
+    values = {"base": normal(7, 8, 0), "a": normal(5, 8.1, 1), "b": normal(3, 8.2, 2)}
+    found = analyse(compared(values), "nats", Options(**FAST)).verdicts
+    ps = [stats.ttest_ind(values[k], values["base"], equal_var=False).pvalue for k in "ab"]
+    assert [v.welch_p for v in found] == pytest.approx(ps)
+    assert [v.bonferroni_p for v in found] == pytest.approx([min(1, 2 * p) for p in ps])
+    assert [v.holm_p for v in found] == pytest.approx(
+        [min(1, 2 * ps[0]), max(min(1, 2 * ps[0]), ps[1])]
+        if ps[0] < ps[1]
+        else [max(ps[0], min(1, 2 * ps[1])), min(1, 2 * ps[1])]
+    )
+    assert found[0].difference.value == pytest.approx(
+        np.mean(values["a"]) - np.mean(values["base"])
+    )
+
+
+def test_a_search_is_represented_by_its_best_tenth_by_validation():
+    values = {"base": normal(40, 8, 0), "a": normal(23, 8, 1)}
+    analysis = analyse(compared(values, kind=SEARCH), "nats", Options(**FAST))
+    base, a = analysis.summaries
+    assert sorted(o.valid for o in base.chosen) == sorted(values["base"])[:4]
+    assert len(a.chosen) == len([o for o in a.outcomes if o.top]) < 5
+    assert base.mean.value == pytest.approx(np.mean(sorted(values["base"])[:4]) + 0.1)
+    assert base.best is not None and base.best.valid == min(values["base"])
+    assert set(analysis.importance) == {"", "base", "a"}
+    assert "variant" in analysis.importance[""].singles
+
+
+def test_diverged_and_failed_runs_are_the_worst_value_and_are_not_lost():
+    good, lost = normal(8, 8, 0), normal(5, 8, 1)
+    made = compared({"base": good, "weak": [*lost, "diverged", "diverged", "failed"]})
+    analysis = analyse(made, "nats", Options(**FAST))
+    weak = analysis.summaries[1]
+    (verdict,) = analysis.verdicts
+    assert [o.valid for o in weak.outcomes][-3:] == [math.inf] * 3
+    assert verdict.n == 8 and "diverged or failed" in verdict.note
+    assert weak.mean.value == pytest.approx(np.mean(lost) + 0.1)
+    assert weak.median.value == pytest.approx(np.median([*lost, *[math.inf] * 3]) + 0.1)
+    assert weak.diverged.value == 2 / 8 and weak.failed.value == 1 / 8
+    # Three of the eight lose every comparison.
+    wins = sum(a < b for a in lost for b in good)
+    assert verdict.improvement.value == pytest.approx(wins / 64)
+    assert math.isnan(verdict.smallest_margin)
+    assert any("2 diverged and 1 failed" in note for note in analysis.notes)
+
+
+def test_all_diverged_is_worse_by_rank_and_never_the_same():
+    made = compared({"base": normal(9, 8, 0), "gone": ["diverged"] * 9})
+    analysis = analyse(made, "nats", Options(margin=100, **FAST))
+    (verdict,) = analysis.verdicts
+    assert verdict.word == "worse" and "Brunner" in verdict.sentence
+    assert math.isnan(analysis.summaries[1].mean.value)
+
+
+@pytest.mark.parametrize("kind", [SEARCH, SEEDS, SINGLE])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"only": [8.0]},
+        {"only": []},
+        {"only": ["missing", "running"]},
+        {"a": ["diverged"], "b": ["diverged"]},
+        {"a": ["diverged"] * 12, "b": ["failed"] * 12},
+        {"a": [8.0], "b": [8.1]},
+        {"a": [8.0] * 12, "b": [8.0] * 12},
+        {"a": [8.0, 8.1, "damaged"], "b": ["interrupted"]},
+    ],
+)
+def test_little_or_nothing_gives_no_made_up_number(kind: str, values: dict):
+    analysis = analyse(compared(values, kind=kind), "nats", Options(margin=0.1, **FAST))
+    for verdict in analysis.verdicts:
+        assert verdict.word in ("cannot tell", "no difference found", "same")
+        if min(verdict.n, verdict.n_baseline) < 2:
+            assert verdict.word == "cannot tell" and math.isnan(verdict.welch_p)
+    for summary in analysis.summaries:
+        if not any(o.finite for o in summary.outcomes):
+            assert math.isnan(summary.mean.value) and summary.best is None
+
+
+def test_pairs_are_trials_with_the_same_settings():
+    base, worse = normal(13, 8, 0), normal(13, 8, 0)
+    values = {"base": base, "a": [v + 0.01 for v in worse]}
+    values["a"][4] = "diverged"
+    analysis = analyse(compared(values, kind=SEARCH, shared=True), "nats", Options(**FAST))
+    pairs = analysis.verdicts[0].paired
+    assert (pairs.n, pairs.wins, pairs.ties) == (13, 0, 0)
+    assert pairs.median_difference.value == pytest.approx(0.01)
+    alone = analyse(compared(values, kind=SEARCH), "nats", Options(**FAST))
+    assert alone.verdicts[0].paired is None
+
+
+def test_validation_values_stand_in_where_some_have_no_test_value_and_it_is_said():
+    made = compared({"a": [8.0, 8.1], "b": [8.2, 8.3]})
+    run = made.variants[0].runs[0]
+    del run.metrics["test/nats"]
+    analysis = analyse(made, "nats", Options(**FAST))
+    assert analysis.part == "valid" and analysis.summaries[1].mean.value == pytest.approx(8.25)
+    assert any("validation values are compared" in note for note in analysis.notes)
+
+
+def test_metrics_and_their_direction():
+    made = compared({"a": [8.0, 8.1], "b": [8.2, "diverged"]})
+    for variant in made.variants:
+        for run in variant.runs[:1]:
+            run.metrics["test/accuracy"] = 0.5
+    assert metrics_of(made) == ["nats", "accuracy"]
+    assert better("nats", made) == "lower" and better("accuracy", made) == "higher"
+    assert wanted([made], "test/accuracy") == [["accuracy"]]
+    with pytest.raises(UserError, match="did you mean 'accuracy'.*nats, accuracy"):
+        wanted([made], "acuracy")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"margin": 0.0}, {"margin": math.inf}, {"share": 0.0}, {"alpha": 0.5}, {"draws": 3}]
+)
+def test_options_out_of_range(wrong: dict):
+    with pytest.raises(UserError, match=f"--{next(iter(wrong))} "):
+        Options(**wrong)

@@ -1,0 +1,351 @@
+"""The W&B dashboard: what is built, offline, and what arrives at a stand-in for the server."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+pytest.importorskip("wandb_workspaces")
+
+from wandb_workspaces.reports.v2 import internal as report_models
+from wandb_workspaces.workspaces import internal as view_models
+
+from odyssey.errors import UserError
+from odyssey.report.dashboard import panels
+from odyssey.report.dashboard.main import main
+from odyssey.report.dashboard.save import specifications
+from odyssey.report.dashboard.subject import Subject, records_of, subjects
+from odyssey.report.palette import colour_of
+from records_kit import plan, write_plan, write_run
+from report_wandb_kit import DATA, Project, configuration, summary
+from wandb_kit import KEY, python, serving
+
+pytestmark = pytest.mark.timeout(180)
+
+SPACE = {
+    "optimizer.lr": {"distribution": "log_uniform", "low": 1e-4, "high": 1e-2},
+    "model.dropout": {"distribution": "uniform", "low": 0.0, "high": 0.5},
+    "clip,clip.threshold": {"distribution": "choice", "values": [["none", 1.0], ["norm", 5.0]]},
+}
+
+
+def run(cell: str, arm: str = "", status: str = "finished", **more: Any) -> dict[str, Any]:
+    """A run as `read_project` has it."""
+    compare = {"cell": ["rnn", "gru"], **({"bptt.length": [25, None]} if " " in arm else {})}
+    return {
+        "status": status,
+        "cell": cell,
+        "task": "charlm",
+        "data": DATA,
+        "monitor": {"name": "bits_per_char", "mode": "min"},
+        "metrics": {"valid/bits_per_char": 2.0, "test/bits_per_char": 2.5, "valid/accuracy": 0.5},
+        "wandb": {"id": f"id{cell}{len(arm)}"},
+        "search": {"compare": compare, "space": SPACE, "arm": arm or f"cell={cell}"},
+    } | more
+
+
+def spec_of(*records: dict[str, Any], study: str = "s") -> tuple[Subject, Any, Any]:
+    """A subject, its view's specification and the report's."""
+    (subject,) = subjects(records, study)
+    found = specifications([subject], "me", "odyssey")
+    (view,) = found["views"]
+    return subject, view, found["report"]
+
+
+def panels_of(view: Any) -> list[Any]:
+    sections = view["spec"]["section"]["panelBankConfig"]["sections"]
+    return [panel for section in sections for panel in section["panels"]]
+
+
+def group_colours(view: Any) -> dict[tuple[str, ...], str]:
+    """The values of the groups above and of one -> its colour."""
+    found = {}
+    for key, colour in view["spec"]["section"]["customRunColors"].items():
+        if key.startswith("run-color-group:"):
+            path = json.loads(unquote(key.split(":", 2)[2]))
+            found[tuple(entry["value"] for entry in path)] = colour
+    return found
+
+
+def test_a_comparison_of_cells() -> None:
+    subject, view, report = spec_of(run("gru"), run("rnn"), run("rnn", status="diverged"))
+    assert list(subject.paths) == ["rnn", "gru"]  # as in the plan
+    assert subject.counts == {"gru": Counter(finished=1), "rnn": Counter(finished=1, diverged=1)}
+    section = view["spec"]["section"]
+    (runs,) = section["runSets"]
+    assert runs["grouping"] == [{"section": "run", "name": "jobType"}]
+    assert runs["sort"]["keys"][0] == {
+        "key": {"section": "summary", "name": "valid/bits_per_char"},
+        "ascending": True,
+    }
+    told = {(f["key"]["name"], f["op"]): f["value"] for f in runs["filters"]["filters"]}
+    assert told == {
+        ("jobType", "!="): "summary",
+        ("group", "="): "s",
+        ("task.value.name", "="): "charlm",
+        ("data.value.sha256", "="): DATA["sha256"],
+    }
+    assert group_colours(view) == {("rnn",): colour_of("rnn"), ("gru",): colour_of("gru")}
+    assert section["customRunColors"]["idgru0"] == colour_of("gru")
+    shown = list(runs["runFeed"]["columnOrder"])
+    assert shown[:4] == [
+        "run:displayName",
+        "run:jobType",
+        "summary:status",
+        "summary:valid/bits_per_char",
+    ]
+    assert {"config:optimizer.value.lr", "config:clip.value.threshold"} <= set(shown)
+    assert not section["settings"]["shouldAutoGeneratePanels"]
+    # They can be read back as what they are.
+    view_models.WorkspaceViewspec.model_validate_json(json.dumps(view["spec"]))
+    report_models.Spec.model_validate_json(json.dumps(report["spec"]))
+
+
+def test_every_panel_is_there() -> None:
+    _, view, report = spec_of(run("gru"), run("rnn"))
+    made = panels_of(view)
+    by_type: dict[str, list[Any]] = {}
+    for panel in made:
+        by_type.setdefault(panel["viewType"], []).append(panel["config"])
+    bars = by_type["Bar Chart"]
+    assert [b["metrics"] for b in bars] == [["valid/bits_per_char"], ["test/bits_per_char"]]
+    assert all((b["groupAgg"], b["groupArea"]) == ("median", "minmax") for b in bars)
+    lines = by_type["Run History Line Plot"]
+    assert {line["metrics"][0]: line["xAxis"] for line in lines} == {
+        "valid/bits_per_char": "step",
+        "train/loss": "step",
+        "train/grad_norm": "step",
+    }
+    assert all(line["groupArea"] == "minmax" and line["aggregate"] for line in lines)
+    scatter = {s["xAxis"]: s for s in by_type["Scatter Plot"] if s["yAxis"] != "summary:steps"}
+    assert {x: s["xAxisLogScale"] for x, s in scatter.items()} == {
+        "config:optimizer.value.lr": True,
+        "config:model.value.dropout": False,
+        "config:clip.value.threshold": False,
+        "config:model.value.hidden_size": True,
+        "config:params.value": True,
+        "summary:seconds": True,
+    }
+    assert {s["yAxis"] for s in scatter.values()} == {"summary:valid/bits_per_char"}
+    (importance,) = by_type["Parameter Importance"]
+    assert importance["targetKey"] == "valid/bits_per_char"
+    (parallel,) = by_type["Parallel Coordinates Plot"]
+    columns = [c["accessor"] for c in parallel["columns"]]
+    assert columns[-1] == "summary:valid/bits_per_char" and columns[:-2] == list(scatter)[:4]
+    (text,) = by_type["Markdown Panel"]
+    assert "| gru | 1 | 1 |" in text["value"]
+    # The report has the same.
+    grids = [b for b in report["spec"]["blocks"] if b["type"] == "panel-grid"]
+    found = [p for g in grids for p in g["metadata"]["panelBankSectionConfig"]["panels"]]
+    assert Counter(p["viewType"] for p in found) == Counter(p["viewType"] for p in made)
+    assert len({(p["__id__"]) for p in found}) == len(found)
+    diverged = grids[-1]["metadata"]["runSets"][0]["filters"]["filters"][-1]
+    assert diverged["key"] == {"section": "summary", "name": "status"}
+    assert diverged["value"] == "diverged"
+
+
+def test_variants_of_several_settings_are_groups_in_groups() -> None:
+    records = [
+        run(cell, f"cell={cell} bptt.length={length} seed={seed}")
+        for cell in ("gru", "rnn")
+        for length in ("null", "25")
+        for seed in (0, 1)
+    ]
+    subject, view, report = spec_of(*records)
+    labels = [f"{c} bptt.length={n}" for c in ("rnn", "gru") for n in ("25", "null")]
+    assert list(subject.paths) == labels
+    assert all(count == Counter(finished=2) for count in subject.counts.values())
+    (runs,) = view["spec"]["section"]["runSets"]
+    assert [g["name"] for g in runs["grouping"]] == ["jobType", "bptt.value.length"]
+    colours = group_colours(view)
+    assert len(colours) == 6 and colours[("gru",)] == colour_of("gru")
+    assert colours[("rnn", "25")] == colour_of("rnn bptt.length=25", labels)
+    assert len(set(colours.values())) >= 4
+    grid = next(b for b in report["spec"]["blocks"] if b["type"] == "panel-grid")
+    assert set(grid["metadata"]["customRunColors"].values()) == set(colours.values())
+    assert "config:bptt.value.length" in runs["runFeed"]["columnOrder"]
+
+
+def test_other_things_that_are_compared() -> None:
+    def searched(arm: str, **compare: Any) -> dict[str, Any]:
+        return run("gru", search={"compare": compare, "space": {}, "arm": arm})
+
+    (lengths,) = subjects([searched("bptt.length=5", **{"bptt.length": [5, 7]})], "s")
+    assert (lengths.levels, list(lengths.paths)) == (["bptt.length"], ["bptt.length=5"])
+    (groups,) = subjects(
+        [searched("cell=gru optimizer=adam", cell=["gru"], optimizer=["adam"])], ""
+    )
+    assert groups.levels == ["search.arm"] and list(groups.paths) == ["gru optimizer=adam"]
+    view = specifications([groups], "me", "odyssey")["views"][0]
+    assert list(group_colours(view)) == [("cell=gru optimizer=adam",)]
+    names = [f["key"]["name"] for f in view["spec"]["section"]["runSets"][0]["filters"]["filters"]]
+    assert "group" not in names  # all of the project
+    (alone,) = subjects([run("gru", search={})], "s")
+    assert (alone.levels, list(alone.paths)) == (["cell"], ["gru"])
+
+
+def test_what_differs_is_not_put_together() -> None:
+    records = [
+        run("gru"),
+        run("gru", data=DATA | {"sha256": "cd" * 32}),
+        run(
+            "gru", task="music", monitor={"name": "nats", "mode": "min"}, metrics={"valid/nats": 1}
+        ),
+        run("gru", task="mnist", status="running", metrics={}, monitor=None),
+    ]
+    found = subjects(records, "s")
+    assert [(s.task, s.data_hash[:2], s.metric, s.tested) for s in found] == [
+        ("charlm", "ab", "bits_per_char", True),
+        ("charlm", "cd", "bits_per_char", True),
+        ("music", "ab", "nats", False),
+    ]
+    made = specifications(found, "me", "odyssey")
+    assert len({view["name"] for view in made["views"]}) == 3
+    (nats,) = subjects(records, "s", "valid/nats")
+    assert nats.task == "music"
+    accuracy = subjects(records, "s", "accuracy")
+    assert [s.better for s in accuracy] == ["higher", "higher"]
+    runs = specifications(accuracy, "me", "odyssey")["views"][0]["spec"]["section"]["runSets"][0]
+    assert runs["sort"]["keys"][0]["ascending"] is False
+    with pytest.raises(UserError, match="--metric bits is not .* type one of accuracy, bits_per_"):
+        subjects(records, "s", "bits")
+    with pytest.raises(UserError, match="no run has ended with a result"):
+        subjects(records[3:], "s")
+
+
+@pytest.mark.parametrize("study", ["a=b", "it's", 'x"y\\z', "<é> 😀", "a and b", "-", "n\nl"])
+def test_any_name_of_a_study_is_filtered_by(study: str) -> None:
+    _, view, _ = spec_of(run("gru"), study=study)
+    filters = view["spec"]["section"]["runSets"][0]["filters"]["filters"]
+    assert [f["value"] for f in filters if f["key"]["name"] == "group"] == [study]
+    assert len(filters) == 4
+
+
+def test_the_same_runs_make_the_same_view() -> None:
+    def made() -> Any:
+        _, view, _ = spec_of(run("gru"), run("rnn"))
+        for panel in panels_of(view):
+            del panel["__id__"]
+        return view
+
+    assert made() == made()
+
+
+def test_a_dry_run_of_a_folder_needs_no_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    study = tmp_path / "greff"
+    planned = plan({"cell": ["rnn", "gru"]})
+    write_plan(study, planned, compare={"cell": ["rnn", "gru"]}, space=SPACE)
+    for row, state in zip(planned, ("finished", "diverged"), strict=True):
+        write_run(study, row["run"], state)
+    assert records_of(study)[0]["search"]["arm"] == planned[0]["arm"]
+    file = tmp_path / "spec.json"
+    words = ["--entity", "me", "--study", str(study), "--dry-run", str(file)]
+    assert main(words) == 0
+    assert "spec.json: 1 workspace view and a report" in capsys.readouterr().out
+    found = json.loads(file.read_text())
+    assert found["report"]["displayName"] == "Odyssey: greff"
+    assert found["views"][0]["displayName"].startswith("Odyssey, greff")
+    assert main([*words[:-1], str(tmp_path)]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+    (tmp_path / "none").mkdir()
+    assert main([*words[:3], str(tmp_path / "none")]) == 1
+    assert "has no run that has begun" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--entity is missing"),
+        (["--entity", "a/b"], "is not a W&B project"),
+        (["--entity", "me", "--wat"], "unrecognized arguments: --wat"),
+        (["--entity", "me", "more"], "unrecognized arguments: more"),
+    ],
+)
+def test_wrong_options_are_one_sentence(
+    words: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("WANDB_ENTITY", raising=False)
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and said in line
+
+
+def command(server: Project, *words: str) -> tuple[int, str, str]:
+    """The status, output and errors of the command in a process of its own."""
+    code = f"from odyssey.report.dashboard.main import main; print(main({['--entity', *words]!r}))"
+    done = python(code, WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY)
+    *lines, status = done.stdout.splitlines()
+    return int(status), "\n".join(lines), done.stderr
+
+
+def test_it_is_saved_and_the_next_time_changed() -> None:
+    server = Project()
+    server.add("r1", configuration(), summary=summary())
+    server.add("r2", configuration(), summary=summary(cell="rnn"), jobType="rnn")
+    theirs = {"id": "theirs", "name": "x", "displayName": "Odyssey: s", "description": "mine"}
+    server.views["theirs"] = theirs | {"type": "runs", "spec": "{}"}
+    with serving(server):
+        status, out, err = command(server, "me", "--study", "s")
+        assert (status, err) == (0, "")
+        first, second = out.splitlines()
+        assert first.startswith("Made the workspace view “Odyssey, s: charlm on hello”: http")
+        assert second.startswith("Made the report “Odyssey: s”: http")
+        status, again, err = command(server, "me", "--study", "s")
+        assert (status, err) == (0, "")
+        assert again == out.replace("Made", "Changed")
+    kinds = [view["type"] for view in server.views.values()]
+    assert kinds == ["runs", "project-view", "runs"]
+    assert server.views["theirs"]["spec"] == "{}"  # of the same title, and not made by us
+    view, report = [json.loads(v["spec"]) for v in list(server.views.values())[1:]]
+    assert view["section"]["customRunColors"]["r2"] == colour_of("rnn")
+    grid = next(b for b in report["blocks"] if b["type"] == "panel-grid")
+    project = grid["metadata"]["runSets"][0]["project"]
+    assert (project["name"], project["entityName"]) == ("odyssey", "me")
+
+
+def test_what_w_and_b_refuses_is_one_sentence(tmp_path: Path) -> None:
+    server = Project(refused=("UpsertView2",))
+    server.add("r1", configuration(), summary=summary())
+    study = tmp_path / "s"
+    planned = plan({"cell": ["rnn"]})
+    write_plan(study, planned)
+    write_run(study, planned[0]["run"], "finished")
+    with serving(server):
+        refused = command(server, "me")
+        no_project = command(server, "you", "--study", str(study))
+    for (status, out, err), said in (
+        (refused, "saving the dashboard at W&B: this login has no right to do that in me/odyssey"),
+        (no_project, "saving the dashboard at W&B: W&B has no project you/odyssey"),
+    ):
+        assert (status, out) == (1, "")
+        (line,) = err.splitlines()
+        assert line.startswith(f"error: {said}")
+
+
+def test_without_the_extra_it_is_said() -> None:
+    code = """
+import sys
+sys.modules["wandb_workspaces"] = None
+from odyssey.report.dashboard.main import main
+print(main(["--entity", "me"]))
+"""
+    done = python(code)
+    assert done.stdout.strip() == "1"
+    (line,) = done.stderr.splitlines()
+    assert "is not installed: type pip install -e '.[dashboard]'" in line
+
+
+def test_where_the_backend_has_a_setting() -> None:
+    assert panels.backend_key("params") == "params.value"
+    assert panels.backend_key("a.b.c") == "a.value.b.c"

@@ -1,0 +1,241 @@
+"""Which runs are compared with which: variants, kind, baseline, of one study."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odyssey.config.schema import UNHASHED
+from odyssey.errors import UserError
+from odyssey.report.collect import collect
+from odyssey.report.groups import split
+from odyssey.report.keys import BOOKKEEPING, word
+from odyssey.report.result import SEARCH, SEEDS, SINGLE, Comparison
+from odyssey.report.runs import Collection
+from report_kit import edit_json, plan_of, write_study
+from report_run_kit import CONFIG, write_run
+
+
+def only(*folders: Path, baseline: str | None = None) -> Comparison:
+    (found,) = split(collect(folders), baseline=baseline)
+    return found
+
+
+def labels(comparison: Comparison) -> dict[str, int]:
+    return {variant.label: len(variant.runs) for variant in comparison.variants}
+
+
+def test_what_changes_no_result_is_what_the_configuration_says() -> None:
+    assert BOOKKEEPING == UNHASHED
+
+
+def test_a_search(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path / "s", cells=["nfg", "lstm", "cifg"], trials=7, diverged=0.3, missing=0.15,
+        damaged=0.15, failed=0.15, interrupted=0.15,
+    )  # fmt: skip
+    found = only(folder)
+    assert (found.key, found.title) == ("music-jsb", "music on jsb")
+    assert (found.task, found.data, found.monitor, found.mode) == (
+        "music", "jsb", "nats_per_frame", "min",
+    )  # fmt: skip
+    assert found.kind == SEARCH and found.shared_draws and found.apart == []
+    assert found.searched == [
+        "model.hidden_size", "optimizer.lr", "optimizer.momentum", "task.input_noise",
+    ]  # fmt: skip
+    assert labels(found) == {"nfg": 7, "lstm": 7, "cifg": 7}  # in the plan's order, all states
+    assert found.variants[0].settings == {"cell": "nfg"} and found.baseline == "lstm"
+    assert any(note.startswith("9 of 21 runs have no result") for note in found.notes)
+    assert any("--baseline nfg" in note for note in found.notes)
+
+
+def test_draws_that_are_not_shared(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", trials=3, draws="independent")
+    assert not only(folder).shared_draws
+    edit_json(folder / "study.json", draws="shared")  # which its runs belie
+    assert not only(folder).shared_draws
+
+
+def test_seeds_of_configurations(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path / "s", cells=["gru", "lstm"], trials=3, kind="seeds",
+        compare={"bptt.length": [None, 25, 5]},
+    )  # fmt: skip
+    found = only(folder)
+    assert found.kind == SEEDS and found.searched == [] and not found.shared_draws
+    assert labels(found) == {
+        f"{cell} bptt.length={n}": 3 for cell in ("gru", "lstm") for n in ("null", 25, 5)
+    }
+    assert found.baseline == "lstm bptt.length=null"
+    assert found.variants[4].settings == {"cell": "lstm", "bptt.length": "25"}
+    assert found.variants[4].cell == "lstm"
+    assert any('--baseline "gru bptt.length=null"' in note for note in found.notes)
+
+
+def test_one_cell_is_left_out_of_labels(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path / "s", cells=["gru"], trials=1, kind="single", compare={"bptt.length": [1, 10]}
+    )
+    found = only(folder)
+    assert found.kind == SINGLE and found.baseline == "bptt.length=1"
+    assert list(labels(found)) == ["bptt.length=1", "bptt.length=10"]
+    assert "Each variant has one run: how much of a difference is chance cannot be told." in (
+        found.notes
+    )
+
+
+def test_pairs_and_groups_that_are_compared(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path / "s", cells=["gru", "rnn"], trials=2,
+        compare={"clip": ["none", "norm"], "clip.threshold": [1e-3]}, space={},
+    )  # fmt: skip
+    edit_json(
+        folder / "study.json",
+        compare={"cell": ["gru", "rnn"], "clip,clip.threshold": [["clip=none"], ["clip=norm"]]},
+    )
+    found = only(folder)
+    assert list(labels(found)) == ["gru clip=none", "gru clip=norm", "rnn clip=none",
+                                   "rnn clip=norm"]  # fmt: skip
+    assert found.variants[0].settings["clip.threshold"] == "0.001"
+
+
+def test_a_baseline_of_ones_own(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", cells=["lstm_peephole", "lstm", "rnn"], trials=1)
+    assert only(folder).baseline == "lstm_peephole"
+    found = only(folder, baseline="rnn")
+    assert found.baseline == "rnn"
+    assert "The baseline is rnn, as chosen by --baseline." in found.notes
+    with pytest.raises(UserError) as caught:
+        only(folder, baseline="lst")
+    assert str(caught.value) == (
+        "--baseline lst is no variant of these runs (did you mean 'lstm'?): "
+        "type one of lstm_peephole, lstm, rnn"
+    )
+    assert only(write_study(tmp_path / "t", cells=["rnn", "mgu"], trials=1)).baseline == "rnn"
+
+
+ENDS: dict[str, dict[str, Any]] = {
+    "diverged": {"diverged": 1.0},
+    "failed": {"failed": 1.0},
+    "interrupted": {"interrupted": 1.0},
+    "missing": {"missing": 1.0},
+    "damaged": {"damaged": 1.0},
+    "mixed": {"missing": 0.5, "damaged": 0.6},
+}
+
+
+@pytest.mark.parametrize("ends", ENDS.values(), ids=ENDS.keys())
+@pytest.mark.parametrize("trials", [1, 2])
+def test_studies_without_a_result(tmp_path: Path, ends: dict[str, Any], trials: int) -> None:
+    folder = write_study(tmp_path / "s", cells=["lstm", "gru"], trials=trials, **ends)
+    found = only(folder)
+    assert labels(found) == {"lstm": trials, "gru": trials} and found.kind == SEARCH
+    assert found.title == "music on jsb"
+    none = [n for n in found.notes if n.startswith(("No run has ended yet", "No run has finished"))]
+    assert len(none) == 1
+    alone = write_study(tmp_path / "t", cells=["gru"], trials=trials, **ends)
+    assert "There is one variant, gru: nothing to compare it with." in only(alone).notes
+
+
+def test_a_variant_without_a_result_is_named(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", cells=["lstm", "gru"], trials=2)
+    for row in plan_of(folder):
+        if row["arm"] == "cell=gru":
+            edit_json(folder / row["run"] / "run.json", status="diverged")
+    assert "No run of gru has finished with a result." in only(folder).notes
+
+
+def test_nothing_at_all() -> None:
+    assert split(Collection()) == []
+    with pytest.raises(UserError, match="none, since there are no runs"):
+        split(Collection(), baseline="lstm")
+
+
+def test_a_study_without_study_json(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", cells=["lstm", "gru"], trials=5, planned=False)
+    found = only(folder)
+    assert labels(found) == {"gru": 5, "lstm": 5} and found.kind == SEARCH
+    assert sorted(found.searched) == [
+        "model.hidden_size", "optimizer.lr", "optimizer.momentum", "task.input_noise",
+    ]  # fmt: skip
+    (note,) = [n for n in found.notes if "does not say what it searches" in n]
+    assert "its variants are the cells" in note and all(k in note for k in found.searched)
+    assert not found.shared_draws
+    seeds = write_study(tmp_path / "t", trials=3, kind="seeds", planned=False)
+    assert only(seeds).kind == SEEDS
+
+
+def test_trials_csv_alone_is_lost(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path / "s", cells=["lstm", "gru"], trials=3, compare={"bptt.length": [5, 25]}
+    )
+    before = labels(only(folder))
+    (folder / "trials.csv").unlink()
+    assert labels(only(folder)) == before
+
+
+def test_runs_that_are_not_in_the_plan(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", cells=["gru"], trials=3)
+    write_run(folder / "gru-music-ffffffff", CONFIG | {"optimizer.lr": 0.5}, cell="gru")
+    found = only(folder)
+    assert labels(found) == {"gru": 3}
+    assert found.apart == [
+        "1 run of study s is not in its plan: what was chosen by hand is not pooled with what the "
+        "study chose"
+    ]
+    grid = write_study(
+        tmp_path / "g", cells=["gru"], trials=3, kind="seeds", compare={"bptt.length": [5, 25]}
+    )
+    own = CONFIG | {"cell._target_": "odyssey.cells.gru", "study": "g", "bptt.length": 25}
+    data_hash = collect([grid]).runs[0].data_hash
+    for seed, lr in ((17, 0.001), (18, 0.002)):
+        config = own | {"seed": seed, "optimizer.lr": lr}
+        write_run(grid / f"gru-music-{seed:08x}", config, cell="gru", data_hash=data_hash)
+    found = only(grid)
+    assert labels(found) == {"bptt.length=5": 3, "bptt.length=25": 4}  # another seed is welcome
+    assert found.variants[1].runs[-1].seed == 17 and len(found.apart) == 1
+    assert found.kind == SEEDS
+
+
+def test_mixed_code_torch_and_devices_are_said(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", cells=["gru", "lstm"], trials=3)
+    runs = [row["run"] for row in plan_of(folder)]
+    edit_json(folder / runs[0] / "run.json", code={"sha256": "d" * 64, "torch": "2.12.0"})
+    edit_json(folder / runs[1] / "run.json", versions={"torch": "2.12.0"}, device="cuda")
+    notes = only(folder).notes
+    expected = (
+        "2 code versions (cccccccccccc: 5 runs, dddddddddddd: 1 run)",
+        "2 torch versions (2.13.0+cpu: 5 runs, 2.12.0: 1 run)",
+        "2 devices (cpu (x86_64, 1 threads): 5 runs, cuda: 1 run)",
+    )
+    assert all(any(what in note for note in notes) for what in expected)
+
+
+def test_names_that_are_the_users(tmp_path: Path) -> None:
+    """A cell of one's own, an arm with signs in it, a row whose quotes do not close."""
+    folder = write_study(tmp_path / "s", cells=["my_cell"], trials=2)
+    rows = plan_of(folder)
+    for row, arm in zip(rows, ("cell._target_=my_cells.MyCell", "cell._target_='x"), strict=True):
+        row["arm"] = arm
+    with (folder / "trials.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    edit_json(folder / "study.json", compare={"cell._target_": ["my_cells.MyCell"]})
+    assert labels(only(folder)) == {"my_cell": 2}
+
+
+def test_words() -> None:
+    same = {
+        "0.001": ("1e-3", 0.001, "0.0010", "1.0e-03"),
+        "25": (25, "25", 25.0, "25.0", "'25'"),
+        "null": (None, "null", "NULL"),
+        "true": (True, "True", "true"),
+        "[0.9,0.05]": ([0.9, 0.05], "[0.9, 0.05]", "[0.9,0.05]"),
+        "sgd": ("sgd", '"sgd"'),
+    }
+    for expected, values in same.items():
+        assert [word(value) for value in values] == [expected] * len(values)
