@@ -76,38 +76,34 @@ def test_it_loads_without_a_complaint_or_a_request(browser: Any, tmp_path: Path,
         assert not page.is_visible("#trouble")
 
 
-def test_a_figure_is_drawn_when_it_comes_into_view(browser: Any, seven: Any) -> None:
-    with opened(browser, seven[0]) as page:
-        page.wait_for_selector("#answer .plot[data-drawn]")
-        last = page.locator("#figures figure").last
-        assert last.locator(".plot[data-drawn]").count() == 0
-        last.scroll_into_view_if_needed()
-        last.locator(".plot[data-drawn] .scatterlayer").wait_for()
-
-
-@pytest.mark.parametrize("figure", ["top", "marginal-hidden"])
-def test_a_click_on_a_point_opens_its_run(browser: Any, seven: Any, figure: str) -> None:
+def test_a_click_on_a_point_opens_its_run(browser: Any, seven: Any) -> None:
     file, data = seven
     with opened(browser, file) as page:
-        page.locator(f"[data-key={figure}]").scroll_into_view_if_needed()
-        trace = page.locator(
-            f"[data-key={figure}] .trace, [data-key={figure}] .boxlayer .trace"
-        ).nth(4)
-        trace.locator("path.point").first.hover(force=True)
-        trace.locator("path.point").first.click(force=True)
-        page.wait_for_selector("#drawer:visible")
-        row = data["runs"]["rows"][4]
-        assert page.inner_text("#drawer-title") == row[0]
-        assert page.evaluate("location.hash").endswith("run=4")
-        text = page.inner_text("#drawer")
-        assert data["details"]["command"][4] in text and data["details"]["path"][4] in text
-        assert f"{row[10]}" in page.inner_text("#drawer .settings dl")
-        page.wait_for_selector("#drawer .curve .plot[data-drawn]")
-        drawn = page.evaluate("document.querySelector('#drawer .curve .plot').data[0]")
-        assert [drawn["x"], drawn["y"]] == data["details"]["curves"][4]["valid/nats_per_frame"]
-        page.keyboard.press("Escape")
-        page.wait_for_selector("#drawer", state="hidden")
-        assert "run=" not in page.evaluate("location.hash")
+        page.wait_for_selector("#answer .plot[data-drawn]")
+        last = "[data-key=marginal-hidden]"
+        assert page.locator(f"{last} .plot[data-drawn]").count() == 0  # not before it is seen
+        for figure in (last, "[data-key=top]"):  # dots, and the points of boxes
+            page.locator(figure).scroll_into_view_if_needed()
+            point = page.locator(f"{figure} .trace").nth(4).locator("path.point").first
+            point.hover(force=True)
+            point.click(force=True)
+            page.wait_for_selector("#drawer:visible")
+            assert page.evaluate("location.hash").endswith("run=4")
+            shows_run_4(page, data)
+            page.keyboard.press("Escape")
+            page.wait_for_selector("#drawer", state="hidden")
+            assert "run=" not in page.evaluate("location.hash")
+
+
+def shows_run_4(page: Any, data: dict[str, Any]) -> None:
+    row, details = data["runs"]["rows"][4], data["details"]
+    assert page.inner_text("#drawer-title") == row[0]
+    text = page.inner_text("#drawer")
+    assert details["command"][4] in text and details["path"][4] in text
+    assert f"{row[10]}" in page.inner_text("#drawer .settings dl")
+    page.wait_for_selector("#drawer .curve .plot[data-drawn]")
+    drawn = page.evaluate("document.querySelector('#drawer .curve .plot').data[0]")
+    assert [drawn["x"], drawn["y"]] == details["curves"][4]["valid/nats_per_frame"]
 
 
 def test_a_link_leads_to_a_run_and_back_leaves_it(browser: Any, seven: Any) -> None:

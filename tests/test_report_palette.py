@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_figures_kit import GREFF
 
 from odyssey.report.palette import (
     CELLS,
@@ -23,6 +22,7 @@ from odyssey.report.palette import (
     luminance,
     symbol_of,
 )
+from report_figures_kit import GREFF
 
 CONF = Path(__file__).parents[1] / "conf" / "cell"
 

@@ -60,10 +60,12 @@ def unit_of(metric: str) -> str:
 def name_of_setting(key: str) -> str:
     """`learning rate` for `optimizer.lr`; an unknown key without its section.
 
-    Keys that are set together (`clip,clip.threshold`) are joined by `and`.
+    Keys that are set together are joined: `clipping and its threshold` for `clip,clip.threshold`.
     """
     names = [SETTINGS.get(k) or _spaced(k.rpartition(".")[2]) for k in key.split(",")]
-    return " and ".join(dict.fromkeys(names))
+    first = f"{names[0]} "
+    others = [f"its {n[len(first) :]}" if n.startswith(first) else n for n in names[1:]]
+    return " and ".join(dict.fromkeys([names[0], *others]))
 
 
 def axis_of_setting(key: str) -> str:

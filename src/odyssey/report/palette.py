@@ -24,12 +24,12 @@ CELLS = {
     "cifg": ("#9b3f6a", "star", "dash"),
     "np": ("#818450", "cross", "solid"),
     "fgr": ("#7a67d9", "x", "dot"),
-    "rnn": ("#c9000c", "square", "dash"),
+    "rnn": ("#c9000c", "square", "longdash"),
     "gru": ("#759bff", "triangle-up", "dot"),
-    "lstm": ("#88bf57", "diamond", "solid"),
+    "lstm": ("#86bd56", "diamond", "solid"),
     "lstm_layernorm": ("#b658bc", "circle", "dashdot"),
-    "gru_reset_after": ("#96b6a9", "triangle-down", "longdash"),
-    "gru_simple": ("#4f8587", "pentagon", "longdashdot"),
+    "gru_reset_after": ("#95b5a8", "triangle-down", "dot"),
+    "gru_simple": ("#4f8587", "pentagon", "dash"),
     "mgu": ("#ff5edb", "hexagon", "dash"),
     "janet": ("#f53a6e", "star", "dashdot"),
     "ugrnn": ("#3b56c7", "cross", "longdash"),
@@ -38,7 +38,7 @@ CELLS = {
     "jordan": ("#25a9b9", "hexagon", "solid"),
     "mut1": ("#731efc", "diamond", "dash"),
     "mut2": ("#775688", "square", "dot"),
-    "mut3": ("#a05cff", "triangle-up", "dashdot"),
+    "mut3": ("#a05cff", "triangle-up", "longdash"),
 }
 SYMBOLS = tuple(dict.fromkeys(symbol for _, symbol, _ in CELLS.values()))
 DASHES = tuple(dict.fromkeys(dash for _, _, dash in CELLS.values()))
@@ -62,7 +62,7 @@ LINES = {  # the same for matplotlib: (offset, (on, off, …)) in line widths
     "longdash": (0, (7, 2)),
     "longdashdot": (0, (7, 1.5, 1, 1.5)),
 }
-VERDICTS = {"better": "#03a285", "same": "#3b82c4", "worse": "#da570a"}
+VERDICTS = {"better": "#22a41c", "same": "#4486e1", "worse": "#b0431c"}
 UNDECIDED = "#808890"  # no difference found, cannot tell; the baseline
 DARKEST, LIGHTEST = 0.125, 0.42  # relative luminance (WCAG 2) of what is seen on both grounds
 
@@ -77,10 +77,7 @@ def colour_of(name: str, among: Sequence[str] = ()) -> str:
     cell, _, settings = name.partition(" ")
     if cell in CELLS:
         base = CELLS[cell][0]
-        family = _family(cell, among)
-        if name in family and len(family) > 1:
-            return _shade(base, family.index(name) / (len(family) - 1))
-        return _shade(base, _hash(settings) % 5 / 4) if settings and not family else base
+        return _shade(base, _among_shades(base, name, _family(cell, among))) if settings else base
     return list(CELLS.values())[_place(name, among)][0]
 
 
@@ -105,6 +102,8 @@ def _cue(name: str, among: Sequence[str], field: int, choices: Sequence[str]) ->
     if cell not in CELLS:
         return choices.index(list(CELLS.values())[_place(name, among)][field])
     family = _family(cell, among)
+    # The cell without settings, if it is there, keeps its own.
+    family = [label for label in family if label == cell] + [x for x in family if x != cell]
     on = family.index(name) if name in family else _hash(settings) if settings else 0
     return (choices.index(CELLS[cell][field]) + on) % len(choices)
 
@@ -112,6 +111,17 @@ def _cue(name: str, among: Sequence[str], field: int, choices: Sequence[str]) ->
 def _family(cell: str, among: Sequence[str]) -> list[str]:
     """The labels of one cell, in their order."""
     return [label for label in among if label.partition(" ")[0] == cell]
+
+
+def _among_shades(base: str, name: str, family: Sequence[str]) -> float:
+    """How light a cell with settings is, 0 to 1; the cell without any has its own colour."""
+    settled = [label for label in family if " " in label]
+    if name not in settled:
+        return _hash(name) % 5 / 4
+    if len(settled) > 1:
+        return settled.index(name) / (len(settled) - 1)
+    # The far end from the cell's own colour.
+    return float(luminance(base) < math.sqrt(DARKEST * LIGHTEST))
 
 
 def _place(name: str, among: Sequence[str]) -> int:

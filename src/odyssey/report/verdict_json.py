@@ -23,6 +23,7 @@ def verdict_json(comparisons: Sequence[tuple[Comparison, Sequence[Analysis]]]) -
                 "studies": [study.name for study in c.studies],
                 "notes": c.notes,
                 "set_apart": c.apart,
+                "not_read": [note for study in c.studies for note in study.notes],
                 "metrics": [_analysis(a) for a in analyses],
             }
             for c, analyses in comparisons

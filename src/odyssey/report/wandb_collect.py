@@ -29,12 +29,10 @@ def collect_project(
     """
     notes: list[str] = []
     found = read_project(entity_project, group=group, progress=progress, notes=notes)
-    return collection(found, notes, f"https://wandb.ai/{entity_project}")
+    return collection(found, notes)
 
 
-def collection(
-    records: Sequence[Mapping[str, Any]], notes: Sequence[str], where: str
-) -> Collection:
+def collection(records: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> Collection:
     """Of runs as `read_project` gives them."""
     studies: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
@@ -42,7 +40,8 @@ def collection(
     made = Collection()
     for place, (name, members) in enumerate(studies.items()):
         search = next((s for r in members if (s := table(r.get("search")))), {})
-        made.studies.append(_study(name, search, len(members), notes if not place else (), where))
+        where = text(members[0].get("url")).rpartition("/runs/")[0]
+        made.studies.append(_study(name, search, len(members), () if place else notes, where))
         made.runs += [_run(name, record) for record in members]
     return made
 

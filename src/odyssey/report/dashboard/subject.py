@@ -63,8 +63,14 @@ def records_of(folder: Path) -> list[dict[str, Any]]:
             row = trials.get(run.name)
             search = {} if row is None else shared | {"arm": row["arm"]}
             own = {"status": run.state, "study": study.name, "name": run.name, "search": search}
-            found.append(run.record | own)
+            found.append(run.record | own | {"cell": run.cell, "task": run.task})
     return found
+
+
+def _table(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A part of a record; an empty one where somebody has edited it into something else."""
+    value = record.get(key)
+    return value if isinstance(value, Mapping) else {}
 
 
 def subjects(
@@ -82,7 +88,7 @@ def subjects(
         parts.setdefault(key, []).append(record)
     found, there = [], dict[str, None]()
     for key, runs in parts.items():
-        measured = {n.partition("/")[2]: None for r in runs for n in r.get("metrics") or {}}
+        measured = {n.partition("/")[2]: None for r in runs for n in _table(r, "metrics")}
         there |= measured
         name = wanted or _monitor(runs)
         if name in measured:
@@ -109,14 +115,14 @@ def _subject(
         levels,
         {},
         settings,
-        any(f"test/{metric}" in (run.get("metrics") or {}) for run in runs),
+        any(f"test/{metric}" in _table(run, "metrics") for run in runs),
     )
     for run in runs:
         label, path = _variant(run, levels)
         found.paths.setdefault(label, path)
         found.counts.setdefault(label, Counter())[str(run["status"])] += 1
-        if id := (run.get("wandb") or {}).get("id"):
-            found.labels[id] = label
+        if id := _table(run, "wandb").get("id"):
+            found.labels[str(id)] = label
     order = _plan_order(runs, levels)
     found.paths = dict(sorted(found.paths.items(), key=lambda entry: order(entry[1])))
     return found
@@ -128,7 +134,7 @@ def _plan_order(
     """Where a variant stands in its study's plan; W&B has runs in the order that they began."""
     compared: dict[str, list[str]] = {}
     for run in runs:
-        for key, values in ((run.get("search") or {}).get("compare") or {}).items():
+        for key, values in _table(_table(run, "search"), "compare").items():
             if isinstance(values, list):
                 compared[key] = ["null" if value is None else str(value) for value in values]
 
@@ -150,7 +156,7 @@ def _levels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     file of it. Seeds are no variants.
     """
     compared = dict.fromkeys(
-        key for run in runs for key in (run.get("search") or {}).get("compare") or {}
+        key for run in runs for key in _table(_table(run, "search"), "compare")
     )
     others = [key for key in compared if key not in (CELL, "seed", "task", "task.data")]
     if any("," in key or "." not in key for key in others):
@@ -160,7 +166,7 @@ def _levels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _variant(run: Mapping[str, Any], levels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Its label, as on the page, and its values of the levels, as W&B has them."""
-    arm = str((run.get("search") or {}).get("arm") or f"cell={run['cell']}")
+    arm = str(_table(run, "search").get("arm") or f"cell={run['cell']}")
     if list(levels) == ["search.arm"]:
         return _label(arm), (arm,)
     given = dict(word.partition("=")[::2] for word in words(arm)) | {CELL: str(run["cell"])}
@@ -177,7 +183,7 @@ def _settings(runs: Sequence[Mapping[str, Any]]) -> list[Setting]:
     """What was searched or compared by a number, then what is always looked at."""
     space: dict[str, Mapping[str, Any]] = {}
     for run in runs:
-        space |= (run.get("search") or {}).get("space") or {}
+        space |= _table(_table(run, "search"), "space")
     found = {
         key: Setting(key, isinstance(how, Mapping) and how.get("distribution") == "log_uniform")
         for joined, how in space.items()
@@ -193,14 +199,14 @@ def _settings(runs: Sequence[Mapping[str, Any]]) -> list[Setting]:
 
 
 def _monitor(runs: Sequence[Mapping[str, Any]]) -> str:
-    names = Counter(str((r.get("monitor") or {}).get("name") or "") for r in runs)
+    names = Counter(str(_table(r, "monitor").get("name") or "") for r in runs)
     del names[""]
     return names.most_common(1)[0][0] if names else ""
 
 
 def _better(metric: str, runs: Sequence[Mapping[str, Any]]) -> str:
     for run in runs:
-        monitor = run.get("monitor") or {}
+        monitor = _table(run, "monitor")
         if monitor.get("name") == metric:
             return "higher" if monitor.get("mode") == "max" else "lower"
     return "higher" if metric.lower().endswith(HIGHER) else "lower"

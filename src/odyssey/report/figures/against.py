@@ -99,7 +99,7 @@ def _draw(view: View, points: Points, x: Scale, here: Span) -> Paper:
 
     labels = list(dict.fromkeys(p[0] for p in points))
     with paper.style():
-        canvas = paper.paper(paper.COLUMN, 2.5 + 0.13 * -(-len(labels) // 3))
+        canvas = paper.paper(paper.COLUMN, 2.5)
         ax = canvas.subplots()
         for label in labels:
             for chosen in (False, True):
@@ -120,5 +120,5 @@ def _draw(view: View, points: Points, x: Scale, here: Span) -> Paper:
         x.paper(ax)
         ax.set(xlabel=x.title, ylabel=paper.in_two(view.values_name()))
         ax.set_ylim(here.low, here.high)
-        paper.legend(canvas, handletextpad=0.2, columnspacing=1)
+        paper.legend(canvas, 1, handletextpad=0.2, columnspacing=1)
         return paper.settled(canvas)

@@ -147,7 +147,7 @@ def _draw(
 
     wide = paper.PAGE if len(rows) > 6 else paper.COLUMN
     with paper.style():
-        canvas = paper.paper(wide, 0.9 + 0.24 * len(rows))
+        canvas = paper.paper(wide, 0.75 + 0.24 * len(rows))
         ax = canvas.subplots()
         left = [0.0] * len(rows)
         for segment in segments:
@@ -171,5 +171,5 @@ def _draw(
         ax.grid(axis="y", visible=False)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
-        paper.legend(canvas, handlelength=1, handleheight=1)
+        paper.legend(canvas, 1, handleheight=1)
         return paper.settled(canvas)

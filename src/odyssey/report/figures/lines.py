@@ -179,7 +179,7 @@ def draw(
         x.paper(ax)
         ax.set(xlabel=x.title, ylabel=paper.in_two(y_title), ylim=(y.low, y.high))
         if len(lines) > 1 or common:
-            paper.legend(canvas, handlelength=2.6)
+            paper.legend(canvas, 2.6)
         return paper.settled(canvas)
 
 

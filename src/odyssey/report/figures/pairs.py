@@ -99,7 +99,9 @@ def _draw(names: list[str], rows: Rows, most: float) -> Paper:
         ax.grid(visible=False)
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
-        bar = canvas.colorbar(image, ax=ax, format=paper.percent, aspect=24, pad=0.02)
+        bar = canvas.colorbar(
+            image, ax=ax, format=paper.percent, ticks=paper.few_ticks(4), aspect=24, pad=0.02
+        )
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
         bar.set_label("share of the variance")

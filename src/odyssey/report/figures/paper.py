@@ -121,13 +121,20 @@ def cut(label: str, most: int) -> str:
     return f"{label[: most // 2]}…{label[len(label) - (most - most // 2 - 1) :]}"
 
 
-def legend(figure: Paper, **options: Any) -> None:
-    """Above the frame, in as many columns as there is room for."""
+def legend(figure: Paper, handle: float, **options: Any) -> None:
+    """Above the frame, in as many columns as there is room for; more rows make a higher figure.
+
+    handle: length of the sample beside each name, in letters.
+    """
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    labels = [cut(label, 40) for label in labels]
-    room = figure.get_figwidth() / (max(map(width, labels), default=0) + 0.55)
+    labels = [cut(label, 30) for label in labels]
+    room = figure.get_figwidth() / (max(map(width, labels), default=0.0) + 0.2 + 0.12 * handle)
     columns = max(1, min(len(labels), int(room), 5))
-    figure.legend(handles, labels, loc="outside upper left", ncols=columns, **options)
+    rows = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.15 * (rows - 1))
+    figure.legend(
+        handles, labels, loc="outside upper left", ncols=columns, handlelength=handle, **options
+    )
 
 
 def _broken(label: str) -> str:
@@ -157,7 +164,7 @@ def in_two(name: str) -> str:
 
 def few_ticks(most: int, whole: bool = False) -> MaxNLocator:
     """Ticks that do not depend on the size of the axes, which depends on them."""
-    return MaxNLocator(most, integer=whole)
+    return MaxNLocator(most, integer=whole, steps=[1, 2, 2.5, 5, 10])
 
 
 thousands = FuncFormatter(

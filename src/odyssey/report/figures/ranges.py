@@ -46,18 +46,16 @@ class Span:
 def span(groups: Iterable[Sequence[float]]) -> Span | None:
     """The view that shows each group but for its far outliers; None where nothing is finite.
 
-    A group as a whole is left out only where it is far from all others.
+    Far is what is so for the group, and for all values together: one group that is scattered
+    widely does not flatten the others. A group as a whole is left out only where it is far from
+    all others.
     """
     found = [np.array([v for v in g if math.isfinite(v)], dtype=float) for g in groups]
     found = [g for g in found if g.size]
     if not found:
         return None
-    reach = []
-    for g in found:
-        first, third = np.percentile(g, [25, 75])
-        far = WHISKER * (third - first)
-        inside = g[(g >= first - far) & (g <= third + far)]
-        reach.append((inside.min(), inside.max()))
+    usual = float(np.subtract(*np.percentile(np.concatenate(found), [75, 25])))
+    reach = [_reach(g, usual) for g in found]
     centres = np.array([np.median(g) for g in found])
     spread = np.median([high - low for low, high in reach])
     spread += np.subtract(*np.percentile(centres, [75, 25]))
@@ -69,3 +67,13 @@ def span(groups: Iterable[Sequence[float]]) -> Span | None:
     outside = int(sum(((g < low) | (g > high)).sum() for g in found))
     pad = PAD * (high - low) or abs(high) * PAD or 1.0
     return Span(low - pad, high + pad, outside)
+
+
+def _reach(group: np.ndarray, usual: float) -> tuple[float, float]:
+    """The least and the most value of a group that are shown. usual: interquartile range of all."""
+    first, middle, third = np.percentile(group, [25, 50, 75])
+    far = WHISKER * min(third - first, usual)
+    low, high = max(first, middle - usual) - far, min(third, middle + usual) + far
+    inside = group[(group >= low) & (group <= high)]
+    # Of two or three values none need be near their middle.
+    return (inside.min(), inside.max()) if inside.size else (middle, middle)

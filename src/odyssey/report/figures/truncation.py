@@ -190,5 +190,5 @@ def _draw(view: View, found: dict[str, list[Row]], lengths: Sequence[float], her
         ax.set_ylim(here.low, here.high)
         ax.set(xlabel=axis_of_setting(KEY), ylabel=paper.in_two(view.values_name()))
         if len(found) > 1:
-            paper.legend(canvas, handlelength=2.6)
+            paper.legend(canvas, 2.6)
         return paper.settled(canvas)

@@ -33,10 +33,22 @@ function plotlyLayout(figure) {
   layout.template = plotlyTemplate();
   layout.autosize = true;
   layout.height ??= 420;
-  if (isNarrow()) layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
+  if (isNarrow()) fitPhone(layout);
   // A finger that moves over a figure wants to scroll the page.
   if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false;
   return layout;
+}
+
+/** Legends below, long titles of axes in two lines, words over the variants upright. */
+function fitPhone(layout) {
+  layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
+  for (const [name, axis] of Object.entries(layout)) {
+    if (/^xaxis/.test(name) && axis.title?.text?.length > 34) axis.title.text = axis.title.text.replace("; ", ";<br>");
+  }
+  const words = (layout.annotations ?? []).filter((note) => !note.showarrow && note.text);
+  if (words.length <= 5) return;
+  for (const note of words) Object.assign(note, { text: note.text.replace(/<br>/g, " "), textangle: -90 });
+  layout.margin = { ...layout.margin, t: Math.max(layout.margin?.t ?? 0, 84) };
 }
 
 function plotlyConfig() {

@@ -46,18 +46,34 @@ function tableCell(cell, column, first) {
   const band = numeric && /^([^[]*) (\[.*\])$/.exec(text);
   const content = band ? [band[1], " ", el("span.band", null, band[2])] : [text];
   const mark = !numeric && typeof cell === "string" ? swatch(cell) : null;
-  return el(`${tag}${numeric ? ".number" : text.length > 60 ? ".long" : ""}`, attributes, mark, content);
+  return el(`${tag}${numeric ? ".number" : ""}`, attributes, mark, content);
 }
 
-/** The table without the columns that are empty in every row. */
-function withoutEmpty(table) {
-  const kept = table.columns.map((_, i) => i).filter((i) => table.rows.some((row) => !isEmpty(row[i])));
+/** The table with some of its columns. */
+function withColumns(table, wanted) {
+  const kept = table.columns.map((_, i) => i).filter(wanted);
   const take = (list) => kept.map((i) => list[i]);
   return { ...table, columns: take(table.columns), rows: table.rows.map(take) };
 }
 
+const LONG = 60; // letters; a column of longer texts would push the numbers out of sight
+
+/** Such a column as lines below the table: "cifg, np: …". Rows with the same text share a line. */
+function remarks(table, i) {
+  const named = new Map();
+  for (const row of table.rows) {
+    if (isEmpty(row[i])) continue;
+    named.set(row[i], [...(named.get(row[i]) ?? []), formatCell(row[0], table.columns[0].kind)]);
+  }
+  return [...named].map(([text, names]) =>
+    el("li", null, el("b", null, names.length === table.rows.length ? "all" : names.join(", ")), ": ", text));
+}
+
 function tableBox(whole) {
-  const table = withoutEmpty(whole);
+  const isLong = (i) => i > 0 && whole.columns[i].kind === "text" &&
+    whole.rows.some((row) => typeof row[i] === "string" && row[i].length > LONG);
+  const table = withColumns(whole, (i) => !isLong(i) && whole.rows.some((row) => !isEmpty(row[i])));
+  const lines = whole.columns.flatMap((_, i) => (isLong(i) ? remarks(whole, i) : []));
   const headings = table.columns.map((column, i) => {
     const button = el("button", { type: "button", title: column.help || null }, column.name);
     button.addEventListener("click", () => sortBy(i));
@@ -77,16 +93,17 @@ function tableBox(whole) {
     body.append(...order.map((n) => rows[n]));
   }
 
-  const inOrder = () => order.map((n) => table.rows[n]);
+  const inOrder = () => order.map((n) => whole.rows[n]); // the long texts too
   const copies = el("span.copies", null, el("span", null, "Copy"),
-    copyButton("CSV", () => asCsv(table.columns, inOrder()), `Copy ${table.title} as CSV`),
-    copyButton("Markdown", () => asMarkdown(table.columns, inOrder()), `Copy ${table.title} as Markdown`),
-    copyButton("LaTeX", () => asLatex(table.columns, inOrder(), table.title), `Copy ${table.title} as LaTeX`));
+    copyButton("CSV", () => asCsv(whole.columns, inOrder()), `Copy ${table.title} as CSV`),
+    copyButton("Markdown", () => asMarkdown(whole.columns, inOrder()), `Copy ${table.title} as Markdown`),
+    copyButton("LaTeX", () => asLatex(whole.columns, inOrder(), table.title), `Copy ${table.title} as LaTeX`));
   const help = table.columns.filter((c) => c.help);
   return el("section.table", { "data-key": table.key },
     el("div.table-head", null, el("h3", null, table.title), copies),
     el("div.scroll", { tabindex: "0", role: "region", "aria-label": table.title },
       el("table", null, el("thead", null, el("tr", null, headings)), body)),
+    lines.length > 0 && el("ul.remarks", null, lines),
     table.note && el("p.note", null, table.note),
     help.length > 0 && el("details.help", null, el("summary", null, "What the columns mean"),
       el("dl", null, help.flatMap((c) => [el("dt", null, c.name), el("dd", null, c.help)]))));

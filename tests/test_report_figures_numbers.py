@@ -1,0 +1,289 @@
+"""The numbers in the traces are those of the analysis."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cache
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pytest
+
+from odyssey.report.figure import Figure
+from odyssey.report.figures.all import figures
+from odyssey.report.figures.boxes import box_of
+from odyssey.report.figures.common import number, short, spread
+from odyssey.report.figures.learning import _line
+from odyssey.report.figures.ranges import span
+from odyssey.report.palette import CELLS, colour_of_verdict
+from odyssey.report.result import SEARCH, SEEDS, Analysis
+from report_figures_kit import AXES, GREFF, build, places
+
+SHIFTS = {"nfg": 0.9, "niaf": -0.4, "np": 0.01}
+GREFFS = build(SEARCH, GREFF, 41, trees=4, margin=0.2, shifts=SHIFTS, seed=3)
+LENGTHS = [f"{cell} bptt.length={n}" for cell in ("gru", "lstm") for n in (7, 50, "null")]
+SEEDED = build(SEEDS, LENGTHS, 6, diverged=0.15, seed=1)
+
+
+def named(analysis: Analysis, key: str) -> Figure:
+    if analysis is GREFFS:
+        return of_greff()[key]
+    found = figures(analysis, run_index=places(analysis))
+    return next(figure for figure in found if figure.key == key)
+
+
+@cache
+def of_greff() -> dict[str, Figure]:
+    return {f.key: f for f in figures(GREFFS, run_index=places(GREFFS))}
+
+
+def four(values: Any) -> list[float | None]:
+    return [number(float(v)) for v in values]
+
+
+def test_top_holds_the_chosen() -> None:
+    figure = named(GREFFS, "top")
+    words = [note["text"].replace("<br>", " ") for note in figure.layout["annotations"]]
+    drawn = {t["name"]: t for t in figure.traces if t["type"] == "box" or "customdata" in t}
+    bars = next(t for t in figure.traces if t["type"] == "bar")
+    for place, summary in enumerate(GREFFS.summaries):
+        label = summary.variant.label
+        kept = [o.test for o in summary.chosen if o.finite]
+        assert sorted(drawn[label]["y"]) == sorted(four(kept))
+        sizes = [o.run.params for o in summary.chosen]
+        assert bars["y"][place] == number(median(s for s in sizes if s is not None))
+        verdict = [v.word for v in GREFFS.verdicts if v.variant == label] or ["baseline"]
+        assert words[place] == verdict[0].replace("difference", "diff.")
+        assert figure.layout["xaxis"]["ticktext"][place] in (label, f"<b>{label}</b>")
+    line = next(t for t in figure.traces if t["name"] == "median of the baseline")
+    base = [o.test for o in GREFFS.summaries[0].chosen]
+    assert line["y"] == four([median(base)] * 2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 7])
+def test_few_points_are_no_box(count: int) -> None:
+    figure = named(build(SEEDS, ["gru", "lstm"], count, diverged=0, failed=0), "top")
+    kinds = {t["type"] for t in figure.traces if "customdata" in t}
+    assert kinds == ({"box"} if count >= 5 else {"scatter"})
+    assert ("not a box" in figure.caption) == (count < 5)
+
+
+@pytest.mark.parametrize("count", [6, 7, 8, 20, 31])
+def test_boxes_on_paper_have_hazens_quartiles(count: int) -> None:
+    values = np.random.default_rng(count).normal(size=count).tolist()
+    values[1] += 20  # beyond the whisker
+    low, first, middle, third, high = box_of(values)
+    ordered = sorted(values)
+    for share, value in ((0.25, first), (0.5, middle), (0.75, third)):
+        # Half a rank before each value: Hazen (1914).
+        ranks = (np.arange(count) + 0.5) / count
+        assert value == pytest.approx(np.interp(share, ranks, ordered))
+    assert low == max(ordered[0], min(v for v in ordered if v >= first - 1.5 * (third - first)))
+    assert high == max(v for v in ordered if v <= third + 1.5 * (third - first)) < values[1]
+
+
+def test_all_trials_are_drawn_or_counted() -> None:
+    figure = named(GREFFS, "all")
+    for place, summary in enumerate(GREFFS.summaries):
+        box = next(t for t in figure.traces if t["type"] == "box" and t["x0"] == place)
+        lost = [o for o in summary.outcomes if not o.finite]
+        assert len(box["y"]) + len(lost) == 41
+        said = figure.layout["xaxis"]["ticktext"][place]
+        assert (f"<br>{len(lost)} " in said) == bool(lost)
+
+
+def test_marginals_are_the_forests_curves() -> None:
+    for axis in AXES:
+        figure = named(GREFFS, f"marginal-{axis.name}")
+        for label in ("cifg", ""):
+            curve = GREFFS.importance[label].curves[axis.name]
+            line = next(
+                t for t in figure.traces
+                if t["name"] == (label or "all variants") and t["mode"] == "lines"
+                and t.get("hoverinfo") != "skip"
+            )  # fmt: skip
+            mean = curve.mean[::-1] if axis.kind == "one_minus_log" else curve.mean
+            assert line["y"] == four(mean)
+            if axis.kind == "one_minus_log":
+                assert line["x"] == four(1 - x for x in curve.x[::-1])
+                assert line["text"][0] == f"{1 - line['x'][0]:.6g}"
+            else:
+                assert line["x"] == four(curve.x)
+    momentum = named(GREFFS, "marginal-optimizer.momentum").layout["xaxis"]
+    assert momentum["type"] == "log" and momentum["range"][0] > momentum["range"][1]
+    ticks = dict(zip(momentum["ticktext"], momentum["tickvals"], strict=True))
+    assert ticks["0.9"] == pytest.approx(0.1) and ticks["0"] == 1
+    assert named(GREFFS, "marginal-optimizer.lr").layout["xaxis"]["type"] == "log"
+    assert "type" not in named(GREFFS, "marginal-task.input_noise").layout["xaxis"]
+
+
+def test_importance_adds_up_to_one() -> None:
+    figure = named(GREFFS, "importance")
+    rows = ["all variants", *GREFF]
+    assert [t.partition(" · ")[0] for t in figure.layout["yaxis"]["ticktext"]] == rows
+    total = np.sum([[x or 0 for x in t["x"]] for t in figure.traces], axis=0)
+    assert total == pytest.approx(np.ones(len(rows)), abs=2e-3)
+    rate = next(t for t in figure.traces if t["name"] == "learning rate")
+    for i, label in enumerate(["", *GREFF]):
+        assert rate["x"][i] == number(GREFFS.importance[label].singles["optimizer.lr"].value)
+
+
+def test_a_weak_forest_says_nothing() -> None:
+    weak = dict(GREFFS.importance)
+    weak["nig"] = replace(weak["nig"], r2=0.29)
+    weak["fgr"] = replace(weak["fgr"], r2=math.nan)
+    analysis = replace(GREFFS, importance=weak)
+    figure = named(analysis, "importance")
+    for label in ("nig", "fgr"):
+        place = ["", *GREFF].index(label)
+        assert all(t["x"][place] is None for t in figure.traces)
+    assert figure.caption.endswith("nig, fgr.")
+    marginal = named(analysis, "marginal-optimizer.lr")
+    drawn = {t["name"] for t in marginal.traces if t["mode"] == "lines"}
+    assert "nig" not in drawn and "fgr" not in drawn and "nog" in drawn
+    assert sum(t["name"] == "nig" for t in marginal.traces)  # its trials stay
+    nothing = {k: replace(d, r2=0.1) for k, d in GREFFS.importance.items()}
+    keys = [f.key for f in figures(replace(GREFFS, importance=nothing), run_index={})]
+    assert "importance" not in keys and "pairs" not in keys and "marginal-optimizer.lr" in keys
+
+
+def test_pairs_are_a_triangle_of_shares() -> None:
+    (trace,) = named(GREFFS, "pairs").traces
+    whole = GREFFS.importance[""]
+    keys = list(whole.singles)
+    shares = {frozenset(pair): v.value for pair, v in whole.pairs.items()}
+    for i, row in enumerate(trace["z"]):
+        for j, value in enumerate(row):
+            want = shares[frozenset((keys[i + 1], keys[j]))] if j <= i else math.nan
+            assert value == number(want, 3)
+    assert (trace["x"][1], trace["y"][-1]) == ("learning rate", "variant")
+
+
+def test_expected_curves_are_those_of_the_summaries() -> None:
+    figure = named(GREFFS, "expected")
+    for summary in GREFFS.summaries:
+        known = summary.expected
+        assert known is not None
+        band, line = (t for t in figure.traces if t["name"] == summary.variant.label)
+        assert line["x"] == four(known.counts) and line["y"] == four(known.mean)
+        assert band["y"] == four([*known.low, *known.high[::-1]])
+    bare = [replace(s, expected=None) for s in GREFFS.summaries]
+    keys = [f.key for f in figures(replace(GREFFS, summaries=bare), run_index={})]
+    assert "expected" not in keys
+
+
+def test_infinite_expectations_are_said() -> None:
+    first, *others = GREFFS.summaries
+    assert first.expected is not None
+    lost = replace(first.expected, mean=np.full(len(first.expected.mean), math.inf))
+    analysis = replace(GREFFS, summaries=[replace(first, expected=lost), *others])
+    figure = named(analysis, "expected")
+    assert "left out: lstm_peephole." in figure.caption
+    assert all(t["name"] != "lstm_peephole" for t in figure.traces)
+
+
+def test_a_learning_curve_is_the_median_at_each_step() -> None:
+    # By hand: three runs, one of which stops early and keeps its last value, one begins late.
+    curves = [
+        ([1.0, 2.0, 3.0, 4.0], [8.0, 6.0, 4.0, 2.0]),
+        ([1.0, 2.0], [9.0, 5.0]),
+        ([2.0, 3.0, 5.0], [7.0, 3.0, 1.0]),
+    ]
+    line = _line("gru", curves)
+    assert line is not None
+    # At least half of three runs, that is two, reach step 4, and only one step 5.
+    assert line.x == [1, 2, 3, 4]
+    assert line.middle == [8.5, 6, 4, 2]
+    assert line.low == pytest.approx([8.25, 5.5, 3.5, 2.0])
+    assert line.high == pytest.approx([8.75, 6.5, 4.5, 3.5])
+    single = _line("gru", curves[:1])
+    assert single is not None and single.middle == [8, 6, 4, 2] and not single.banded
+    assert _line("gru", []) is None
+
+
+def test_params_and_time_hold_every_finished_run() -> None:
+    finished = [o.run for s in GREFFS.summaries for o in s.outcomes if o.finite]
+    for key, of in (("params", lambda r: r.params), ("time", lambda r: r.seconds)):
+        traces = named(GREFFS, key).traces
+        assert sorted(x for t in traces for x in t["x"]) == sorted(four(map(of, finished)))
+        chosen = {m for t in traces if t["showlegend"] for m in t["customdata"]}
+        index = places(GREFFS)
+        top = [o.run for s in GREFFS.summaries for o in s.chosen if o.finite]
+        assert chosen == {index[r.study, r.name] for r in top}
+
+
+def test_truncation_joins_the_lengths_of_a_cell() -> None:
+    figure = named(SEEDED, "truncation")
+    assert figure.layout["xaxis"]["ticktext"] == ["7", "50", "whole"]
+    means = {s.variant.label: s.mean for s in SEEDED.summaries}
+    for cell in ("gru", "lstm"):
+        line = next(t for t in figure.traces if t["name"] == cell)
+        mine = [means[f"{cell} bptt.length={n}"] for n in (7, 50, "null")]
+        assert line["y"] == four(m.value for m in mine)
+        assert line["error_y"]["array"] == four(m.high - m.value for m in mine)
+        assert line["error_y"]["arrayminus"] == four(m.value - m.low for m in mine)
+        assert line["line"]["color"] == CELLS[cell][0]
+
+
+def test_divergence_has_wilsons_limits() -> None:
+    figure = named(GREFFS, "divergence")
+    diverged = next(t for t in figure.traces if t["name"] == "diverged")
+    for i, summary in enumerate(GREFFS.summaries):
+        rate = summary.diverged
+        assert diverged["x"][i] == number(rate.value)
+        assert diverged["error_x"]["array"][i] == number(rate.high - rate.value)
+        said = f"{summary.counts.get('diverged', 0)} of 41"
+        assert figure.layout["yaxis"]["ticktext"][i] == f"{summary.variant.label} · {said}"
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_differences_are_best_first_in_the_colour_of_the_verdict(better: str) -> None:
+    analysis = build(SEARCH, GREFF, 31, trees=1, better=better, shifts=SHIFTS, margin=0.1)
+    figure = named(analysis, "differences")
+    by_name = {v.variant: v for v in analysis.verdicts}
+    values = [by_name[t["name"]].difference.value for t in figure.traces]
+    assert values == sorted(values, reverse=better == "higher") and len(values) == 8
+    for place, trace in enumerate(figure.traces):
+        verdict = by_name[trace["name"]]
+        assert trace["y"] == [place] and trace["x"] == four([verdict.difference.value])
+        assert trace["marker"]["color"] == colour_of_verdict(verdict.word)
+        assert figure.layout["yaxis"]["ticktext"][place].endswith(verdict.word)
+    band = figure.layout["shapes"][0]
+    assert (band["x0"], band["x1"]) == (-0.1, 0.1)
+    side = "left" if better == "lower" else "right"
+    assert figure.layout["xaxis"]["title"]["text"].endswith(f"better is to the {side}")
+
+
+def test_a_view_holds_the_bulk_and_counts_the_rest() -> None:
+    random = np.random.default_rng(5)
+    groups = [list(random.normal(9, 0.1, 37)) for _ in range(8)]
+    groups[2][5], groups[4][1] = 400.0, math.inf
+    found = span(groups)
+    assert found is not None and found.outside == 1 and 9.2 < found.high < 11
+    bulk = [v for g in groups for v in g if v < 100]
+    assert found.low < min(bulk) and found.high > max(bulk)
+    # A whole group somewhat off is shown, one that is absurdly far is not.
+    near = span([*groups, [12.0] * 20])
+    assert near is not None and near.high > 12
+    far = span([*groups, [3e5] * 20])
+    assert far is not None and far.high < 20 and far.outside == 21
+    # One group of which a third is far off does not flatten the others: its middle is shown.
+    wide = span([*groups, [9.0] * 13 + [60.0] * 8])
+    assert wide is not None and wide.high < 11 and wide.outside == 9
+    assert span([]) is None and span([[math.nan], [math.inf, -math.inf]]) is None
+    for alone in ([[0.0]], [[5.0]], [[2.0, 2.0]], [[-3.0], [-3.0]], [[1.0, 4.0]], [[1.0], [4.0]]):
+        one = span(alone)
+        assert one is not None and one.low < alone[0][0] < one.high and not one.outside
+
+
+def test_numbers_and_places() -> None:
+    assert number(math.pi) == 3.142 and number(200.0) == 200 and number(-math.inf) is None
+    assert isinstance(number(np.float64(3)), int)
+    assert [short(v) for v in (0, 1, 0.001, 1e-5, 2e-6, 9999, 5e4, 2.5e6, 1e9)] == [
+        "0", "1", "0.001", "10⁻⁵", "2·10⁻⁶", "9999", "50k", "2.5M", "10⁹",
+    ]  # fmt: skip
+    offsets = spread(101, 0.3)
+    assert len(set(offsets)) == 101 and all(abs(x) <= 0.3 for x in offsets)
+    assert spread(1, 0.3) == [0.0] and spread(0, 0.3) == []
