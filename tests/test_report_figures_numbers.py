@@ -14,9 +14,8 @@ import pytest
 from odyssey.report.figure import Figure
 from odyssey.report.figures.all import figures
 from odyssey.report.figures.boxes import box_of
-from odyssey.report.figures.common import number, short, spread
+from odyssey.report.figures.common import number
 from odyssey.report.figures.learning import _line
-from odyssey.report.figures.ranges import span
 from odyssey.report.palette import CELLS, colour_of_verdict
 from odyssey.report.result import SEARCH, SEEDS, Analysis
 from report_figures_kit import AXES, GREFF, build, places
@@ -174,6 +173,18 @@ def test_expected_curves_are_those_of_the_summaries() -> None:
     assert "expected" not in keys
 
 
+def test_bands_that_would_cover_each_other_wait_for_a_double_click() -> None:
+    few = build(SEARCH, ["gru", "lstm"], 23, trees=3)
+    keys = {"expected": "lstm_peephole", "learning": "lstm_peephole"}
+    for key, shown in (keys | {"marginal-optimizer.lr": "all variants"}).items():
+        bands = {t["name"]: t for t in of_greff()[key].traces if t.get("fill") == "toself"}
+        assert {name for name, t in bands.items() if t["visible"] is True} == {shown}
+        assert all(t["legendgroup"] == name for name, t in bands.items()) and len(bands) >= 9
+        assert "double click" in of_greff()[key].caption
+        bands = {t["name"]: t for t in named(few, key).traces if t.get("fill") == "toself"}
+        assert all(t["visible"] is True for t in bands.values()) and len(bands) >= 2
+
+
 def test_infinite_expectations_are_said() -> None:
     first, *others = GREFFS.summaries
     assert first.expected is not None
@@ -254,36 +265,3 @@ def test_differences_are_best_first_in_the_colour_of_the_verdict(better: str) ->
     assert (band["x0"], band["x1"]) == (-0.1, 0.1)
     side = "left" if better == "lower" else "right"
     assert figure.layout["xaxis"]["title"]["text"].endswith(f"better is to the {side}")
-
-
-def test_a_view_holds_the_bulk_and_counts_the_rest() -> None:
-    random = np.random.default_rng(5)
-    groups = [list(random.normal(9, 0.1, 37)) for _ in range(8)]
-    groups[2][5], groups[4][1] = 400.0, math.inf
-    found = span(groups)
-    assert found is not None and found.outside == 1 and 9.2 < found.high < 11
-    bulk = [v for g in groups for v in g if v < 100]
-    assert found.low < min(bulk) and found.high > max(bulk)
-    # A whole group somewhat off is shown, one that is absurdly far is not.
-    near = span([*groups, [12.0] * 20])
-    assert near is not None and near.high > 12
-    far = span([*groups, [3e5] * 20])
-    assert far is not None and far.high < 20 and far.outside == 21
-    # One group of which a third is far off does not flatten the others: its middle is shown.
-    wide = span([*groups, [9.0] * 13 + [60.0] * 8])
-    assert wide is not None and wide.high < 11 and wide.outside == 9
-    assert span([]) is None and span([[math.nan], [math.inf, -math.inf]]) is None
-    for alone in ([[0.0]], [[5.0]], [[2.0, 2.0]], [[-3.0], [-3.0]], [[1.0, 4.0]], [[1.0], [4.0]]):
-        one = span(alone)
-        assert one is not None and one.low < alone[0][0] < one.high and not one.outside
-
-
-def test_numbers_and_places() -> None:
-    assert number(math.pi) == 3.142 and number(200.0) == 200 and number(-math.inf) is None
-    assert isinstance(number(np.float64(3)), int)
-    assert [short(v) for v in (0, 1, 0.001, 1e-5, 2e-6, 9999, 5e4, 2.5e6, 1e9)] == [
-        "0", "1", "0.001", "10⁻⁵", "2·10⁻⁶", "9999", "50k", "2.5M", "10⁹",
-    ]  # fmt: skip
-    offsets = spread(101, 0.3)
-    assert len(set(offsets)) == 101 and all(abs(x) <= 0.3 for x in offsets)
-    assert spread(1, 0.3) == [0.0] and spread(0, 0.3) == []

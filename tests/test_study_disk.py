@@ -28,7 +28,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def study(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     words = "cell=rnn,gru task=charlm task.data=hello trainer.max_steps=20 trainer.sample=false"
-    words += f" logger.mode=disabled trainer.progress_bar=false study=s output_dir={folder} model.hidden_size=8"
+    words += " logger.mode=disabled trainer.progress_bar=false study=s model.hidden_size=8"
+    words += f" output_dir={folder}"
     command = [sys.executable, str(ROOT / "train.py"), "-m", *words.split(), *more]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=240)
 

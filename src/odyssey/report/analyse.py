@@ -11,8 +11,9 @@ import numpy as np
 from odyssey.report.importance import importance
 from odyssey.report.metrics import better as better_of
 from odyssey.report.names import unit_of
+from odyssey.report.notes import notes
 from odyssey.report.options import Options
-from odyssey.report.outcomes import outcomes, part_of
+from odyssey.report.outcomes import outcomes, part_of, value_of
 from odyssey.report.result import (
     SEARCH,
     Analysis,
@@ -40,7 +41,7 @@ def analyse(
     """
     tell = step or (lambda text: None)
     better = better_of(metric, comparison)
-    part = part_of(comparison, metric)
+    part = part_of(comparison, metric, better)
     share = options.share if comparison.kind == SEARCH else 1.0
     every = [outcomes(v, comparison, metric, better, part, share) for v in comparison.variants]
     finite = [o.valid for found in every for o in found if o.finite]
@@ -58,13 +59,14 @@ def analyse(
         margin=options.margin,
         summaries=summaries,
         verdicts=[],
+        alpha=options.alpha,
     )
     if summaries:
         unit = unit_of(metric)
         analysis.verdicts = verdicts(comparison, summaries, better, options, unit)
     if comparison.kind == SEARCH:
         analysis.importance = importance(comparison, summaries, better, options, tell)
-    analysis.notes = _notes(analysis)
+    analysis.notes = notes(analysis)
     return analysis
 
 
@@ -99,7 +101,7 @@ def _summary(
         all_iqm=_interval([list(valid)], iqm, options),
         diverged=wilson(counts["diverged"], ended),
         failed=wilson(counts["failed"], ended),
-        expected=_expected(valid, better, worst),
+        expected=_expected(valid, better, worst, options),
         seconds=float(np.median(seconds)) if seconds else math.nan,
     )
 
@@ -125,52 +127,17 @@ def _strata(chosen: Sequence[Outcome]) -> list[list[float]]:
 
 def _best(found: Sequence[Outcome], comparison: Comparison) -> Outcome | None:
     """The run with the best validation value of the monitor."""
+    by = better_of(comparison.monitor, comparison)
     finished = [o for o in found if o.run.state == "finished"]
-    finished = [o for o in finished if math.isfinite(o.run.value(comparison.monitor))]
+    finished = [o for o in finished if math.isfinite(value_of(o.run, comparison.monitor, by))]
     if not finished:
         return None
-    pick = max if comparison.mode == "max" else min
+    pick = max if by == "higher" else min
     return pick(finished, key=lambda o: o.run.value(comparison.monitor))
 
 
-def _expected(valid: np.ndarray, better: str, worst: float) -> Expected | None:
+def _expected(valid: np.ndarray, better: str, worst: float, options: Options) -> Expected | None:
     """worst: the worst value of any variant, which stands for runs without one."""
     if valid.size < 2 or math.isnan(worst):
         return None
-    return expected_best(valid, better, worst=worst)
-
-
-def _notes(analysis: Analysis) -> list[str]:
-    """How this comparison treats what is unusual about these runs."""
-    comparison, notes = analysis.comparison, []
-    lost = Counter(o.run.state for s in analysis.summaries for o in s.outcomes)
-    said = [f"{lost[state]} {state}" for state in ("diverged", "failed") if lost[state]]
-    if said:
-        notes.append(
-            f"{' and '.join(said)}: they count as the worst value in medians, interquartile means, "
-            "ranks and the probability of improvement, and as the worst value that any run had in "
-            "expected best values; means and Welch's test cannot hold them and leave them out."
-        )
-    if analysis.part == "valid":
-        notes.append(
-            "Not every finished run has a test value of this metric, so validation values are "
-            "compared. The checkpoint was chosen by validation: they flatter all variants."
-        )
-    if comparison.kind == SEARCH:
-        notes.append(
-            f"Each variant is represented by the best {analysis.share:.0%} of its trials by "
-            f"validation {comparison.monitor}. These have different settings: they are not "
-            "repetitions of one configuration, and a test over them says nothing about one."
-        )
-        notes.append(
-            "The importance of settings takes values far out on the worse side (beyond three "
-            "interquartile ranges from the quartile), and runs without a value, as lying there: "
-            "one run that nearly diverged would hold all of the variance."
-        )
-    if comparison.kind == SEARCH and comparison.shared_draws:
-        notes.append(
-            "Trial n of every variant had the same settings: the trials of two variants are not "
-            "independent of each other, as Welch's test takes them to be. They are compared pair "
-            "by pair as well."
-        )
-    return notes
+    return expected_best(valid, better, worst=worst, draws=options.draws, seed=options.seed)

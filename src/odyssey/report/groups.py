@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -208,4 +209,6 @@ def _choose(comparisons: Sequence[Comparison], asked: str | None) -> None:
 
 
 def _quoted(label: str) -> str:
-    return f'"{label}"' if " " in label else label
+    """As a shell takes it."""
+    plain = re.fullmatch(r"[\w.=,:/+ -]+", label)
+    return shlex.quote(label) if not plain else f'"{label}"' if " " in label else label

@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -184,7 +185,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _number(word: str) -> float:
-    value = float(word)
-    if math.isnan(value):
-        raise ValueError(word)
-    return value
+    """Raises argparse's error for what is no number."""
+    with suppress(ValueError):
+        if not math.isnan(value := float(word)):
+            return value
+    raise argparse.ArgumentTypeError(f"{word} is no number")

@@ -16,6 +16,7 @@ from odyssey.report.analyse import analyse
 from odyssey.report.export import export
 from odyssey.report.figure import Figure
 from odyssey.report.figures.all import figures
+from odyssey.report.file_names import file_names
 from odyssey.report.formats import as_csv, as_latex, as_markdown
 from odyssey.report.make_tables import tables
 from odyssey.report.metrics import wanted
@@ -76,8 +77,9 @@ def write(
     drawn = written = 0
     for comparison, analyses in found:
         here: list[Made] = []
-        for analysis in analyses:
-            place = Path(comparison.key) / analysis.metric
+        names = file_names([analysis.metric for analysis in analyses])
+        for analysis, name in zip(analyses, names, strict=True):
+            place = Path(comparison.key) / name
             all_tables, all_figures = tables(analysis), figures(analysis, run_index=index)
             written += _write_tables(folder / "tables" / place, all_tables)
             if with_figures:
@@ -109,10 +111,10 @@ def _write_tables(folder: Path, made: list[Table]) -> int:
 
 def _draw(folder: Path, made: list[Figure], tell: Tell) -> int:
     folder.mkdir(parents=True, exist_ok=True)
-    for figure in made:
+    for figure, name in zip(made, file_names([figure.key for figure in made]), strict=True):
         canvas: Any = figure.draw()
-        canvas.savefig(folder / f"{figure.key}.pdf")
-        canvas.savefig(folder / f"{figure.key}.png", dpi=200)
+        canvas.savefig(folder / f"{name}.pdf")
+        canvas.savefig(folder / f"{name}.png", dpi=200)
         tell(f"figure {figure.key}")
     return len(made)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from odyssey.report.importance import OVERALL
 from odyssey.report.names import name_of_setting, unit_of
+from odyssey.report.notes import percent
 from odyssey.report.result import SEARCH, Analysis, Summary, Verdict
+from odyssey.report.statistics.expected import ROUND
 from odyssey.report.statistics.interval import Interval
 from odyssey.report.tables import Column, Table
 from odyssey.study.records import STATES
-
-COUNTS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)  # trials, of the table of expected values
 
 
 def tables(analysis: Analysis) -> list[Table]:
@@ -34,26 +34,37 @@ def tables(analysis: Analysis) -> list[Table]:
 def _chosen(analysis: Analysis) -> str:
     """What is compared, in words."""
     if analysis.comparison.kind == SEARCH:
-        return f"best {analysis.share:.0%} of the trials by validation"
+        return f"best {percent(analysis.share)} of the trials by validation, rounded up"
     return "all runs that ended"
 
 
 def _verdicts(analysis: Analysis) -> Table:
     unit, base = unit_of(analysis.metric), analysis.comparison.baseline
     by_label = {s.variant.label: s for s in analysis.summaries}
+    decides = (
+        "Of the test that decides, corrected step by step: Welch's, unless the note says ranks"
+    )
+    search = analysis.comparison.kind == SEARCH
+    better = (
+        "Of all trials, by validation: one of the variant" if search else "A run of the variant"
+    )
     columns = [
         Column("variant"),
-        Column("verdict", help="At the level of significance, after Holm's correction"),
+        Column("verdict", help=f"At the level {analysis.alpha:g}, after Holm's correction"),
         Column("n", "integer", f"Runs compared: {_chosen(analysis)}"),
         Column(f"mean {unit}", "interval", f"{analysis.part} value; 95% bootstrap interval", 4),
         Column("difference", "interval", f"of the means, variant minus {base}; 95% interval"),
         Column("Welch p", "p", "Two-sided, uncorrected"),
         Column("Bonferroni p", "p", "Welch's, times the number of variants tested"),
-        Column("Holm p", "p", "Welch's, corrected step by step"),
+        Column("Holm p", "p", decides),
         Column("Brunner–Munzel p", "p", "Of ranks; uncorrected; diverged runs are the worst"),
         Column("Hedges' g", "interval", "Difference in standard deviations, with its interval"),
-        Column("P(better)", "interval", f"A run of the variant is better than one of {base}"),
-        Column("same within", "number", "The margin at which the two would just count as the same"),
+        Column("P(better)", "interval", f"{better} is better than one of {base}"),
+        Column(
+            "same within",
+            "number",
+            "The margin at which a test of these two alone would just show them to be the same",
+        ),
     ]
     if analysis.margin is not None:
         name = f"equivalence p ({analysis.margin:g})"
@@ -134,7 +145,7 @@ def _paired(analysis: Analysis) -> Table | None:
 
 
 def _endings(analysis: Analysis) -> Table:
-    columns = [Column("variant"), Column("planned", "integer")]
+    columns = [Column("variant"), Column("runs", "integer", "planned, and any besides")]
     columns += [Column(state, "integer") for state in STATES]
     columns += [
         Column("share diverged", "interval", "of the runs that ended; Wilson's 95% interval"),
@@ -166,14 +177,15 @@ def _best(analysis: Analysis) -> Table:
         settings = [run.config.get(key) for key in keys]
         rows.append([s.variant.label, run.name, valid, test, run.params, *settings])
     note = "The best of many trials is a lucky one as well: its test value is the fairer figure."
-    return Table("best", "The best run of each variant by validation", columns, rows, note)
+    title = f"The best run of each variant by validation {analysis.comparison.monitor}".rstrip()
+    return Table("best", title, columns, rows, note)
 
 
 def _expected(analysis: Analysis) -> Table | None:
     most = max((len(s.outcomes) for s in analysis.summaries), default=0)
     if analysis.comparison.kind != SEARCH or most < 2:
         return None
-    counts = [n for n in COUNTS if n <= most]
+    counts = [n for n in ROUND if n <= most]
     columns = [Column("variant"), *(Column(f"{n} trials", "interval", digits=4) for n in counts)]
     columns[1] = Column("1 trial", "interval", digits=4)
     rows = []

@@ -32,10 +32,14 @@ class Options:
                 f"--share {self.share:g} is out of range: type the share of the trials that are "
                 "compared, above 0 and at most 1, such as 0.1"
             )
-        if not 0 < self.alpha < 0.5:
+        if not 1e-9 <= self.alpha < 0.5:
             wrong.append(
-                f"--alpha {self.alpha:g} is out of range: type a level of significance above 0 "
-                "and below 0.5, such as 0.05"
+                f"--alpha {self.alpha:g} is out of range: type a level of significance from 1e-9 "
+                "to below 0.5, such as 0.05"
+            )
+        if not 0 <= self.seed < 2**32:
+            wrong.append(
+                f"--seed {self.seed} is out of range: type 0 or a number up to {2**32 - 1}"
             )
         if self.draws < 100:
             wrong.append(f"--draws {self.draws} is too few for an interval: type 100 or more")

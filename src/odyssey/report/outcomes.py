@@ -12,6 +12,7 @@ from odyssey.report.runs import Run
 from odyssey.report.statistics.top import top_share
 
 ENDED = ("finished", "diverged", "failed")
+BEYOND = 1e100  # no weights in single precision give such a number, and its square is no float
 
 
 def outcomes(
@@ -20,33 +21,44 @@ def outcomes(
     """The runs of a variant that ended, in the order of trials.
 
     Diverged and failed runs have the worst value, +inf or -inf: leaving them out would flatter a
-    cell that diverges. Runs that are still to come or are damaged are not here. The best share of a
-    search is chosen by the validation value of the monitor, whatever metric is looked at: that is
-    what chose each run's checkpoint.
+    cell that diverges. Runs that are still to come or are damaged are not here, nor finished ones
+    without a value (see `value_of`). The best share of a search is chosen by the validation value
+    of the monitor, whatever metric is looked at: that is what chose each run's checkpoint.
     """
     worst = math.inf if better == "lower" else -math.inf
     runs = [run for run in variant.runs if run.state in ENDED]
     runs.sort(key=lambda run: (run.trial is None, run.trial or 0, run.seed or 0, run.name))
-    runs = [r for r in runs if r.state != "finished" or not math.isnan(r.value(metric))]
+    runs = [r for r in runs if r.state != "finished" or not math.isnan(value_of(r, metric, better))]
     chooser = "higher" if comparison.mode == "max" else "lower"
-    by = [_or_worst(run, comparison.monitor, "valid", chooser) for run in runs]
+    by = [_or_worst(run, comparison.monitor, chooser) for run in runs]
     chosen = set(range(len(runs)))
     if comparison.kind == SEARCH and runs:
         chosen = {int(i) for i in top_share(np.array(by), chooser, share)}
     found = []
     for place, run in enumerate(runs):
         finished = run.state == "finished"
-        valid = run.value(metric) if finished else worst
-        test = run.value(metric, part) if finished else worst
+        valid = value_of(run, metric, better) if finished else worst
+        test = value_of(run, metric, better, part) if finished else worst
         found.append(Outcome(run, valid, test, place in chosen))
     return found
 
 
-def part_of(comparison: Comparison, metric: str) -> str:
+def value_of(run: Run, metric: str, better: str, part: str = "valid") -> float:
+    """A finished run's value; the worst, infinite, for one that is beyond all bounds.
+
+    A value that is good beyond all bounds was not measured: nan, as where there is none.
+    """
+    value = run.value(metric, part)
+    if abs(value) < BEYOND or math.isnan(value):
+        return value
+    return math.copysign(math.inf, value) if (value > 0) == (better == "lower") else math.nan
+
+
+def part_of(comparison: Comparison, metric: str, better: str) -> str:
     """ "test" if every finished run with a validation value has a test value too, else "valid"."""
     finished = [r for r in comparison.runs if r.state == "finished"]
-    finished = [r for r in finished if not math.isnan(r.value(metric))]
-    tested = all(not math.isnan(r.value(metric, "test")) for r in finished)
+    finished = [r for r in finished if not math.isnan(value_of(r, metric, better))]
+    tested = all(not math.isnan(value_of(r, metric, better, "test")) for r in finished)
     return "test" if tested and finished else "valid"
 
 
@@ -70,8 +82,8 @@ def within_fence(values: Sequence[float], better: str) -> list[float]:
     return [float(v) for v in sign * np.minimum(cost, fence)]
 
 
-def _or_worst(run: Run, metric: str, part: str, better: str) -> float:
-    value = run.value(metric, part) if run.state == "finished" else math.nan
+def _or_worst(run: Run, metric: str, better: str) -> float:
+    value = value_of(run, metric, better) if run.state == "finished" else math.nan
     if math.isnan(value):
         return math.inf if better == "lower" else -math.inf
     return value

@@ -49,7 +49,11 @@ def payload(
         "comparisons": [_comparison(c, made) for c, made in comparisons],
         "runs": {**_runs(collection.runs, labels, comparisons), "comparison": where},
         "details": _details(collection.runs, where, len(comparisons)),
-        "palette": {v.label: colour_of(v.label) for c, _ in comparisons for v in c.variants},
+        "palette": {
+            v.label: colour_of(v.label, [w.label for w in c.variants])
+            for c, _ in comparisons
+            for v in c.variants
+        },
         "how": how(collection),
         "methods": [
             {"name": m.name, "says": m.says, "cannot": m.cannot, "source": m.source}
@@ -119,9 +123,10 @@ def headline(analysis: Analysis) -> list[dict[str, str]]:
         (s for s in analysis.summaries if s.variant.label == analysis.comparison.baseline), None
     )
     if base is not None:
-        n = several(len(base.chosen), "run")
-        mean = f": mean {base.mean.value:.4g}" if not math.isnan(base.mean.value) else ""
-        said = f"the baseline, {n}{mean}"
+        valued = sum(math.isfinite(o.test) for o in base.chosen)
+        rest = f" of the {valued} with a value" if valued < len(base.chosen) else ""
+        mean = f": mean {base.mean.value:.4g}{rest}" if not math.isnan(base.mean.value) else ""
+        said = f"the baseline, {several(len(base.chosen), 'run')}{mean}"
         lines.append({"variant": base.variant.label, "word": "baseline", "sentence": said})
     means = {s.variant.label: s.mean.value for s in analysis.summaries}
     sign = 1 if analysis.better == "lower" else -1
@@ -132,7 +137,8 @@ def headline(analysis: Analysis) -> list[dict[str, str]]:
         return place, math.inf if math.isnan(mean) else sign * mean
 
     lines.sort(key=rank)
-    return [{**line, "colour": colour_of(line["variant"])} for line in lines]
+    labels = [v.label for v in analysis.comparison.variants]
+    return [{**line, "colour": colour_of(line["variant"], labels)} for line in lines]
 
 
 def _metric(analysis: Analysis, tables: list[Table], figures: list[Figure]) -> dict[str, Any]:
@@ -178,7 +184,7 @@ def _runs(
 ) -> dict[str, Any]:
     """The run table: what tells runs apart, and what came of them."""
     several_studies = len({run.study for run in runs}) > 1
-    several_tasks = len({(run.task, run.data) for run in runs}) > 1
+    several_tasks = len({(run.task, run.data) for run in runs if run.data}) > 1
     searched = list(dict.fromkeys(k for c, _ in comparisons for k in c.searched if "," not in k))
     names = list(dict.fromkeys(name for run in runs for name in run.metrics))
     monitors = {c.monitor for c, _ in comparisons}

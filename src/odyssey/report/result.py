@@ -100,15 +100,16 @@ class Verdict:
     difference: Interval  # of the means of the chosen, in the metric's unit
     welch_p: float
     bonferroni_p: float
-    holm_p: float
+    holm_p: float  # of the test that decides, corrected over all variants
     brunner_p: float
     hedges_g: Interval
-    improvement: Interval  # P(variant better than baseline), over all outcomes
+    improvement: Interval  # P(variant better than baseline); of a search over all its trials
     equivalence_p: float  # of two one-sided tests, nan without a margin
     equivalence_holm_p: float
     smallest_margin: float  # the margin at which the two would be shown to be the same
     word: str  # "better", "worse", "same", "no difference found", "cannot tell"
     sentence: str  # the verdict in words
+    test: str = "welch"  # which decides: "welch", or "brunner_munzel" where a run has no value
     note: str = ""
     paired: Any = None  # odyssey.report.statistics.paired.Paired where the draws are shared
 
@@ -125,6 +126,7 @@ class Analysis:
     margin: float | None
     summaries: list[Summary]  # in the order of variants
     verdicts: list[Verdict]
+    alpha: float = 0.05  # level of significance
     importance: dict[str, Decomposition] = field(default_factory=dict)  # by variant, "" = overall
     notes: list[str] = field(default_factory=list)
 

@@ -37,4 +37,9 @@ def summary(collection: Collection, found: Analysed, made: Written, seconds: flo
         f"page    {made.page} ({made.page_bytes / 1e6:.1f} MB; opens without a network)",
         f"files   {made.folder}: figures/, tables/, runs.parquet, runs.csv, verdict.json",
     ]
-    return "\n".join(lines)
+    return "\n".join(_printable(line) for line in lines)
+
+
+def _printable(line: str) -> str:
+    """Without signs that would steer the terminal, which a label of a run's file may hold."""
+    return "".join(sign if sign.isprintable() else "?" for sign in line)

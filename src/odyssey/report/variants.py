@@ -54,7 +54,6 @@ def split_by_variant(runs: Sequence[Run], studies: Sequence[Study]) -> Split:
     for run in runs:
         of_run[run.study, run.name] = own = settings(run)
         found.setdefault(own, []).append(run)
-    varying = _varying(found.values())
     notes: list[str] = []
     for study in studies:
         if is_planless(study):
@@ -70,7 +69,7 @@ def split_by_variant(runs: Sequence[Run], studies: Sequence[Study]) -> Split:
     ]
     config = {key for run in runs for key in run.config}
     keys = [key for study in studies if study.space for key in searched[study.name]]
-    axes = list(dict.fromkeys(place_of(key, config) for key in keys)) or varying
+    axes = list(dict.fromkeys(place_of(key, config) for key in keys)) or _varying(split.values())
     return Split(variants, axes, notes)
 
 

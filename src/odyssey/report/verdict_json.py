@@ -38,6 +38,7 @@ def _analysis(analysis: Analysis) -> dict[str, Any]:
         "part": analysis.part,
         "share_of_trials": analysis.share,
         "margin": analysis.margin,
+        "alpha": analysis.alpha,
         "notes": analysis.notes,
         "variants": [
             {

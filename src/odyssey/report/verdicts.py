@@ -16,10 +16,12 @@ from odyssey.report.statistics.equivalence import tost
 from odyssey.report.statistics.improvement import probability
 from odyssey.report.statistics.interval import Interval
 from odyssey.report.statistics.paired import Paired, paired
-from odyssey.report.statistics.tests import brunner_munzel, welch
+from odyssey.report.statistics.tests import Test, brunner_munzel, welch
+from odyssey.report.statistics.top import count_of
 
 NONE = Interval(math.nan, math.nan, math.nan)
 FEW = 5  # chosen runs, below which a test leans on what it cannot check
+MEANS, RANKS = "welch", "brunner_munzel"
 
 
 def verdicts(
@@ -31,59 +33,74 @@ def verdicts(
 ) -> list[Verdict]:
     """One verdict for each variant but the baseline, corrected over all of them.
 
-    Decided by Welch's test with Holm's correction; by Brunner and Munzel's, with the same
-    correction, where one of the chosen runs diverged or failed, since a mean cannot hold it.
+    Decided by Welch's test; by Brunner and Munzel's where one of the chosen runs has no value, as
+    it diverged or failed, since a mean cannot hold it. Holm's correction is over the tests that
+    decide, one for each variant: picking from two corrected families would keep neither promise.
     `same` takes the two one-sided tests, Holm-corrected as well.
     """
     base = next(s for s in summaries if s.variant.label == comparison.baseline)
     others = [s for s in summaries if s is not base]
-    found = [_tested(comparison, s, base, better, options) for s in others]
-    welch_p = [v.welch_p for v in found]
+    tested = [_tested(comparison, s, base, better, options) for s in others]
     corrected = zip(
-        found,
-        bonferroni(welch_p),
-        holm(welch_p),
-        holm([v.brunner_p for v in found]),
-        holm([v.equivalence_p for v in found]),
+        tested,
+        bonferroni([v.welch_p for v, _ in tested]),
+        holm([v.welch_p if v.test == MEANS else _rank_p(v) for v, _ in tested]),
+        holm([v.equivalence_p for v, _ in tested]),
         strict=True,
     )
     judged = []
-    for verdict, by_bonferroni, by_holm, ranks, equivalence in corrected:
+    for (verdict, by_ranks), by_bonferroni, by_holm, equivalence in corrected:
         verdict = replace(
             verdict,
             bonferroni_p=float(by_bonferroni),
             holm_p=float(by_holm),
             equivalence_holm_p=float(equivalence),
         )
-        judged.append(_judged(verdict, float(ranks), better, options, unit))
+        judged.append(_judged(verdict, by_ranks, better, options, unit))
     return judged
+
+
+def _rank_p(verdict: Verdict) -> float:
+    """Brunner and Munzel's p, but none that so few runs could not give in a permutation test.
+
+    For a handful of runs it can be far below that: 4e-5 for five against five, of whose 252
+    orders two are the most extreme ones.
+    """
+    if math.isnan(verdict.brunner_p):
+        return math.nan
+    n, m = verdict.n, verdict.n_baseline
+    return max(verdict.brunner_p, 2 / math.comb(n + m, n))
 
 
 def _tested(
     comparison: Comparison, one: Summary, base: Summary, better: str, options: Options
-) -> Verdict:
-    """The uncorrected numbers; no word yet."""
+) -> tuple[Verdict, Test]:
+    """The uncorrected numbers, with no word yet, and the test of the ranks."""
     a, b = _tests(one.chosen), _tests(base.chosen)
     finite_a, finite_b = a[np.isfinite(a)], b[np.isfinite(b)]
     by_means = welch(finite_a, finite_b)
     by_ranks = brunner_munzel(a, b)
     same = tost(finite_a, finite_b, options.margin, options.alpha)
     lost = (a.size - finite_a.size) + (b.size - finite_b.size)
-    notes = []
+    notes = _fewer(comparison, one, options) + _fewer(comparison, base, options)
     if lost:
+        ended = [o.run.state == "finished" for o in (*one.chosen, *base.chosen) if _is_lost(o)]
+        infinite = " or gave an infinite value" if any(ended) else ""
         notes.append(
-            f"{lost} of the runs that are compared diverged or failed: means leave them out, so "
-            "the ranks decide, in which they are the worst"
+            f"{lost} of the runs that are compared diverged or failed{infinite}: means leave them "
+            "out, so the ranks decide, in which they are the worst"
         )
-    if 2 <= min(a.size, b.size) < FEW:
-        notes.append(f"only {a.size} and {b.size} runs: the test takes it on trust that they "
+    elif 2 <= min(a.size, b.size) < FEW:
+        notes.append(f"only {a.size} and {b.size} runs: Welch's test takes it on trust that they "
                      "scatter normally")  # fmt: skip
-    for note in dict.fromkeys((by_means.note, by_ranks.note)):
-        if note:
-            notes.append(note)
+    if by_means.note == by_ranks.note:
+        notes.append(by_means.note)
+    else:
+        said = {"Welch": by_means.note, "Brunner–Munzel": by_ranks.note}
+        notes += [f"{name}: {note}" for name, note in said.items() if note]
     drawn = {"draws": options.draws, "seed": options.seed}
     every_a, every_b = _compared(comparison, one), _compared(comparison, base)
-    return Verdict(
+    verdict = Verdict(
         variant=one.variant.label,
         baseline=base.variant.label,
         n=a.size,
@@ -102,20 +119,31 @@ def _tested(
         smallest_margin=math.nan if lost else same.smallest_margin,
         word="",
         sentence="",
-        note="; ".join(notes),
+        test=RANKS if lost else MEANS,
+        note="; ".join(note for note in notes if note),
         paired=_paired(one, base, better, options) if comparison.shared_draws else None,
     )
+    return verdict, by_ranks
 
 
-def _judged(verdict: Verdict, ranks_p: float, better: str, options: Options, unit: str) -> Verdict:
+def _fewer(comparison: Comparison, summary: Summary, options: Options) -> list[str]:
+    """A note on a search of which fewer trials gave a value than the share that is compared."""
+    there, due = len(summary.chosen), count_of(len(summary.outcomes), options.share)
+    if comparison.kind != SEARCH or there == due:
+        return []
+    return [
+        f"of the best {due} of {summary.variant.label} only {there} gave a value: what is compared "
+        "are those that survived, which flatters it"
+    ]
+
+
+def _judged(verdict: Verdict, by_ranks: Test, better: str, options: Options, unit: str) -> Verdict:
     """The verdict with its word and sentence."""
-    lost = "diverged or failed" in verdict.note
-    p = ranks_p if lost else verdict.holm_p
-    d = verdict.difference
+    p, d = verdict.holm_p, verdict.difference
     sign = -1 if better == "lower" else 1
-    if lost:
+    if verdict.test == RANKS:
         name, size = "Brunner–Munzel", ""
-        ahead = verdict.improvement.value - 0.5
+        ahead = sign * (0.5 - by_ranks.difference.value)  # of P(variant < baseline)
     else:
         name = "Welch"
         ahead = sign * d.value
@@ -140,6 +168,10 @@ def _judged(verdict: Verdict, ranks_p: float, better: str, options: Options, uni
         if not math.isnan(verdict.smallest_margin):
             sentence += f", and one of up to {verdict.smallest_margin:.3g} {unit} is not excluded"
     return replace(verdict, word=word, sentence=sentence)
+
+
+def _is_lost(outcome: Outcome) -> bool:
+    return math.isinf(outcome.test)
 
 
 def _tests(chosen: Sequence[Outcome]) -> np.ndarray:

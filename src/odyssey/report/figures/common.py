@@ -47,6 +47,10 @@ class View:
     def dash(self, label: str) -> str:
         return dash_of(label, self.labels)
 
+    def rank(self, label: str) -> int:
+        """Its place in a legend: as in the plan, after them what is no variant."""
+        return 1 + (self.labels.index(label) if label in self.labels else len(self.labels))
+
     def index(self, run: Run) -> int | None:
         return self.run_index.get((run.study, run.name))
 
@@ -135,6 +139,7 @@ def dots(
         "type": "scatter",
         "mode": "markers",
         "name": label,
+        "legendrank": view.rank(label),
         "x": numbers(x),
         "y": numbers(y),
         "customdata": [view.index(o.run) for o in of],

@@ -42,7 +42,11 @@ def expected(view: View) -> Figure | None:
         caption += f" Without a finite expectation, and left out: {', '.join(without)}."
     y_title = view.values_name("valid")
     hover = "%{x} trials: %{y}<extra>%{fullData.name}</extra>"
-    made = [t for line in found for t in lines.traces(view, line, hover=hover, band=0.1)]
+    crowd = lines.crowded(found)
+    made = []
+    for line in found:
+        made += lines.traces(view, line, hover=hover, hidden=crowd and line.label != view.baseline)
+    caption += lines.ALONE if crowd else ""
     return Figure(
         key="expected",
         title="Expected best value after so many trials",

@@ -12,6 +12,7 @@ from odyssey.report.figure import Figure
 from odyssey.report.figures import lines
 from odyssey.report.figures.common import View, dots
 from odyssey.report.figures.ranges import span
+from odyssey.report.notes import percent
 from odyssey.report.result import SEARCH, Outcome, Summary
 from odyssey.report.runs import Run, Series
 
@@ -33,14 +34,15 @@ def learning(view: View) -> Figure | None:
     x = lines.scale("updates", [v for line in found for v in line.x], log=False)
     y_title = view.values_name("valid")
     hover = "update %{x}: %{y}<extra>%{fullData.name}</extra>"
+    crowd = lines.crowded(found)
     made = []
     for line, bests in zip(found, ends, strict=True):
-        made += lines.traces(view, line, hover=hover)
+        made += lines.traces(view, line, hover=hover, hidden=crowd and line.label != view.baseline)
         if bests:
             steps, values = [b[1] for b in bests], [b[2] for b in bests]
             one = dots(view, line.label, steps, values, [b[0] for b in bests], opacity=0.6)
             made.append(one | {"legendgroup": line.label, "showlegend": False})
-    which = f"the best {view.analysis.share:.0%}" if _searched(view) else "all runs"
+    which = f"the best {percent(view.analysis.share)}" if _searched(view) else "all runs"
     return Figure(
         key="learning",
         title="Learning curves",
@@ -48,6 +50,7 @@ def learning(view: View) -> Figure | None:
             f"Validation value against updates, of {which} of each variant: median, and quartiles "
             "as a band. A run that stopped early keeps its last value; a curve ends where fewer "
             "than half of its runs still train. Points on the page: each run's chosen checkpoint."
+            + (lines.ALONE if crowd else "")
             + (" Far-off starts of curves are cut." if here.outside else "")
         ),
         traces=made,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from odyssey.report.figures.paper import Paper
 
 OTHERS = "#c9ced6"  # in the frame of another
+ALONE = " A double click on a name shows it alone, with its band."  # of captions
+MOST_FRAMES = 50  # of a paper's figure; all variants are on the page
 TOGETHER = 4  # variants that a paper's figure shows in one frame; more get a frame each
 
 
@@ -103,9 +105,12 @@ def scale(title: str, x: Sequence[float], log: bool) -> Scale:
 
 
 def traces(
-    view: View, line: Line, *, hover: str, band: float = 0.14, **more: Any
+    view: View, line: Line, *, hover: str, band: float = 0.14, hidden: bool = False
 ) -> list[dict[str, Any]]:
-    """Plotly: the band, and the line over it; one entry of the legend shows and hides both."""
+    """Plotly: the band, and the line over it; one entry of the legend shows and hides both.
+
+    hidden: the band is seen once a double click on the name shows it alone.
+    """
     colour = view.colour(line.label) if line.label in view.labels else NEUTRAL
     at = line.banded
     found: list[dict[str, Any]] = []
@@ -122,6 +127,7 @@ def traces(
                 "fillcolor": faint(colour, band),
                 "line": {"width": 0},
                 "hoverinfo": "skip",
+                "visible": "legendonly" if hidden else True,
                 "showlegend": False,
                 "legendgroup": line.label,
                 "name": line.label,
@@ -136,15 +142,20 @@ def traces(
             "mode": "lines" if len(line.x) > 1 else "markers",
             "name": line.label,
             "legendgroup": line.label,
+            "legendrank": view.rank(line.label),
             "x": numbers(line.x),
             "y": numbers(line.middle),
             "line": style,
             "marker": {"color": colour},
             "hovertemplate": hover,
-            **more,
         }
     )
     return found
+
+
+def crowded(lines: Sequence[Line]) -> bool:
+    """Whether bands over each other would show nothing."""
+    return len(lines) > TOGETHER
 
 
 def plotly_layout(x: Scale, y_title: str, y: Span, *, legend: bool) -> dict[str, Any]:
@@ -168,7 +179,7 @@ def draw(
     from odyssey.report.figures import paper
 
     with paper.style():
-        if len(lines) > TOGETHER:
+        if crowded(lines):
             return _frames(view, lines, x, y_title, y, common)
         canvas = paper.paper(paper.COLUMN, 2.5)
         ax = canvas.subplots()
@@ -190,6 +201,7 @@ def _frames(
 
     from odyssey.report.figures import paper
 
+    every, lines = len(lines), lines[:MOST_FRAMES]
     columns = 3 if len(lines) <= 9 else 5
     rows = -(-len(lines) // columns)
     canvas = paper.paper(paper.PAGE, 0.5 + (1.45 if columns == 3 else 1.25) * rows)
@@ -224,7 +236,8 @@ def _frames(
         )
         thin = Line2D([], [], color=OTHERS, linewidth=0.5, label="other variants")
         canvas.legend(handles=[dashed, thin], loc="outside upper right", ncols=2, handlelength=2.6)
-    canvas.supxlabel(x.title, fontsize=8)
+    left = f"; {every - len(lines)} more variants are on the page" if every > len(lines) else ""
+    canvas.supxlabel(x.title + left, fontsize=8)
     canvas.supylabel(y_title, fontsize=8)
     return paper.settled(canvas)
 

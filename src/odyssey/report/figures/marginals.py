@@ -45,12 +45,14 @@ def _marginal(view: View, setting: Setting) -> Figure | None:
         return None
     name, scale = name_of_setting(setting.key), setting.scale
     y_title = view.values_name("valid")
+    crowd = lines.crowded(by_variant)
     made: list[dict[str, Any]] = []
     for summary, line in zip(view.summaries, by_variant, strict=True):
         made += _dots(view, setting, summary, here, legend=not len(line.x))
     for line in [*by_variant, *([overall] if overall else [])]:
         if len(line.x):
-            curves = lines.traces(view, line, hover=_hover(setting), band=0.08)
+            hidden = crowd and line is not overall
+            curves = lines.traces(view, line, hover=_hover(setting), band=0.1, hidden=hidden)
             made += [_worded(setting, one) for one in curves]
     many = len(by_variant) > 1
     return Figure(
@@ -75,6 +77,7 @@ def _caption(view: View, by_variant: Sequence[lines.Line], overall: bool) -> str
         "that were searched; bands: 95% of its trees. They are no limits for single runs"
     )
     text += ". Grey: all variants together." if overall else "."
+    text += lines.ALONE if lines.crowded(by_variant) else ""
     weak = [line.label for line in by_variant if not len(line.x)]
     if weak:
         text += f" Without a curve, as its forest explains too little: {', '.join(weak)}."

@@ -20,6 +20,7 @@ from odyssey.report.figures.common import (
     numbers,
 )
 from odyssey.report.figures.ranges import Span, span
+from odyssey.report.notes import percent
 from odyssey.report.palette import colour_of_verdict
 from odyssey.report.result import SEARCH, SEEDS, Summary
 
@@ -52,7 +53,7 @@ def top(view: View) -> Figure | None:
 
 def _title(view: View) -> str:
     if view.analysis.comparison.kind == SEARCH:
-        return f"The best {view.analysis.share:.0%} of the trials of each variant"
+        return f"The best {percent(view.analysis.share)} of the trials of each variant"
     if view.analysis.comparison.kind == SEEDS:
         return "All seeds of each variant"
     return "The run of each variant"

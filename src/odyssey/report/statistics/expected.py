@@ -13,6 +13,7 @@ from odyssey.report.statistics.interval import percentiles, tail
 from odyssey.report.statistics.values import chunks, costs
 
 POINTS = 100  # of a curve, when nobody says which
+ROUND = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)  # numbers of trials that a table shows
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,11 @@ def expected_best(
 
 
 def _default_counts(trials: int) -> np.ndarray:
-    """Every n, or about a hundred evenly spread on a log scale."""
+    """Every n, or about a hundred evenly spread on a log scale, and the round ones."""
     if trials <= POINTS:
         return np.arange(1, trials + 1)
-    return np.unique(np.rint(np.geomspace(1, trials, POINTS)).astype(int))
+    spread = np.rint(np.geomspace(1, trials, POINTS)).astype(int)
+    return np.unique([*spread, *(n for n in ROUND if n <= trials)])
 
 
 def _weights(trials: int, sizes: np.ndarray, replacement: bool) -> np.ndarray:

@@ -26,7 +26,11 @@ def top_share(valid: ArrayLike, better: str, share: float = 0.1) -> np.ndarray:
     if not 0 < share <= 1:
         raise ValueError(f"a share of the trials lies above 0 and is at most 1, not {share}")
     cost = costs(valid, better)
-    # 0.07 * 100 is a little above 7 in floating point, and must not become 8.
-    wanted = min(len(cost), max(1, math.ceil(round(share * len(cost), 9))))
-    chosen = np.argsort(cost, kind="stable")[:wanted]
+    chosen = np.argsort(cost, kind="stable")[: count_of(len(cost), share)]
     return chosen[np.isfinite(cost[chosen])]
+
+
+def count_of(trials: int, share: float) -> int:
+    """How many trials a share is: rounded up, at least 1 if there are any."""
+    # 0.07 * 100 is a little above 7 in floating point, and must not become 8.
+    return min(trials, max(1, math.ceil(round(share * trials, 9))))
