@@ -119,7 +119,7 @@ WRONG = [
     ("device=tpu", "device=tpu is unknown", "auto, cpu, cuda"),
     ("resume=maybe", "resume=maybe is unknown", "auto, force, never"),
     ("trainer.precision=64", "trainer.precision=64 is unknown", "32, bf16-mixed, tf32"),
-    ("model.backend=compiled", "model.backend=compiled is unknown", "auto, library, reference"),
+    ("model.backend=fast", "model.backend=fast is unknown", "auto, compiled, library, reference"),
     ("cell.init.recurrent=orthogonall", "cell.init.recurrent=orthogonall is", "'orthogonal'"),
     ("task.data=shakespear", "task.data=shakespear is unknown", "did you mean 'shakespeare'"),
     # combinations

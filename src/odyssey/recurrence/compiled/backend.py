@@ -1,0 +1,70 @@
+"""`backend=compiled`: a cell's plan, made once, and the engine that runs it here."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odyssey.cells.cell import Cell
+from odyssey.recurrence.compiled.fallback import Fallback
+from odyssey.recurrence.compiled.function import Recurrence
+from odyssey.recurrence.compiled.memory import Engine
+from odyssey.recurrence.compiled.plan import Plan, make_plan
+from odyssey.recurrence.compiled.trace import Untraceable
+
+_plans: weakref.WeakKeyDictionary[Cell, Plan | Untraceable] = weakref.WeakKeyDictionary()
+
+
+def plan_of(cell: Cell) -> Plan:
+    """The cell's plan, made at the first call. Raises Untraceable where there is none."""
+    found = _plans.get(cell)
+    if found is None:
+        try:
+            found = make_plan(cell)
+        except Untraceable as error:
+            found = error
+        _plans[cell] = found
+    if isinstance(found, Untraceable):
+        raise found
+    return found
+
+
+def reason_against(cell: Cell) -> str | None:
+    """Why no kernel can be derived for this cell, or None."""
+    try:
+        plan_of(cell)
+    except Untraceable as error:
+        return str(error)
+    return None
+
+
+def engine_for(plan: Plan, x: Tensor) -> Engine:
+    """What runs the plan on tensors of this type and device."""
+    return Fallback()
+
+
+def forward(
+    cell: Cell, x: Tensor, state: Any, lengths: Tensor | None, truncation: int | None
+) -> tuple[Tensor, Any]:
+    """As `reference.forward`; under autocast in the type of the weights."""
+    plan = plan_of(cell)
+    dtype = next(cell.parameters()).dtype
+    x, state = x.to(dtype), [v.to(dtype) for v in state]
+    with torch.autocast(x.device.type, enabled=False):
+        outputs, *last = Recurrence.apply(
+            plan,
+            engine_for(plan, x),
+            lengths,
+            truncation or 0,
+            x,
+            cell.W,
+            cell.b,
+            cell.R,
+            cell.p,
+            cell.P,
+            *state,
+        )
+    return outputs, cell.State(*last)
