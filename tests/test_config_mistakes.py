@@ -148,7 +148,7 @@ WRONG = [
     (
         "cell=lstm_peephole model.backend=library",
         "model.backend=library is not possible with PeepholeLSTM",
-        "type one of auto, reference",
+        "type one of auto, compiled, reference",
     ),
     # places
     ("study=a/b", "study=a/b is not a plain folder name", "study=first"),
