@@ -128,6 +128,7 @@ def _list(values: object) -> str:
 
 # Kind of place -> where its row begins, in the loop over rows b of the slice.
 ROWS = {
+    "input": "run->gates + row * GATES * H",
     "gates": "run->gates + row * GATES * H",
     "extra": "run->extra + row * EXTRA * H",
     "bare": "run->bare + row * BARE * H",
@@ -145,14 +146,16 @@ STATE_ROWS = {
 
 
 def _pointer(place: Place) -> str:
-    return f"{place.kind}{place.slot}" if place.kind in STATE_ROWS else place.kind
+    if place.kind in STATE_ROWS:
+        return f"{place.kind}{place.slot}"
+    return "gates" if place.kind == "input" else place.kind
 
 
 def _unit(place: Place) -> str:
     """The number of unit j."""
     if place.kind in STATE_ROWS or place.slot == 0:
         return f"{_pointer(place)}[j]"
-    return f"{place.kind}[{place.slot} * H + j]"
+    return f"{_pointer(place)}[{place.slot} * H + j]"
 
 
 def _work(plan: Plan, work: Segment | Product, names: dict[int, str], *, backward: bool) -> str:
@@ -214,6 +217,8 @@ def _segment(plan: Plan, work: Segment, names: dict[int, str], *, backward: bool
         if place == ("adjoint", 0):
             text += " + output[j]"
             pointers.append("const float *output = run->output + row * H;")
+        if place.kind == "input":
+            text += f" + run->biases[{place.slot} * H + j]"
         lines.append(f"const float {value(n)} = {text};")
     for n in work.compute:
         node = graph[n]

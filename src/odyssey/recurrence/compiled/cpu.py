@@ -23,6 +23,7 @@ class Run(Structure):
         *((name, c_int64) for name in ("steps", "batch", "hidden", "truncation", "threads")),
         *((name, c_void_p) for name in ("lengths", "gates", "extra", "bare")),
         ("states", POINTER(c_void_p)),
+        ("biases", c_void_p),
         ("vectors", c_void_p),
         ("weights", POINTER(c_void_p)),
         ("output", c_void_p),
@@ -59,7 +60,7 @@ def _run(memory: Memory) -> Run:
     run = Run(steps - 1, batch, hidden, memory.truncation, torch.get_num_threads())
     if memory.lengths is not None:
         run.lengths = memory.lengths.data_ptr()
-    for name in ("gates", "extra", "bare", "vectors"):
+    for name in ("gates", "biases", "extra", "bare", "vectors"):
         setattr(run, name, getattr(memory, name).data_ptr())
     run.states, run.weights = _pointers(memory.states), _pointers(memory.weights)
     return run

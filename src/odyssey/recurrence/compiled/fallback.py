@@ -109,6 +109,9 @@ class Fallback(Engine):
 def _views(memory: Memory, t: int) -> dict[str, tuple[Tensor, ...]]:
     """The memory of step t: kind of place -> its slots, each (B, H)."""
     return {
+        "input": tuple(
+            v + b for v, b in zip(memory.gates[t].unbind(1), memory.biases, strict=True)
+        ),
         "gates": memory.gates[t].unbind(1),
         "extra": memory.extra[t].unbind(1),
         "bare": memory.bare[t].unbind(1),

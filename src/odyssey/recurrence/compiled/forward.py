@@ -81,7 +81,7 @@ class Forward:
                 if a in inputs:
                     last[inputs[a]] = max(last[inputs[a]], level)
         for n, name in inputs.items():
-            self.place[n] = Place("gates", self.gates.index(name))
+            self.place[n] = Place("input", self.gates.index(name))
             if n in self.kept:
                 del last[name]
         extra = 0
@@ -116,8 +116,8 @@ class Forward:
             first += len(group.names)
         stores: list[tuple[Place, int]] = []
         for n in self.kept:
-            if self.graph[n].op != "input":
-                stores.append((self.place[n], n))
+            own = self.place[n]
+            stores.append((Place("gates", own.slot) if own.kind == "input" else own, n))
         for k, n in enumerate(self.step.new):
             stores.append((Place("after", k), n))
         # What crosses a product, lies nowhere yet and is not made again.
@@ -137,6 +137,9 @@ class Forward:
         for level in range(max(self.level.values()) + 1):
             due = [(place, n) for place, n in stores if self.level[n] == level]
             work += segment(self.graph, level, self.level, self.place, due, [])
+            for n in self.kept if level == 0 else []:  # an input that is kept has its bias now
+                if graph[n].op == "input":
+                    self.place[n] = Place("gates", self.place[n].slot)
             for g, group in enumerate(self.derived.groups):
                 if self.level[group.operand] == level:
                     work.append(Product(g, self.place[group.operand], starts[g]))

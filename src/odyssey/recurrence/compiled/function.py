@@ -42,7 +42,7 @@ class Recurrence(torch.autograd.Function):
 
         gates = x.new_empty(steps, batch, 0, hidden)
         if W is not None:
-            gates = F.linear(flat, W, _bias(plan, b, hidden)).view(steps, batch, -1, hidden)
+            gates = F.linear(flat, W).view(steps, batch, -1, hidden)
         bare = x.new_empty(steps, batch, 0, hidden)
         if plan.bare:
             inputs = x if P is None else F.linear(x, P)
@@ -56,6 +56,7 @@ class Recurrence(torch.autograd.Function):
             states.append(state)
         memory = Memory(
             gates=gates,
+            biases=_biases(plan, x, b, hidden),
             extra=x.new_empty(steps, batch, plan.extra, hidden),
             bare=bare,
             states=states,
@@ -66,19 +67,19 @@ class Recurrence(torch.autograd.Function):
         )
         engine.forward(plan, memory)
         ctx.plan, ctx.engine, ctx.lengths, ctx.truncation = plan, engine, lengths, truncation
-        ctx.save_for_backward(
-            x, W, b, R, P, memory.gates, memory.extra, memory.bare, memory.vectors, *states
-        )
+        m = memory
+        ctx.save_for_backward(x, W, R, P, m.gates, m.biases, m.extra, m.bare, m.vectors, *m.states)
         return (states[0][1:], *(s[-1].clone() for s in states))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, output: Tensor, *last: Tensor) -> tuple[Any, ...]:
         plan: Plan = ctx.plan
-        x, W, b, R, P, gates, extra, bare, vectors, *states = ctx.saved_tensors
+        x, W, R, P, gates, biases, extra, bare, vectors, *states = ctx.saved_tensors
         steps, batch, hidden = output.shape
         memory = Memory(
             gates=gates,
+            biases=biases,
             extra=extra,
             bare=bare,
             states=states,
@@ -118,15 +119,15 @@ class Recurrence(torch.autograd.Function):
         return (None, None, None, None, dx, dW, db, dR, dp, dP, *adjoints.first)
 
 
-def _bias(plan: Plan, b: Tensor | None, hidden: int) -> Tensor | None:
-    """b of the gates with W, in their order; zero for those without b."""
-    if b is None or plan.rows["b"] == plan.gates:
-        return b
-    if not plan.biased:
-        return None
+def _biases(plan: Plan, x: Tensor, b: Tensor | None, hidden: int) -> Tensor:
+    """b of the gates with W, in their order (#W, H); zero for those without b."""
+    if b is not None and plan.rows["b"] == plan.gates:
+        return b.contiguous().view(-1, hidden)
+    if b is None or not plan.biased:
+        return x.new_zeros(len(plan.gates), hidden)
     parts = dict(zip(plan.rows["b"], b.split(hidden), strict=True))
     zero = b.new_zeros(hidden)
-    return torch.cat([parts.get(k, zero) for k in plan.gates])
+    return torch.stack([parts.get(k, zero) for k in plan.gates])
 
 
 def _vectors(plan: Plan, x: Tensor, b: Tensor | None, p: Tensor | None, hidden: int) -> Tensor:

@@ -150,7 +150,7 @@ typedef struct {
     int64_t steps, batch, hidden, truncation, threads;
     const int64_t *lengths; /* of each sequence, or null */
     float *gates, *extra, *bare, **states;
-    const float *vectors, **weights;
+    const float *biases, *vectors, **weights;
     const float *output, **last; /* adjoints that the backward loop is given */
     float **first, *dgates, *sums; /* and those that it leaves */
 } Run;

@@ -14,7 +14,8 @@ from odyssey.recurrence.compiled.segments import Place
 class Memory:
     """What the forward loop fills and the backward loop reads. T steps, B sequences, H units."""
 
-    gates: Tensor  # (T, B, #W, H)
+    gates: Tensor  # (T, B, #W, H): W x, then what is kept
+    biases: Tensor  # (#W, H): zero for gates without b
     extra: Tensor  # (T, B, #, H)
     bare: Tensor  # (T, B, #bare, H)
     states: list[Tensor]  # each (T + 1, B, H); step 0 is the initial state

@@ -3,8 +3,9 @@
 A time step is elementwise segments with matrix products between them. Memory is laid out by
 sequence row; (T, B, n, H) means n slots of H numbers for each row:
 
-    gates    (T, B, #W, H)   x.k of the gates with W; each slot is later overwritten by a value
-                             that the backward step needs
+    input    (T, B, #W, H)   W x of the gates with W; with their bias, added when it is read, x.k
+    gates    (T, B, #W, H)   the same memory: each slot is overwritten, when it has been read for
+                             the last time, by a value that the backward step needs
     extra    (T, B, #, H)    more such values
     bare     (T, B, #, H)    the bare inputs
     states   (T + 1, B, H)   one for each state: `before` is its step t, `after` its step t + 1
