@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from odyssey.cells.cell import Cell
@@ -21,6 +22,7 @@ class Plan:
     rows: dict[str, tuple[str, ...]]  # parameter -> the names it stacks, as in Cell
     step: Step
     graph: Graph
+    adjoints: Mapping[int, int]  # forward node -> node of its adjoint
     groups: tuple[Group, ...]
     gates: tuple[str, ...]  # slots of `gates` as projected
     bare: tuple[str, ...]
@@ -60,6 +62,7 @@ def make_plan(cell: Cell) -> Plan:
         rows=cell.rows,
         step=step,
         graph=derived.graph,
+        adjoints=derived.adjoints,
         groups=derived.groups,
         gates=gates,
         bare=bare,
