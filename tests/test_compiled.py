@@ -16,6 +16,7 @@ CASES = [  # X, H, T, B, lengths, truncation
     (7, 2, 7, 3, [7, 2, 6], 3),
     (3, 33, 4, 7, None, None),
 ]
+LARGER = [(100, 129, 3, 7, [3, 1, 2, 3, 3, 3, 2], 2), (3, 257, 2, 1, None, None)]
 TYPES = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
 
 
@@ -50,9 +51,7 @@ def test_every_cell_equals_the_reference(name, dtype, tolerance):
 
 
 @pytest.mark.parametrize("name", ["lstm_peephole", "mut1"])
-@pytest.mark.parametrize(
-    "case", [(100, 129, 3, 7, [3, 1, 2, 3, 3, 3, 2], 2), (3, 257, 2, 1, None, None)]
-)
+@pytest.mark.parametrize("case", LARGER, ids=str)
 def test_larger_sizes(name, case):
     check(make(name, *case[:2]), case, *TYPES[1])
 
