@@ -64,8 +64,8 @@ def test_all_cells_but_the_one_with_layer_norm():
 def test_random_cells_equal_the_reference(seed):
     case = CASES[seed % 2 * 3]  # sizes 3, 3 and 7, 2
     cell = randomise(random_cell(seed)(*case[:2], dtype=torch.float64))
-    # Compiling takes most of the time, so every second one is compiled; all run the same plan.
-    for dtype, tolerance in TYPES if seed % 4 < 2 else TYPES[:1]:
+    # Compiling takes most of the time, so one in three is compiled; all run the same plan.
+    for dtype, tolerance in TYPES if seed % 3 == 0 else TYPES[:1]:
         check(cell, case, dtype, tolerance)
 
 
