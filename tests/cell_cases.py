@@ -7,7 +7,7 @@ from torch import Tensor
 
 from odyssey.cells import CELLS
 from odyssey.cells.cell import Cell
-from odyssey.recurrence import backends, run
+from odyssey.recurrence import BACKENDS, backends, run
 
 NAMES = sorted(CELLS)
 
@@ -54,7 +54,8 @@ def results(
     x, *state = leaves(x, *state)
     outputs, last = run(cell, x, tuple(state), lengths, **options)
     weights = dict(cell.named_parameters())
-    gradients = torch.autograd.grad(cotangent(outputs, last), [x, *state, *weights.values()])
+    given = [x, *state, *weights.values()]
+    gradients = torch.autograd.grad(cotangent(outputs, last), given, materialize_grads=True)
     names = ["x", *cell.state, *weights]
     found = {"outputs": outputs.detach()}
     found |= {f"final {k}": v.detach() for k, v in zip(cell.state, last, strict=True)}
@@ -76,4 +77,4 @@ def able(backend: str) -> list[str]:
     return [name for name in NAMES if backend in backends(CELLS[name](2, 3))]
 
 
-PAIRS = [(name, backend) for backend in ("reference", "library") for name in able(backend)]
+PAIRS = [(name, backend) for backend in BACKENDS for name in able(backend)]

@@ -12,6 +12,11 @@ import pytest
 # first loaded, so it must be set before; the processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Kernels that the tests compile: not among the user's, and there at the next run of the tests.
+os.environ.setdefault(
+    "ODYSSEY_KERNELS", str(Path(__file__).parents[1] / ".pytest_cache" / "kernels")
+)
+
 # A shell that starts the suite in the background has it ignore Ctrl-C, and what it starts too; some
 # tests are about Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

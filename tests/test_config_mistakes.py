@@ -119,7 +119,7 @@ WRONG = [
     ("device=tpu", "device=tpu is unknown", "auto, cpu, cuda"),
     ("resume=maybe", "resume=maybe is unknown", "auto, force, never"),
     ("trainer.precision=64", "trainer.precision=64 is unknown", "32, bf16-mixed, tf32"),
-    ("model.backend=compiled", "model.backend=compiled is unknown", "auto, library, reference"),
+    ("model.backend=fast", "model.backend=fast is unknown", "auto, compiled, library, reference"),
     ("cell.init.recurrent=orthogonall", "cell.init.recurrent=orthogonall is", "'orthogonal'"),
     ("task.data=shakespear", "task.data=shakespear is unknown", "did you mean 'shakespeare'"),
     # combinations
@@ -148,7 +148,7 @@ WRONG = [
     (
         "cell=lstm_peephole model.backend=library",
         "model.backend=library is not possible with PeepholeLSTM",
-        "type one of auto, reference",
+        "type one of auto, compiled, reference",
     ),
     # places
     ("study=a/b", "study=a/b is not a plain folder name", "study=first"),

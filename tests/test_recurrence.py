@@ -121,7 +121,7 @@ def test_library_refuses_a_cell_it_cannot_run():
     assert {"gru", "lstm_peephole", "fgr", "mgu"} <= set(refused)
     for name in refused:
         cell = CELLS[name](2, 3)
-        assert backends(cell) == ("reference",)
+        assert set(backends(cell)) <= {"reference", "compiled"}
         with pytest.raises(UserError) as caught:
             run(cell, torch.zeros(1, 1, 2), backend="library")
         for word in (type(cell).__name__, "library", "reference"):
@@ -139,7 +139,7 @@ def test_library_refuses_a_cell_that_only_inherits():
             h, c = super().step(x, R, p, s)
             return 1 + h * 0, c
 
-    assert backends(Mine(2, 3)) == ("reference",)
+    assert backends(Mine(2, 3)) == ("reference", "compiled")
     outputs, _ = run(Mine(2, 3), torch.randn(4, 1, 2))
     assert torch.equal(outputs, torch.ones(4, 1, 3))
 

@@ -9,9 +9,10 @@ from torch import nn
 
 from odyssey.benchmark.timing import Row, compare
 from odyssey.cells import CELLS, Cell
-from odyssey.recurrence import backends, run
+from odyssey.recurrence import run
 
 SIZES = ((100, 32, 128), (64, 1, 100), (100, 64, 256), (28, 128, 128))  # T, B, H; X = H
+INPUTS = (88, 64, 128, 28)  # of the comparison of compiled cells, for the same four
 LIBRARY = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru_reset_after": nn.GRU}
 
 
@@ -47,19 +48,35 @@ def library_rows(device: torch.device, pairs: int) -> Iterator[Row]:
 
 
 def reference_rows(device: torch.device, pairs: int, names: list[str]) -> Iterator[Row]:
-    """Every cell's fastest backend but the library's, against nn.LSTM: what a variant costs."""
+    """Cells in the plain loop, against nn.LSTM: what a variant costs without kernels."""
     T, B, H = SIZES[0]
     x = torch.randn(T, B, H, device=device, requires_grad=True)
     lstm = nn.LSTM(H, H).to(device)
     for name in names:
         cell = CELLS[name](H, H).to(device)
-        backend = [b for b in backends(cell) if b != "library"][-1]
         yield compare(
-            f"{name} {backend}  T={T} B={B} H={H}",
-            _step(cell, x, backend),
+            f"{name} reference  T={T} B={B} H={H}",
+            _step(cell, x, "reference"),
             "torch.nn.LSTM",
             _torch(lstm, x),
             device=device,
             pairs=max(pairs // 3, 3),
             warmup=1,
         )
+
+
+def compiled_rows(device: torch.device, pairs: int, names: list[str]) -> Iterator[Row]:
+    """Compiled cells against nn.LSTM of the same sizes, the input projection included."""
+    for (T, B, H), X in zip(SIZES, INPUTS, strict=True):
+        x = torch.randn(T, B, X, device=device, requires_grad=True)
+        lstm = nn.LSTM(X, H).to(device)
+        for name in names:
+            yield compare(
+                f"{name} compiled  T={T} B={B} H={H} X={X}",
+                _step(CELLS[name](X, H).to(device), x, "compiled"),
+                "torch.nn.LSTM",
+                _torch(lstm, x),
+                device=device,
+                pairs=pairs,
+                limit=1.0,
+            )

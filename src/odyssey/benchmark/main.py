@@ -14,7 +14,7 @@ from odyssey.benchmark.timing import Row, table
 from odyssey.cells import CELLS
 from odyssey.training.provenance import device_name, git, versions
 
-PARTS = ("step", "library", "variants", "loading", "startup", "corpus", "study")
+PARTS = ("step", "library", "variants", "compiled", "loading", "startup", "corpus", "study")
 
 
 def main() -> int:
@@ -22,7 +22,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all if none")
     parser.add_argument("--pairs", type=int, default=15, help="timed pairs of each comparison")
-    parser.add_argument("--cells", default="lstm_peephole,gru,fgr", help="cells of `variants`")
+    parser.add_argument(
+        "--cells", default="lstm_peephole,gru,fgr", help="of `variants`, `compiled`"
+    )
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmark.json"))
     asked = parser.parse_args()
     wrong = [p for p in asked.parts if p not in PARTS]
@@ -40,6 +42,8 @@ def main() -> int:
             rows += cells.library_rows(device, asked.pairs)
         elif part == "variants":
             rows += cells.reference_rows(device, asked.pairs, asked.cells.split(","))
+        elif part == "compiled":
+            rows += cells.compiled_rows(device, asked.pairs, asked.cells.split(","))
         elif part == "loading":
             facts[part] = {t: loading.batches_a_second(t) for t in ("charlm", "mnist")}
         elif part == "startup":

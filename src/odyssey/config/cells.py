@@ -172,11 +172,13 @@ def _cells() -> Any:
 
 
 def _backend(cell: Cell, backend: str) -> list[str]:
-    from odyssey.recurrence import backends
+    from odyssey.recurrence import backends, compiled
 
     can = ("auto", *backends(cell))
     if backend in can:
         return []
+    if backend == "compiled":
+        return [str(compiled.reason_against(cell))]
     return [
         f"model.backend={backend} is not possible with {type(cell).__name__}, since torch.nn has "
         f"no such cell: type one of {options(can)}"

@@ -60,7 +60,9 @@ class ModelConfig:
     bidirectional: bool = key(False, "a second direction in every layer")
     dropout: float = key(0.0, "dropout between layers, 0 to 1")
     embedding_size: int | None = key(None, "size of a token's embedding; null: one-hot")
-    backend: str = key("auto", "auto, reference (a plain loop) or library (torch.nn)")
+    backend: str = key(
+        "auto", "auto, reference (a plain loop), compiled (derived kernels) or library (torch.nn)"
+    )
     init: HeadInitConfig = key(HeadInitConfig, "initial weights of embedding and output layer")
 
 

@@ -24,7 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "cell.init.recurrent": MATRICES,
     "cell.init.bias": VECTORS,
     "cell.init.vector": VECTORS,
-    "model.backend": ("auto", "reference", "library"),
+    "model.backend": ("auto", "reference", "compiled", "library"),
     "model.init.kind": ("uniform", "normal"),
     "model.init.bias": VECTORS,
     "clip.kind": ("norm", "value", "none"),

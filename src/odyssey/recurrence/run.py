@@ -10,17 +10,31 @@ from torch import Tensor
 
 from odyssey.cells.cell import Cell
 from odyssey.errors import UserError, did_you_mean
-from odyssey.recurrence import library, reference
+from odyssey.recurrence import compiled, library, reference
 
 log = logging.getLogger("odyssey")
 
-BACKENDS = ("reference", "library")
+BACKENDS = ("reference", "compiled", "library")
+_ENGINES: dict[str, Any] = {"reference": reference, "compiled": compiled, "library": library}
 _said: set[tuple[type, str]] = set()
 
 
 def backends(cell: Cell) -> tuple[str, ...]:
     """The backends that can run this cell, the fastest last."""
-    return BACKENDS if library.supports(cell) else ("reference",)
+    return tuple(backend for backend in BACKENDS if reason_against(cell, backend) is None)
+
+
+def reason_against(cell: Cell, backend: str) -> str | None:
+    """Why `backend` cannot run this cell, as a sentence that says what can, or None."""
+    if backend == "library" and not library.supports(cell):
+        others = [b for b in ("reference", "compiled") if reason_against(cell, b) is None]
+        return (
+            f"model.backend=library cannot run the cell {type(cell).__name__}, because torch.nn "
+            f"has no such cell; choose model.backend=auto or {' or '.join(others)}"
+        )
+    if backend == "compiled":
+        return compiled.reason_against(cell)
+    return None
 
 
 def choose(cell: Cell, backend: str) -> str:
@@ -28,20 +42,17 @@ def choose(cell: Cell, backend: str) -> str:
 
     Raises UserError where the cell cannot run on what was asked for.
     """
-    can = backends(cell)
     if backend == "auto":
-        return can[-1]
+        return "library" if library.supports(cell) else "reference"
     if backend not in BACKENDS:
         names = ("auto", *BACKENDS)
         raise UserError(
             f"model.backend={backend} is not a backend{did_you_mean(backend, names)}; "
             f"choose one of {', '.join(names)}"
         )
-    if backend not in can:
-        raise UserError(
-            f"model.backend={backend} cannot run the cell {type(cell).__name__}, because torch.nn "
-            f"has no such cell; choose model.backend=auto or {' or '.join(can)}"
-        )
+    why = reason_against(cell, backend)
+    if why is not None:
+        raise UserError(why)
     return backend
 
 
@@ -82,8 +93,7 @@ def run(
         x = _flip(x, ragged)
     if truncation is not None and truncation >= x.shape[0]:
         truncation = None
-    engine = library if chosen == "library" else reference
-    outputs, last = engine.forward(cell, x, given, ragged, truncation)
+    outputs, last = _ENGINES[chosen].forward(cell, x, given, ragged, truncation)
     if ragged is not None:
         outputs = outputs.masked_fill(~valid, 0.0)
     return (_flip(outputs, ragged) if reverse else outputs), last

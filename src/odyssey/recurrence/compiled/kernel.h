@@ -1,0 +1,215 @@
+/* What every generated loop is built on: functions of one number, a matrix product, threads.
+
+   Compiled as C11 with GCC's vector extension (GCC, Clang). Everything keeps NaN. */
+
+#include <math.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__clang__)
+#define EACH_UNIT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define EACH_UNIT _Pragma("GCC ivdep")
+#endif
+
+/* ---- functions of one number, written without branches so that loops over them vectorise ---- */
+
+static inline float as_float(int32_t bits) { float x; memcpy(&x, &bits, 4); return x; }
+static inline int32_t as_bits(float x) { int32_t bits; memcpy(&bits, &x, 4); return bits; }
+
+/* exp within 1e-7 of its value: 2^n exp(r) with |r| < 0.35, exp(r) by the polynomial of the Cephes
+   library (S. Moshier). Below -87.3, where floats lose digits, it is 0. */
+static inline float exp_of(float x) {
+    float z = x < -87.3f ? -87.3f : x;
+    z = z > 88.72283f ? 88.72283f : z;
+    float shifted = z * 1.44269504f + 12582912.0f; /* adding 1.5 * 2^23 rounds to whole numbers */
+    float n = shifted - 12582912.0f;
+    float r = z - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    float y = 1.9875691500e-4f;
+    y = y * r + 1.3981999507e-3f;
+    y = y * r + 8.3334519073e-3f;
+    y = y * r + 4.1665795894e-2f;
+    y = y * r + 1.6666665459e-1f;
+    y = y * r + 5.0000001201e-1f;
+    y = y * r * r + r + 1.0f;
+    /* Half of 2^n, doubled after, since n may be 128. */
+    int32_t half = (as_bits(shifted) - 0x4B400000 + 126) << 23;
+    y = y * as_float(half) * 2.0f;
+    y = x > 88.72283f ? INFINITY : y;
+    return x < -87.3f ? 0.0f : y;
+}
+
+static inline float sigmoid_of(float x) { return 1.0f / (1.0f + exp_of(-x)); }
+
+/* (1 - e) / (1 + e) with e = exp(-2|x|); near 0, where 1 - e loses digits, Cephes' polynomial. */
+static inline float tanh_of(float x) {
+    float size = __builtin_fabsf(x), e = exp_of(-2.0f * size), q = x * x;
+    float far = __builtin_copysignf((1.0f - e) / (1.0f + e), x);
+    float near = -5.70498872745e-3f;
+    near = near * q + 2.06390887954e-2f;
+    near = near * q - 5.37397155531e-2f;
+    near = near * q + 1.33314422036e-1f;
+    near = near * q - 3.33332819422e-1f;
+    near = near * q * x + x;
+    return size < 0.625f ? near : far;
+}
+
+static inline float relu_of(float x) { return x < 0.0f ? 0.0f : x; }
+static inline float sign_of(float x) { return (float)((x > 0.0f) - (x < 0.0f)); }
+static inline float pass_of(float g, float y) { return y <= 0.0f ? 0.0f : g; }
+
+/* ---- matrix product: c (rows, n) = a (rows, k) times a packed matrix (k, n) ----
+
+   The weights are the same at every step, so they are packed once: panels of NR columns, each
+   (k, NR). A tile of rows times a panel keeps its sums in registers. Every number is summed in
+   the order of k, whatever the tile, so it does not depend on how rows are shared out. */
+
+#if defined(__AVX512F__)
+#define VL 16
+#define MR 12
+#elif defined(__AVX__)
+#define VL 8
+#define MR 6
+#else
+#define VL 4
+#define MR 6
+#endif
+#define NR (2 * VL)
+typedef float vec __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+
+static inline long panels(long n) { return (n + NR - 1) / NR; }
+
+/* w (n, k), to multiply by its transpose: what the forward step wants. */
+static void pack_transposed(const float *w, long n, long k, float *to) {
+    for (long j = 0; j < n; j += NR, to += k * NR)
+        for (long c = 0; c < NR; c++)
+            for (long i = 0; i < k; i++) to[i * NR + c] = j + c < n ? w[(j + c) * k + i] : 0.0f;
+}
+
+/* w (k, n) as it stands: what the backward step wants. */
+static void pack_plain(const float *w, long k, long n, float *to) {
+    for (long j = 0; j < n; j += NR)
+        for (long i = 0; i < k; i++)
+            for (long c = 0; c < NR; c++) *to++ = j + c < n ? w[i * n + j + c] : 0.0f;
+}
+
+#define TILE static inline __attribute__((always_inline)) void
+
+/* `rows` rows and `wide` panels; both are constants where it is called, so the loops unroll. */
+TILE tile(int rows, int wide, long k, const float *a, long lda, const float *p, float *c, long ldc,
+          long n) {
+    vec s[12][4][2];
+    for (int r = 0; r < rows; r++)
+        for (int q = 0; q < wide; q++) s[r][q][0] = s[r][q][1] = (vec){0};
+    for (long i = 0; i < k; i++)
+        for (int q = 0; q < wide; q++) {
+            const float *w = p + (q * k + i) * NR;
+            vec left = *(const vec *)w, right = *(const vec *)(w + VL);
+            for (int r = 0; r < rows; r++) {
+                s[r][q][0] += a[r * lda + i] * left;
+                s[r][q][1] += a[r * lda + i] * right;
+            }
+        }
+    for (int r = 0; r < rows; r++)
+        for (int q = 0; q < wide; q++) {
+            float *to = c + r * ldc + q * NR;
+            if (n - q * NR >= NR) {
+                *(vec *)to = s[r][q][0];
+                *(vec *)(to + VL) = s[r][q][1];
+            } else {
+                for (long j = 0; j < n - q * NR; j++) to[j] = s[r][q][j / VL][j % VL];
+            }
+        }
+}
+
+#define ROWS(m) tile(m, 1, k, a + r * lda, lda, p, c + r * ldc + j, ldc, n - j)
+
+static void product(long rows, long n, long k, const float *a, long lda, const float *p, float *c,
+                    long ldc) {
+    long j = 0;
+    /* One row has too few sums to keep the multipliers busy: four panels at a time. */
+    for (; rows == 1 && j + 4 * NR <= n; j += 4 * NR, p += 4 * k * NR)
+        tile(1, 4, k, a, lda, p, c + j, ldc, n - j);
+    for (; j < n; j += NR, p += k * NR) {
+        long r = 0;
+        for (; r + MR <= rows; r += MR) ROWS(MR);
+        if (MR > 8 && r + 8 <= rows) { ROWS(8); r += 8; }
+        if (r + 4 <= rows) { ROWS(4); r += 4; }
+        if (r + 2 <= rows) { ROWS(2); r += 2; }
+        if (r < rows) ROWS(1);
+    }
+}
+
+/* ---- memory and threads ---- */
+
+/* One run. Layouts are those of the package's memory.py; `weights` are the groups' (n*H, H). */
+typedef struct {
+    int64_t steps, batch, hidden, truncation, threads;
+    const int64_t *lengths; /* of each sequence, or null */
+    float *gates, *extra, *bare, **states;
+    const float *biases, *vectors, **weights;
+    const float *output, **last; /* adjoints that the backward loop is given */
+    float **first, *dgates, *sums; /* and those that it leaves */
+} Run;
+
+static float *numbers(long n) {
+    void *memory = NULL;
+    return posix_memalign(&memory, 64, (size_t)(n > 0 ? n : 1) * sizeof(float)) ? NULL : memory;
+}
+
+typedef struct Slice {
+    const Run *run;
+    long from, to; /* rows of the batch */
+    float *const *packed;
+    float *work, *sums; /* this slice's own */
+    void (*loop)(const struct Slice *);
+} Slice;
+
+static void *run_slice(void *slice) {
+    ((const Slice *)slice)->loop(slice);
+    return NULL;
+}
+
+/* Rows of a batch never meet, so each thread takes its rows through the whole loop, with nothing
+   to wait for on the way. Threads are made for the call: that takes some 20 us, and none is left
+   to compete with torch's own between calls. */
+static int run_slices(const Run *run, long work, long sums, float *const *packed,
+                      void (*loop)(const Slice *)) {
+    long n = run->threads, batch = run->batch, hidden = run->hidden;
+    if (n > (batch + 3) / 4) n = (batch + 3) / 4; /* fewer rows than 4 waste the product */
+    if (run->steps * batch * hidden * hidden < 1000000) n = 1;
+    if (n < 1) n = 1;
+    Slice *slices = calloc((size_t)n, sizeof *slices);
+    pthread_t *threads = calloc((size_t)n, sizeof *threads);
+    char *started = calloc((size_t)n, 1);
+    long rows = (batch + n - 1) / n, own = rows * work * hidden, total = sums * hidden;
+    own = (own + 15) / 16 * 16; /* no two threads on one cache line */
+    float *memory = numbers(n * own), *partial = numbers(n * 2 * total);
+    int failed = !slices || !threads || !started || !memory || !partial;
+    for (long i = 0; !failed && i < n; i++) {
+        long from = i * batch / n, to = (i + 1) * batch / n;
+        slices[i] = (Slice){run, from, to, packed, memory + i * own, partial + i * 2 * total, loop};
+    }
+    for (long i = 1; !failed && i < n; i++)
+        started[i] = !pthread_create(&threads[i], NULL, run_slice, &slices[i]);
+    for (long i = 0; !failed && i < n; i++) {
+        if (started[i]) pthread_join(threads[i], NULL);
+        else run_slice(&slices[i]);
+    }
+    for (long j = 0; !failed && j < total; j++) {
+        float sum = 0.0f;
+        for (long i = 0; i < n; i++) sum += partial[i * 2 * total + j];
+        run->sums[j] = sum;
+    }
+    free(slices), free(threads), free(started), free(memory), free(partial);
+    return failed;
+}
+
+/* Sums over time are taken in stretches, so that they keep their digits over long sequences. */
+#define STRETCH 16
+static void add_up(float *total, float *part, long n) {
+    for (long j = 0; j < n; j++) total[j] += part[j], part[j] = 0.0f;
+}

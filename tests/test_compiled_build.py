@@ -1,0 +1,146 @@
+"""Generated C: its cache, machines without a compiler, its functions, its threads."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+
+import pytest
+import torch
+
+from cell_cases import assert_same, inputs, make, results
+from odyssey.cells import Cell
+from odyssey.recurrence import run
+from odyssey.recurrence.compiled import backend, build, cpu
+
+SOURCE = "int forward(void) { return 7; }\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ODYSSEY_KERNELS", str(tmp_path))
+    return tmp_path
+
+
+def test_it_is_compiled_once(folder, monkeypatch):
+    assert build.load(SOURCE).forward() == 7
+    (made,) = folder.iterdir()
+    assert made.suffix == ".so"
+
+    def refuse(*_):
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(build, "_compile", refuse)
+    assert build.load(SOURCE).forward() == 7
+    with pytest.raises(AssertionError):  # another processor, on a shared home directory
+        monkeypatch.setattr(build, "_processor", lambda: "another")
+        build.load(SOURCE)
+
+
+def test_a_damaged_file_is_made_again(folder, monkeypatch):
+    build.load(SOURCE)
+    (made,) = folder.iterdir()
+    monkeypatch.setenv("ODYSSEY_KERNELS", str(folder / "other"))
+    (build.cache_folder() / made.name).write_bytes(b"half a fi")
+    assert build.load(SOURCE).forward() == 7
+
+
+def _load(queue):
+    queue.put(build.load(SOURCE).forward())
+
+
+def test_several_processes_at_once(folder):
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    processes = [context.Process(target=_load, args=(queue,)) for _ in range(6)]
+    for process in processes:
+        process.start()
+    assert [queue.get(timeout=60) for _ in processes] == [7] * 6
+    for process in processes:
+        process.join()
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ODYSSEY_KERNELS", str(tmp_path / "file" / "kernels"))
+    assert build.load(SOURCE).forward() == 7
+
+
+def test_source_that_is_refused(folder):
+    with pytest.raises(build.CannotCompile, match="refuses the source.*error"):
+        build.load("int forward(void) { return seven; }\n")
+    assert not list(folder.iterdir())
+
+
+def test_without_a_compiler_torch_runs_it_and_that_is_said_once(folder, monkeypatch, caplog):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    cpu._loaded.cache_clear()
+    backend._said.clear()
+    with caplog.at_level(logging.WARNING, logger="odyssey"):
+        for _ in range(2):
+            cell = make("mgu", 2, 3).float()
+            x, state = inputs(cell, 3, 2)
+            x, state = x.float(), tuple(v.float() for v in state)
+            a, b = (results(cell, x, state, backend=k) for k in ("compiled", "reference"))
+            assert_same(a, b, 1e-5)
+    (record,) = caplog.records
+    assert "there is no C compiler (no-such-compiler)" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("function", "tolerance"),
+    [(torch.tanh, 3e-7), (torch.sigmoid, 3e-7), (torch.exp, 3e-7)],
+    ids=["tanh", "sigmoid", "exp"],
+)
+def test_functions_are_exact_to_some_digits_everywhere(function, tolerance):
+    """Relative error, from the smallest to the largest numbers."""
+
+    class One(Cell):
+        gates = ("h",)
+        lacks = {"h": "Rb"}
+
+        def step(self, x, R, p, s):
+            return (function(x.h),)
+
+    cell = One(1, 1)
+    torch.nn.init.ones_(cell.W)
+    size = torch.logspace(-30, 1.9, 4001)
+    x = torch.cat([size, -size, torch.linspace(-87, 88, 4001), torch.tensor([0.0])])
+    got = run(cell, x.view(-1, 1, 1), backend="compiled")[0].flatten().double()
+    want = function(x.double())
+    # Below 1e-37 float32 itself has no more digits.
+    assert ((got - want).abs() <= tolerance * want.abs() + 2e-38).all()
+    edges = torch.tensor([float("inf"), -float("inf"), float("nan"), 200.0, -200.0])
+    got = run(cell, edges.view(-1, 1, 1), backend="compiled")[0].flatten()
+    torch.testing.assert_close(got, function(edges), equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["lstm_peephole", "gru"])
+def test_threads_change_nothing_but_the_order_of_sums(name):
+    cell = make(name, 8, 96).float()
+    x, state = inputs(cell, 9, 17)
+    x, state = x.float(), tuple(v.float() for v in state)
+    lengths = torch.tensor([9, 1, *range(2, 9), *range(2, 9), 9])
+    before = torch.get_num_threads()
+    found = {}
+    try:
+        for threads in (1, 2, 2, 3):
+            torch.set_num_threads(threads)
+            got = results(cell, x, state, lengths, backend="compiled")
+            if threads in found:
+                assert all(torch.equal(got[k], found[threads][k]) for k in got)
+            found[threads] = got
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[1]["outputs"], found[3]["outputs"])
+    for threads in (2, 3):
+        assert_same(found[threads], found[1], 2e-6)
+
+
+def test_long_sequences():
+    cell = make("lstm_peephole", 2, 3).float()
+    x, state = inputs(cell, 2000, 3)
+    got = results(cell, x.float(), tuple(v.float() for v in state), backend="compiled")
+    want = results(cell.double(), x, state, backend="reference")
+    assert_same(got, {k: v.float() for k, v in want.items()}, 1e-5)
