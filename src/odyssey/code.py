@@ -20,7 +20,8 @@ def code_version() -> dict[str, str]:
     root = Path(__file__).parent
     digest = hashlib.sha256()
     for room in ROOMS:
-        for path in sorted((root / room).rglob("*.py")):
+        files = [p for p in (root / room).rglob("*") if p.suffix in (".py", ".h")]
+        for path in sorted(files):
             content = path.read_bytes()
             digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
             digest.update(content)
