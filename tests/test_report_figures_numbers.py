@@ -238,6 +238,24 @@ def test_truncation_joins_the_lengths_of_a_cell() -> None:
         assert line["line"]["color"] == CELLS[cell][0]
 
 
+def test_a_setting_that_goes_with_the_length_makes_no_line_of_its_own() -> None:
+    def with_batch(of: dict[str, str], cell: str = "") -> list[str]:
+        summaries = []
+        for s in SEEDED.summaries:
+            v = s.variant
+            batch = {"task.batch_size": of[v.settings["bptt.length"]] + cell * (v.cell == "gru")}
+            variant = replace(v, settings={**v.settings, **batch})
+            summaries.append(replace(s, variant=variant))
+        figure = named(replace(SEEDED, summaries=summaries), "truncation")
+        return [t["name"] for t in figure.traces if t["mode"] == "lines+markers"]
+
+    lengths = {s.variant.settings["bptt.length"] for s in SEEDED.summaries}
+    apart = dict(zip(sorted(lengths), ("8", "16", "32"), strict=True))
+    cells = list(dict.fromkeys(s.variant.cell for s in SEEDED.summaries))
+    assert with_batch(apart) == cells
+    assert set(with_batch(apart, cell="0")) > {f"gru task.batch_size={n}0" for n in (8, 16)}
+
+
 def test_divergence_has_wilsons_limits() -> None:
     figure = named(GREFFS, "divergence")
     diverged = next(t for t in figure.traces if t["name"] == "diverged")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from odyssey.report.figure import Figure
 from odyssey.report.figures.common import NEUTRAL, View, axis, dots, layout, numbers, spread
 from odyssey.report.figures.ranges import Span, span
-from odyssey.report.names import axis_of_setting
+from odyssey.report.names import axis_of_setting, name_of_setting
 from odyssey.report.palette import CELLS, colour_of, dash_of, symbol_of
 from odyssey.report.result import Outcome, Summary
 
@@ -28,9 +28,11 @@ def truncation(view: View) -> Figure | None:
     Searched lengths are in the marginals.
     """
     found: dict[str, list[Row]] = {}
+    joined = _with_length(view.summaries)
     for summary in view.summaries:
         length = _length(summary)
-        others = {k: v for k, v in summary.variant.settings.items() if k not in (KEY, "cell")}
+        settings = summary.variant.settings.items()
+        others = {k: v for k, v in settings if k not in (KEY, "cell", *joined)}
         if not math.isnan(length):
             words = [summary.variant.cell, *(f"{k}={v}" for k, v in others.items())]
             found.setdefault(" ".join(filter(None, words)), []).append((length, summary))
@@ -44,6 +46,8 @@ def truncation(view: View) -> Figure | None:
     caption = "Mean value of each truncation length, by cell; points: runs."
     if bars:
         caption += " Bars: 95% intervals of the mean."
+    if joined:
+        caption += f" With the length goes {' and '.join(map(name_of_setting, joined))}."
     if view.analysis.comparison.kind == "search":
         caption += " The runs are the best of a search, with different settings."
     elif not bars:
@@ -58,6 +62,17 @@ def truncation(view: View) -> Figure | None:
         layout=_layout(view, found, lengths, here),
         draw=partial(_draw, view, found, lengths, here),
     )
+
+
+def _with_length(summaries: Sequence[Summary]) -> list[str]:
+    """Compared settings of which every length has one value: they belong to the length."""
+    values: dict[str, dict[float, set[str]]] = {}
+    for summary in summaries:
+        for key, value in summary.variant.settings.items():
+            if key not in (KEY, "cell"):
+                values.setdefault(key, {}).setdefault(_length(summary), set()).add(value)
+    several = {k: v for k, v in values.items() if len(set().union(*v.values())) > 1}
+    return [k for k, v in several.items() if all(len(here) == 1 for here in v.values())]
 
 
 def _length(summary: Summary) -> float:
