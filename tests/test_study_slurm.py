@@ -88,7 +88,8 @@ def test_ctrl_c_cancels_the_jobs(tmp_path: Path) -> None:
     study.send_signal(signal.SIGINT)
     err = study.communicate(timeout=60)[1]
     assert study.returncode == 130 and "Traceback" not in err
-    assert [record(p)["status"] for p in folders(tmp_path).values()] == ["interrupted"] * 2
+    said = [(record(p)["status"], record(p)["error"]) for p in folders(tmp_path).values()]
+    assert said == [("interrupted", None)] * 2
 
 
 def test_where_there_is_no_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

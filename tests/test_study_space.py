@@ -175,7 +175,7 @@ def test_the_sweeps_of_conf_are_spaces_of_keys_that_there_are() -> None:
         assert lines[1].startswith(f"# python train.py -m sweep={file.stem} ")
         sweeper = OmegaConf.to_container(OmegaConf.load(file).hydra.sweeper)
         assert isinstance(sweeper, dict)
-        for parameter in parse_space(sweeper["space"]):
+        for parameter in parse_space(sweeper.get("space", {})):
             assert all(keys.known(key) for key in parameter.keys)
         for values in parse_compared(sweeper.get("compare")).values():
             for words in values:
@@ -187,7 +187,9 @@ def test_greffs_search_is_nine_variants_with_the_papers_ranges() -> None:
     file = OmegaConf.load(keys.CONF / "sweep" / "greff.yaml")
     sweeper: Any = OmegaConf.to_container(file.hydra.sweeper)
     assert len(parse_compared(sweeper["compare"])["cell"]) == 9
-    ends = [(p.name, p.at(0.0)[0], p.at(1 - 2**-53)[0]) for p in parse_space(sweeper["space"])]
+    ends = [
+        (p.name, p.at(0.0)[0], p.at(1 - 2**-53)[0]) for p in parse_space(sweeper.get("space", {}))
+    ]
     assert ends == [
         ("model.hidden_size", 20, 200),
         ("optimizer.lr", 1e-6, 1e-2),

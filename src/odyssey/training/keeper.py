@@ -237,7 +237,7 @@ class Keeper(Callback):
             if self.interrupt:
                 raise KeyboardInterrupt
             self.interrupt = True
-            with suppress(RuntimeError, OSError):  # the signal came in the middle of a print
+            with suppress(Exception):  # the signal came in the middle of a print, or of a bar
                 self.bar.line("stopping at the next update (again to stop at once) …")
 
         # What a shell has set to be ignored, as for `… &` in a script, stays ignored.
