@@ -187,9 +187,7 @@ def test_greffs_search_is_nine_variants_with_the_papers_ranges() -> None:
     file = OmegaConf.load(keys.CONF / "sweep" / "greff.yaml")
     sweeper: Any = OmegaConf.to_container(file.hydra.sweeper)
     assert len(parse_compared(sweeper["compare"])["cell"]) == 9
-    ends = [
-        (p.name, p.at(0.0)[0], p.at(1 - 2**-53)[0]) for p in parse_space(sweeper.get("space", {}))
-    ]
+    ends = [(p.name, p.at(0.0)[0], p.at(1 - 2**-53)[0]) for p in parse_space(sweeper["space"])]
     assert ends == [
         ("model.hidden_size", 20, 200),
         ("optimizer.lr", 1e-6, 1e-2),
