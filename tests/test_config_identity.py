@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from odyssey.config.compose import compose
 from odyssey.config.identity import config_hash, plain
-from odyssey.config.schema import DECAYS, OPTIMIZERS, UNHASHED
+from odyssey.config.schema import DECAYS, OPTIMIZERS
 from odyssey.config.tasks import TASKS
+from odyssey.unhashed import UNHASHED
 
 CONFIGURATIONS = [
     *([f"task={name}"] for name in TASKS),

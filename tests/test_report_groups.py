@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from odyssey.config.schema import UNHASHED
 from odyssey.errors import UserError
 from odyssey.report.collect import collect
 from odyssey.report.groups import split
-from odyssey.report.keys import BOOKKEEPING, word
+from odyssey.report.keys import word
 from odyssey.report.result import SEARCH, SEEDS, SINGLE, Comparison
 from odyssey.report.runs import Collection
 from report_kit import edit_json, plan_of, write_study
@@ -26,10 +25,6 @@ def only(*folders: Path, baseline: str | None = None) -> Comparison:
 
 def labels(comparison: Comparison) -> dict[str, int]:
     return {variant.label: len(variant.runs) for variant in comparison.variants}
-
-
-def test_what_changes_no_result_is_what_the_configuration_says() -> None:
-    assert BOOKKEEPING == UNHASHED
 
 
 def test_a_search(tmp_path: Path) -> None:

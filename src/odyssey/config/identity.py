@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from odyssey.config import keys
-from odyssey.config.schema import UNHASHED
+from odyssey.unhashed import UNHASHED
 
 OURS = "odyssey.cells."
 

@@ -9,26 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from odyssey.report.runs import Run, Study
+from odyssey.unhashed import UNHASHED
 
-# As odyssey.config.schema.UNHASHED, which cannot be imported without Hydra: they change no result.
-BOOKKEEPING = (
-    "study",
-    "output_dir",
-    "data_dir",
-    "device",
-    "resume",
-    "logger",
-    "model.backend",
-    "trainer.log_every",
-    "trainer.checkpoint_every",
-    "trainer.sample",
-    "trainer.progress_bar",
-    "trainer.threads",
-    "task.sample_length",
-    "task.sample_prompt",
-    "task.sample_temperature",
-    "task.tempo",
-)
 SEED = "seed"
 # What says which data: the data's hash says it better than the place they are read from.
 OF_DATA = ("task.name", "task.data", "task.path")
@@ -43,7 +25,7 @@ def is_under(key: str, axes: Iterable[str]) -> bool:
 @lru_cache(maxsize=4096)
 def matters(key: str) -> bool:
     """Whether another value gives another configuration of a run; the seed is none."""
-    return key != SEED and not is_under(key, BOOKKEEPING)
+    return key != SEED and not is_under(key, UNHASHED)
 
 
 def compared_keys(study: Study) -> list[str]:

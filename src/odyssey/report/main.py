@@ -10,45 +10,38 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from odyssey.command import Parser, exit_status
 from odyssey.errors import UserError
-from odyssey.output import mute, show
+from odyssey.output import show
+from odyssey.report.folders import EXAMPLE
 from odyssey.report.options import Options
 
 if TYPE_CHECKING:
     from odyssey.report.runs import Collection
 
-EXAMPLE = "type a study's folder, as in python scripts/report.py outputs/truncation"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0; 2 wrong input; 130 Ctrl-C."""
-    try:
-        asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-        options = Options(
-            baseline=asked.baseline,
-            margin=asked.margin,
-            share=asked.share,
-            alpha=asked.alpha,
-            draws=asked.draws,
-            seed=asked.seed,
-        )
-        if not asked.studies and asked.wandb is None:
-            raise UserError(f"no study is given: {EXAMPLE}")
-        if asked.group and asked.wandb is None:
-            raise UserError("--group is W&B's: type --wandb entity/project too")
-        _report(asked, options)
-        return 0
-    except UserError as error:
-        for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        mute()
-        return 0
+    return exit_status(lambda: _answer(sys.argv[1:] if arguments is None else arguments))
+
+
+def _answer(words: Sequence[str]) -> None:
+    asked = _parser().parse_args(words)
+    options = Options(
+        baseline=asked.baseline,
+        margin=asked.margin,
+        share=asked.share,
+        alpha=asked.alpha,
+        draws=asked.draws,
+        seed=asked.seed,
+    )
+    if not asked.studies and asked.wandb is None:
+        raise UserError(f"no study is given: {EXAMPLE}")
+    if asked.group and asked.wandb is None:
+        raise UserError("--group is W&B's: type --wandb entity/project too")
+    _report(asked, options)
 
 
 def _report(asked: argparse.Namespace, options: Options) -> None:
@@ -148,15 +141,8 @@ class _Bar:
             self._bar = None
 
 
-class _Parser(argparse.ArgumentParser):
-    """One sentence for a mistake, as everywhere in Odyssey."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists the options")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="report.py", allow_abbrev=False, description=__doc__.partition(": ")[2])
+    parser = Parser(prog="report.py", allow_abbrev=False, description=__doc__.partition(": ")[2])
     add = parser.add_argument
     add("studies", metavar="STUDY", type=Path, nargs="*", help="studies' folders, outputs/<study>")
     add("--wandb", metavar="ENTITY/PROJECT", help="runs of a W&B project, also beside folders")

@@ -16,11 +16,11 @@ from omegaconf import DictConfig
 from odyssey.config.compose import compose
 from odyssey.config.identity import plain, run_name
 from odyssey.config.keys import named_by
-from odyssey.config.schema import UNHASHED
 from odyssey.errors import UserError
 from odyssey.study.bars import StudyBar
 from odyssey.study.draws import uniforms
 from odyssey.study.settings import LIMIT, Settings, read_settings
+from odyssey.unhashed import UNHASHED
 
 STARTUP = 10  # trials of an arm that an adaptive search draws at random, to have a beginning
 MOST_MISTAKES = 20  # that are said at once: what is wrong with one arm is so with most

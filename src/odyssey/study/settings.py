@@ -13,7 +13,6 @@ from hydra.core.override_parser.types import Glob, Sweep
 
 from odyssey.config import keys
 from odyssey.config.checks import at_least, between, one_of, shown
-from odyssey.config.schema import UNHASHED
 from odyssey.config.words import Setting, bad_choice, read
 from odyssey.errors import UserError, options
 from odyssey.study import pool
@@ -21,6 +20,7 @@ from odyssey.study.draws import SAMPLERS
 from odyssey.study.hydras import hydras_part, refused, resolved, sweep_file
 from odyssey.study.overrides import listed
 from odyssey.study.space import Parameter, from_override, parse_compared, parse_space
+from odyssey.unhashed import UNHASHED
 
 OURS = ("grid", "search")
 DRAWS = ("shared", "independent")

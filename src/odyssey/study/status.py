@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import shutil
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from odyssey.errors import UserError, did_you_mean, options
-from odyssey.output import mute
+from odyssey.command import Parser, exit_status
+from odyssey.errors import UserError
+from odyssey.study.folders import not_a_study
 from odyssey.study.page import plain, text
 from odyssey.study.records import LEFT, as_float, read_study
 from odyssey.study.wandb_summary import log_summary, with_mode
@@ -24,30 +23,23 @@ EXAMPLE = "type a study's folder, as in python scripts/status.py outputs/truncat
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0; 2 wrong input; 130 Ctrl-C."""
-    try:
-        words = list(sys.argv[1:] if arguments is None else arguments)
-        asked = _parser().parse_args(with_mode(_with_seconds(words)))
-        if asked.watch is not None and not (asked.watch > 0 and math.isfinite(asked.watch)):
-            raise UserError(f"--watch {asked.watch:g} is out of range: type seconds above 0")
-        if asked.wandb is None and (asked.project or asked.entity):
-            raise UserError("--project and --entity are W&B's: type --wandb too")
-        folder = _study_folder(asked.study)
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without … and –
-        _show(folder, asked)
-        if asked.wandb is not None:
-            said = log_summary(folder, asked.wandb, asked.project, asked.entity)
-            print(f"\n{said}", file=sys.stderr if asked.json else sys.stdout)
-        return 0
-    except UserError as error:
-        for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        mute()
-        return 0
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return exit_status(lambda: _answer(words))
+
+
+def _answer(words: list[str]) -> None:
+    asked = _parser().parse_args(with_mode(_with_seconds(words)))
+    if asked.watch is not None and not (asked.watch > 0 and math.isfinite(asked.watch)):
+        raise UserError(f"--watch {asked.watch:g} is out of range: type seconds above 0")
+    if asked.wandb is None and (asked.project or asked.entity):
+        raise UserError("--project and --entity are W&B's: type --wandb too")
+    folder = _study_folder(asked.study)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without … and –
+    _show(folder, asked)
+    if asked.wandb is not None:
+        said = log_summary(folder, asked.wandb, asked.project, asked.entity)
+        print(f"\n{said}", file=sys.stderr if asked.json else sys.stdout)
 
 
 def _show(folder: Path, asked: argparse.Namespace) -> None:
@@ -85,15 +77,8 @@ def _fitting(page: str, height: int) -> str:
     return "\n".join([*lines[: height - 2], f"… {len(lines) - height + 2} lines more"])
 
 
-class _Parser(argparse.ArgumentParser):
-    """One sentence for a mistake, as everywhere in Odyssey."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists the options")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="status.py", allow_abbrev=False, description=__doc__.partition(": ")[2])
+    parser = Parser(prog="status.py", allow_abbrev=False, description=__doc__.partition(": ")[2])
     add = parser.add_argument
     add("study", metavar="STUDY", type=Path, nargs="?", help="a study's folder, outputs/<study>")
     add(
@@ -130,42 +115,6 @@ def _study_folder(path: Path | None) -> Path:
     """The folder, if it is a study's. Raises UserError that says what it is else."""
     if path is None:
         raise UserError(f"no study is given: {EXAMPLE}")
-    if not path.is_dir():
-        if path.exists():
-            raise UserError(f"{path} is a file: {EXAMPLE}")
-        parent = path.parent
-        there = _studies(parent)
-        if not there:
-            raise UserError(f"{path}: there is no such folder, and no study beside it: {EXAMPLE}")
-        raise UserError(
-            f"{path}: there is no such folder{did_you_mean(path.name, there)}; the studies in "
-            f"{parent} are {options(there)}"
-        )
-    if (path / "run.json").exists():
-        raise UserError(f"{path} is one run's folder: type its study's, {path.resolve().parent}")
-    if not _is_study(path):
-        there = _studies(path)
-        if there:
-            raise UserError(
-                f"{path} holds studies and is none: type one of "
-                f"{options(str(path / name) for name in there)}"
-            )
-        raise UserError(f"{path} holds no runs and no plan: {EXAMPLE}")
+    if wrong := not_a_study(path, EXAMPLE):
+        raise UserError(wrong)
     return path
-
-
-def _is_study(path: Path) -> bool:
-    if (path / "study.json").exists() or (path / "trials.csv").exists():
-        return True
-    try:
-        with os.scandir(path) as entries:
-            return any(e.is_dir() and os.path.exists(f"{e.path}/run.json") for e in entries)
-    except OSError:
-        return False
-
-
-def _studies(parent: Path) -> list[str]:
-    try:
-        return sorted(p.name for p in parent.iterdir() if p.is_dir() and _is_study(p))
-    except OSError:
-        return []

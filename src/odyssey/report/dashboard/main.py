@@ -8,10 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from odyssey.command import Parser, exit_status
 from odyssey.errors import UserError
-from odyssey.output import mute
 from odyssey.report.dashboard.subject import Subject, records_of, subjects
 from odyssey.report.wandb_api import connected, split_path
 from odyssey.report.wandb_runs import read_project
@@ -19,39 +19,24 @@ from odyssey.report.wandb_runs import read_project
 EXAMPLE = "python scripts/dashboard.py --entity my-team --project odyssey --study truncation"
 
 
-class _Parser(argparse.ArgumentParser):
-    """One sentence for a mistake, as everywhere in Odyssey."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists the options")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0; 1 W&B cannot do it; 2 wrong options; 130 Ctrl-C."""
-    status = 2
-    try:
-        asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-        if not asked.entity:
-            raise UserError(f"--entity is missing, the W&B user or team: type {EXAMPLE}")
-        split_path(f"{asked.entity}/{asked.project}", "--entity/--project")
-        status = 1
-        _build(asked)
-        return 0
-    except UserError as error:
-        for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
-        return status
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        mute()
-        return 0
+    asked: list[argparse.Namespace] = []
+    words = sys.argv[1:] if arguments is None else arguments
+    wrong = exit_status(lambda: asked.append(_asked(words)))
+    return wrong or exit_status(lambda: _build(asked[0]), on_error=1)
+
+
+def _asked(words: Sequence[str]) -> argparse.Namespace:
+    asked = _parser().parse_args(words)
+    if not asked.entity:
+        raise UserError(f"--entity is missing, the W&B user or team: type {EXAMPLE}")
+    split_path(f"{asked.entity}/{asked.project}", "--entity/--project")
+    return asked
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="dashboard.py", allow_abbrev=False, description=__doc__.partition(": ")[2]
-    )
+    parser = Parser(prog="dashboard.py", allow_abbrev=False, description=__doc__.partition(": ")[2])
     add = parser.add_argument
     add("--entity", default=os.environ.get("WANDB_ENTITY"), help="W&B user or team")
     add("--project", default="odyssey", help="W&B project (odyssey)")
