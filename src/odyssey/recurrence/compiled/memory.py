@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
@@ -46,13 +47,11 @@ class Adjoints:
     sums: Tensor  # (plan.sums, H), out
 
 
-class Engine:
+class Engine(Protocol):
     """Runs a plan's two loops over time."""
 
     def forward(self, plan: Plan, memory: Memory) -> None:
         """Fill `memory.states` and what the backward loop needs of `gates` and `extra`."""
-        raise NotImplementedError
 
     def backward(self, plan: Plan, memory: Memory, adjoints: Adjoints) -> None:
         """Fill what `adjoints` calls out."""
-        raise NotImplementedError
