@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,15 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip("the real data files are not here; set ODYSSEY_TEST_DATA to their folder")
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mounting, capture_output=True).returncode:
+        pytest.skip("a file system of its own takes the right to mount one")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -184,3 +184,13 @@ def test_hand_edited_files_cost_no_other_run(tmp_path: Path, capsys):
     first = verdict["comparisons"][0]["metrics"][0]["variants"]
     assert sum(len(v["compared"]) for v in first) == 9
     assert all(math.isfinite(v["mean"]["value"]) for v in first)
+
+
+@pytest.mark.parametrize("room", [0, 4_000, 12_000, 40_000, 100_000, 200_000])
+def test_a_full_disk_is_one_sentence(room: int, small_disk: Path, tmp_path: Path, capsys):
+    """Wherever it gets full: at the tables, the figures, the runs or the page."""
+    study = write_study(tmp_path / "s", cells=["gru"], trials=2, kind="seeds")
+    (small_disk / "full").write_bytes(bytes(380_000 - room))
+    status, out, err = run(capsys, study, "--out", small_disk / "r", "--draws", 100)
+    assert status == 2 and out == "" and err.count("\n") == 1
+    assert "the report cannot be written to" in err and "No space left on device" in err

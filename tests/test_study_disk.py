@@ -5,25 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOM = 24_000  # bytes: the plan and a little of a run
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mounting, capture_output=True).returncode:
-        pytest.skip("a file system of its own takes the right to mount one")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def study(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:

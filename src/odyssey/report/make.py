@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,11 @@ def _draw(folder: Path, made: list[Figure], tell: Tell) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for figure, name in zip(made, file_names([figure.key for figure in made]), strict=True):
         canvas: Any = figure.draw()
-        canvas.savefig(folder / f"{name}.pdf")
-        canvas.savefig(folder / f"{name}.png", dpi=200)
+        for form in ("pdf", "png"):
+            # In memory first: matplotlib's PDF writer turns a full disk into another error.
+            drawn = BytesIO()
+            canvas.savefig(drawn, format=form, dpi=200)
+            (folder / f"{name}.{form}").write_bytes(drawn.getvalue())
         tell(f"figure {figure.key}")
     return len(made)
 
