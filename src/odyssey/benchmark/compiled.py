@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import signal
@@ -77,9 +78,8 @@ def compiled_rows(
 def _torchrecurrent(name: str, X: int, H: int) -> nn.Module | None:
     if name not in TORCHRECURRENT or importlib.util.find_spec("torchrecurrent") is None:
         return None
-    import torchrecurrent
-
-    layer: nn.Module = getattr(torchrecurrent, TORCHRECURRENT[name])(X, H)
+    package = importlib.import_module("torchrecurrent")
+    layer: nn.Module = getattr(package, TORCHRECURRENT[name])(X, H)
     return layer
 
 
