@@ -44,8 +44,8 @@ def test_twenty_kills_lose_nothing(tmp_path):
     while kills < KILLS:
         since = time.time()
         process = start(out, *WORDS)
-        if kills % 4 == 0:  # while it starts: plan, ledger, first files
-            time.sleep(dice.uniform(0.5, 4))
+        if kills % 2 == 0:  # while it starts: plan, ledger, first files
+            time.sleep(dice.uniform(0.5, 5))
         else:
             wait_for_work(out, process, since)
             time.sleep(dice.uniform(0, 0.8))
