@@ -13,8 +13,8 @@ from odyssey.cells.cell import Cell
 from odyssey.recurrence.compiled.build import CannotCompile
 from odyssey.recurrence.compiled.cpu import Compiled
 from odyssey.recurrence.compiled.fallback import Fallback
-from odyssey.recurrence.compiled.function import Recurrence
-from odyssey.recurrence.compiled.memory import Engine
+from odyssey.recurrence.compiled.function import Recurrence, exact
+from odyssey.recurrence.compiled.memory import Engine, Loop
 from odyssey.recurrence.compiled.plan import Plan, make_plan
 from odyssey.recurrence.compiled.trace import Untraceable
 
@@ -76,24 +76,18 @@ def _compile(plan: Plan) -> Engine:
 def forward(
     cell: Cell, x: Tensor, state: Any, lengths: Tensor | None, truncation: int | None
 ) -> tuple[Tensor, Any]:
-    """As `reference.forward`; under autocast in the type of the weights."""
-    plan = plan_of(cell)
-    dtype = next(cell.parameters()).dtype
-    x, state = x.to(dtype), [v.to(dtype) for v in state]
+    """As `reference.forward`, in the type of the weights, to which x and state are taken.
+
+    So it is under autocast too: with float32 weights, outputs and gradients are those of float32.
+    """
+    weights = (cell.W, cell.b, cell.R, cell.p, cell.P)
+    # Not by cell.parameters(): a replica for another thread has its weights but no parameters.
+    dtype = next(w.dtype for w in weights if w is not None)
+    x = x.to(dtype).contiguous()
     if lengths is not None:
         lengths = lengths.to(x.device).contiguous()
-    with torch.autocast(x.device.type, enabled=False):
-        outputs, *last = Recurrence.apply(
-            plan,
-            engine_for(cell, x),
-            lengths,
-            truncation or 0,
-            x,
-            cell.W,
-            cell.b,
-            cell.R,
-            cell.p,
-            cell.P,
-            *state,
-        )
-    return outputs, cell.State(*last)
+    loop = Loop(plan_of(cell), engine_for(cell, x), truncation or 0)
+    given = [v.to(dtype) for v in state]
+    with exact(x.device.type):
+        outputs, *rest = Recurrence.apply(loop, lengths, x, *weights, *given)
+    return outputs, cell.State(*rest[: len(given)])
