@@ -69,12 +69,13 @@ class Recurrence(torch.autograd.Function):
         ctx.mark_non_differentiable(*kept)
         ctx.set_materialize_grads(False)  # there would be one for everything kept
         lengths, x, W, _, R, _, P = given[:7]
-        ctx.save_for_backward(lengths, x, W, R, P, *kept)
+        ctx.save_for_backward(lengths, x, W, R, P, output[0], *kept)
 
     @staticmethod
-    def backward(ctx: Any, output: Tensor | None, *others: Tensor | None) -> tuple[Any, ...]:
+    def backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Any, ...]:
         loop: Loop = ctx.loop
-        lengths, x, W, R, P, vectors, gates, extra, projected, *states = ctx.saved_tensors
+        lengths, x, W, R, P, outputs, vectors, *kept = ctx.saved_tensors
+        gates, extra, projected, *states = kept
         needs = dict(zip("xWbRpP", ctx.needs_input_grad[2:8], strict=True))
         with exact(x.device.type):
             dgates, sums, *first = LoopBack.apply(
@@ -86,9 +87,9 @@ class Recurrence(torch.autograd.Function):
                 gates,
                 extra,
                 _bare(loop.plan, x, projected),
-                output,
-                *others[: len(states)],
                 *states,
+                outputs,
+                *adjoints[: 1 + len(states)],
             )
             parts = {"gates": gates, "extra": extra}
             gradients = products(loop.plan, needs, x, W, R, P, parts, states, dgates, sums)

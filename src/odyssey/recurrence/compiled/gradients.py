@@ -26,8 +26,9 @@ def refuse(*_: Any) -> NoReturn:
 class LoopBack(torch.autograd.Function):
     """The backward loop: -> dgates and sums of `Adjoints`, the initial states' adjoints.
 
-    From (loop, whether the sums are of use, lengths, R, vectors, gates, extra, bare, the outputs'
-    adjoint, the last states', the kept states). Adjoints that are None are zero.
+    From (loop, whether the sums are of use, lengths, R, vectors, gates, extra, bare, states of
+    `Memory`, outputs, their adjoint, the last states' adjoints). Adjoints that are None are zero.
+    The outputs are not read; through them a second derivative comes here, to be refused.
 
     It is an operation so that `vmap` has a rule for it, as when it maps a gradient over examples:
     they join the batch. An engine sums over the whole batch, though; so a cell with vectors
@@ -38,11 +39,11 @@ class LoopBack(torch.autograd.Function):
     @staticmethod
     @signed
     def forward(*operands: Any) -> tuple[Tensor, ...]:
-        loop, _, lengths, R, vectors, gates, extra, bare, output, *others = operands
+        loop, _, lengths, R, vectors, gates, extra, bare, *others = operands
         plan: Plan = loop.plan
         n = len(plan.step.states)
         # What was mapped may lie in any order.
-        states = [v.contiguous() for v in others[n:]]
+        states = [v.contiguous() for v in others[:n]]
         steps, batch, hidden = states[0][1:].shape
         memory = Memory(
             gates=gates.contiguous(),
@@ -57,8 +58,8 @@ class LoopBack(torch.autograd.Function):
         )
         new = states[0].new_empty
         adjoints = Adjoints(
-            output=_contiguous(output, states[0][1:]),
-            last=[_contiguous(v, states[0][0]) for v in others[:n]],
+            output=_contiguous(others[n + 1], states[0][1:]),
+            last=[_contiguous(v, states[0][0]) for v in others[n + 2 :]],
             first=[new(batch, hidden) for _ in states],
             dgates=new(steps, batch, plan.dgates, hidden),
             sums=new(plan.sums, hidden),
@@ -85,7 +86,7 @@ class LoopBack(torch.autograd.Function):
         if any(dim is not None for dim in in_dims[3:5]) or (summed and plan.vectors):
             return one_by_one(LoopBack, info.batch_size, in_dims, operands)
         n = len(plan.step.states)
-        axes = (None, None, 0, None, None, 1, 1, 1, 1, *[0] * n, *[1] * n)
+        axes = (None, None, 0, None, None, 1, 1, 1, *[1] * n, None, 1, *[0] * n)
         dgates, sums, *first = LoopBack.apply(*folded(info.batch_size, in_dims, operands, axes))
         (dgates, *first), dims = unfolded(info.batch_size, (dgates, *first), (1, *[0] * n))
         if not summed:
