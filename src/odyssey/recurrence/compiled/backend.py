@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +20,8 @@ from odyssey.recurrence.compiled.memory import Engine, Loop
 from odyssey.recurrence.compiled.plan import Plan, make_plan
 from odyssey.recurrence.compiled.trace import Untraceable
 
+A = ParamSpec("A")
+B = TypeVar("B")
 log = logging.getLogger("odyssey")
 _fallback = Fallback()
 _plans: weakref.WeakKeyDictionary[Cell, Plan | Untraceable] = weakref.WeakKeyDictionary()
@@ -25,6 +29,20 @@ _engines: weakref.WeakKeyDictionary[Cell, Engine] = weakref.WeakKeyDictionary()
 _said: set[str] = set()
 
 
+def as_it_stands(function: Callable[A, B]) -> Callable[A, B]:
+    """`function`, into which torch.compile does not look: it calls it between two graphs."""
+
+    @functools.wraps(function)
+    def call(*args: A.args, **kwargs: A.kwargs) -> B:
+        # Not as a decorator, which takes the second that torch's compiler needs to load.
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return call
+
+
+@as_it_stands
 def plan_of(cell: Cell) -> Plan:
     """The cell's plan, made at the first call. Raises Untraceable where there is none."""
     found = _plans.get(cell)
@@ -73,6 +91,7 @@ def _compile(plan: Plan) -> Engine:
     return _fallback
 
 
+@as_it_stands
 def forward(
     cell: Cell, x: Tensor, state: Any, lengths: Tensor | None, truncation: int | None
 ) -> tuple[Tensor, Any]:
