@@ -36,7 +36,6 @@ class Recurrence(torch.autograd.Function):
         plan: Plan = loop.plan
         steps, batch, _ = x.shape
         hidden = initial[0].shape[-1]
-        x = x.contiguous()
         gates = projected = x.new_empty(steps, batch, 0, hidden)
         if W is not None:
             gates = F.linear(x.flatten(0, 1), W).view(steps, batch, len(plan.gates), hidden)
