@@ -36,7 +36,7 @@ class Recurrence(torch.autograd.Function):
         plan: Plan = loop.plan
         steps, batch, _ = x.shape
         hidden = initial[0].shape[-1]
-        gates = projected = x.new_empty(steps, batch, 0, hidden)
+        gates, projected = (x.new_empty(steps, batch, 0, hidden) for _ in range(2))
         if W is not None:
             gates = F.linear(x.flatten(0, 1), W).view(steps, batch, len(plan.gates), hidden)
         if P is not None:
