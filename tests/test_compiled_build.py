@@ -117,7 +117,14 @@ def test_functions_are_exact_to_some_digits_everywhere(function, tolerance):
 
 
 @pytest.mark.parametrize("name", ["lstm_peephole", "gru"])
-def test_threads_change_nothing_but_the_order_of_sums(name):
+@pytest.mark.parametrize("torchs_own", [True, False])
+def test_threads_change_nothing_but_the_order_of_sums(name, torchs_own, monkeypatch):
+    if not torchs_own:
+        monkeypatch.setattr(cpu, "_parallel", lambda: None)
+    elif not torch.backends.openmp.is_available():
+        pytest.skip("this torch has no OpenMP")
+    else:
+        assert cpu._parallel()
     cell = make(name, 8, 96).float()
     x, state = inputs(cell, 9, 17)
     x, state = x.float(), tuple(v.float() for v in state)

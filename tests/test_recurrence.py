@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 import torch
 from torch.func import functional_call, stack_module_state, vmap
@@ -172,23 +170,3 @@ def test_wrong_arguments_are_refused(change, says, backend):
     arguments = {"x": torch.zeros(5, 4, 2), "state": None, "lengths": None} | change
     with pytest.raises((UserError, ValueError), match=says):
         run(CELLS["lstm"](2, 3), **arguments, backend=backend)
-
-
-def test_auto_says_which_backend_it_took_once(caplog):
-    class Once(CELLS["mgu"]):
-        pass
-
-    with caplog.at_level(logging.INFO, logger="odyssey"):
-        for _ in range(3):
-            run(Once(2, 3), torch.zeros(1, 1, 2), backend="auto")
-    assert [r.getMessage() for r in caplog.records if "Once" in r.getMessage()] == [
-        "model.backend=auto runs Once on the backend reference"
-    ]
-
-
-@pytest.mark.parametrize("name", able("library"))
-def test_auto_takes_library_where_it_can(name):
-    cell = make(name, 3, 5)
-    x, state = inputs(cell, 7, 4)
-    a, b = (run(cell, x, state, backend=k)[0] for k in ("auto", "library"))
-    assert torch.equal(a, b)

@@ -1,4 +1,4 @@
-"""Backends against torch.nn: one layer, forward and backward."""
+"""The plain backends against torch.nn: one layer, forward and backward."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from odyssey.cells import CELLS, Cell
 from odyssey.recurrence import run
 
 SIZES = ((100, 32, 128), (64, 1, 100), (100, 64, 256), (28, 128, 128))  # T, B, H; X = H
-INPUTS = (88, 64, 128, 28)  # of the comparison of compiled cells, for the same four
 LIBRARY = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru_reset_after": nn.GRU}
 
 
-def _step(cell: Cell, x: torch.Tensor, backend: str) -> Callable[[], None]:
+def backend_step(cell: Cell, x: torch.Tensor, backend: str) -> Callable[[], None]:
     def work() -> None:
         cell.zero_grad()
         run(cell, x, backend=backend)[0].sum().backward()
@@ -24,7 +23,7 @@ def _step(cell: Cell, x: torch.Tensor, backend: str) -> Callable[[], None]:
     return work
 
 
-def _torch(layer: nn.Module, x: torch.Tensor) -> Callable[[], None]:
+def torch_step(layer: nn.Module, x: torch.Tensor) -> Callable[[], None]:
     def work() -> None:
         layer.zero_grad()
         layer(x)[0].sum().backward()
@@ -39,9 +38,9 @@ def library_rows(device: torch.device, pairs: int) -> Iterator[Row]:
             x = torch.randn(T, B, H, device=device, requires_grad=True)
             yield compare(
                 f"{name} library  T={T} B={B} H={H}",
-                _step(CELLS[name](H, H).to(device), x, "library"),
+                backend_step(CELLS[name](H, H).to(device), x, "library"),
                 f"torch.nn.{kind.__name__}",
-                _torch(kind(H, H).to(device), x),
+                torch_step(kind(H, H).to(device), x),
                 device=device,
                 pairs=pairs,
             )
@@ -56,27 +55,10 @@ def reference_rows(device: torch.device, pairs: int, names: list[str]) -> Iterat
         cell = CELLS[name](H, H).to(device)
         yield compare(
             f"{name} reference  T={T} B={B} H={H}",
-            _step(cell, x, "reference"),
+            backend_step(cell, x, "reference"),
             "torch.nn.LSTM",
-            _torch(lstm, x),
+            torch_step(lstm, x),
             device=device,
             pairs=max(pairs // 3, 3),
             warmup=1,
         )
-
-
-def compiled_rows(device: torch.device, pairs: int, names: list[str]) -> Iterator[Row]:
-    """Compiled cells against nn.LSTM of the same sizes, the input projection included."""
-    for (T, B, H), X in zip(SIZES, INPUTS, strict=True):
-        x = torch.randn(T, B, X, device=device, requires_grad=True)
-        lstm = nn.LSTM(X, H).to(device)
-        for name in names:
-            yield compare(
-                f"{name} compiled  T={T} B={B} H={H} X={X}",
-                _step(CELLS[name](X, H).to(device), x, "compiled"),
-                "torch.nn.LSTM",
-                _torch(lstm, x),
-                device=device,
-                pairs=pairs,
-                limit=1.0,
-            )

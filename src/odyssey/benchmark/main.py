@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from odyssey.benchmark import cells, loading, processes, steps, studies
+from odyssey.benchmark import cells, compiled, loading, processes, steps, studies
 from odyssey.benchmark.timing import Row, table
 from odyssey.cells import CELLS
 from odyssey.training.provenance import device_name, git, versions
@@ -24,6 +24,13 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=15, help="timed pairs of each comparison")
     parser.add_argument(
         "--cells", default="lstm_peephole,gru,fgr", help="of `variants`, `compiled`"
+    )
+    parser.add_argument(
+        "--torch-compile",
+        type=int,
+        default=0,
+        metavar="SECONDS",
+        help="in `compiled`, also the loop through torch.compile, given so long for each",
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmark.json"))
     asked = parser.parse_args()
@@ -43,7 +50,9 @@ def main() -> int:
         elif part == "variants":
             rows += cells.reference_rows(device, asked.pairs, asked.cells.split(","))
         elif part == "compiled":
-            rows += cells.compiled_rows(device, asked.pairs, asked.cells.split(","))
+            names = asked.cells.split(",")
+            for some in compiled.compiled_rows(device, asked.pairs, names, asked.torch_compile):
+                rows += some
         elif part == "loading":
             facts[part] = {t: loading.batches_a_second(t) for t in ("charlm", "mnist")}
         elif part == "startup":
@@ -58,7 +67,12 @@ def main() -> int:
         print(table(rows))
     for part, values in facts.items():
         print(f"{part}: " + ", ".join(f"{k} {_shown(v)}" for k, v in values.items()))
-    machine = {"device": device_name(device), "versions": versions(), "git": git()}
+    machine = {
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "git": git(),
+    }
     processes.write(asked.output, machine | {"rows": [r.plain() for r in rows], "facts": facts})
     print(f"written to {asked.output}")
     return 0

@@ -53,6 +53,28 @@ def summarize(
     )
 
 
+def rounds(
+    works: dict[str, Callable[[], None]], *, device: torch.device, count: int, warmup: int = 3
+) -> dict[str, list[float]]:
+    """Seconds of each of `works` in each of `count` rounds; every other round goes backwards."""
+
+    def seconds(work: Callable[[], None]) -> float:
+        synchronize(device)
+        start = time.perf_counter()
+        work()
+        synchronize(device)
+        return time.perf_counter() - start
+
+    for _ in range(warmup):
+        for work in works.values():
+            work()
+    times: dict[str, list[float]] = {what: [] for what in works}
+    for i in range(count):
+        for what, work in reversed(works.items()) if i % 2 else works.items():
+            times[what].append(seconds(work))
+    return times
+
+
 def compare(
     what: str,
     ours: Callable[[], None],
@@ -65,34 +87,18 @@ def compare(
     limit: float | None = None,
 ) -> Row:
     """Time `ours` and `other` in turn, the first of each pair changing."""
-
-    def seconds(work: Callable[[], None]) -> float:
-        synchronize(device)
-        start = time.perf_counter()
-        work()
-        synchronize(device)
-        return time.perf_counter() - start
-
-    for _ in range(warmup):
-        ours()
-        other()
-    times = []
-    for i in range(pairs):
-        if i % 2:
-            b, a = seconds(other), seconds(ours)
-        else:
-            a, b = seconds(ours), seconds(other)
-        times.append((a, b))
-    return summarize(what, against, times, limit)
+    works = {"ours": ours, "other": other}
+    times = rounds(works, device=device, count=pairs, warmup=warmup)
+    return summarize(what, against, list(zip(times["ours"], times["other"], strict=True)), limit)
 
 
 def table(rows: list[Row]) -> str:
     """The rows as text, times in milliseconds."""
-    head = f"{'what':<44}{'ms':>9}  {'against':<24}{'ms':>9}{'ratio':>8}  {'middle half':<13}limit"
+    head = f"{'what':<52}{'ms':>9}  {'against':<24}{'ms':>9}{'ratio':>8}  {'middle half':<13}limit"
     lines = [head, "-" * len(head)]
     for r in rows:
         lines.append(
-            f"{r.what:<44}{1e3 * r.ours:>9.2f}  {r.against:<24}{1e3 * r.other:>9.2f}{r.ratio:>8.2f}"
+            f"{r.what:<52}{1e3 * r.ours:>9.2f}  {r.against:<24}{1e3 * r.other:>9.2f}{r.ratio:>8.2f}"
             f"  {f'{r.low:.2f} - {r.high:.2f}':<13}{r.limit or ''}"
         )
     return "\n".join(lines)

@@ -43,7 +43,14 @@ class Stack(nn.Module):
             nn.ModuleList(make_cell(size, hidden_size) for _ in range(self.directions))
             for size in sizes
         )
-        self.chosen = choose(self.cells()[0], backend)
+        if backend != "auto":
+            choose(self.cells()[0], backend)  # an error is due now
+
+    @property
+    def chosen(self) -> str:
+        """The backend that runs the layers, with the weights where they are now."""
+        weight = next(self.parameters())
+        return choose(self.cells()[0], self.backend, weight.device, weight.dtype)
 
     def grid(self) -> list[list[Cell]]:
         """[layer][direction] -> its cell."""

@@ -37,12 +37,22 @@ def reason_against(cell: Cell, backend: str) -> str | None:
     return None
 
 
-def choose(cell: Cell, backend: str) -> str:
-    """The backend that `backend` (one of them, or `auto`) means for this cell.
+def choose(
+    cell: Cell,
+    backend: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> str:
+    """The backend that `backend` (one of them, or `auto`) means for this cell on such tensors.
+
+    `auto` is the fastest: kernels of the cell's own equations where there are some for this type
+    and device, else torch.nn's, else the plain loop. Measured by `scripts/benchmark.py`.
 
     Raises UserError where the cell cannot run on what was asked for.
     """
     if backend == "auto":
+        if compiled.why_no_kernels(cell, torch.device(device), dtype) is None:
+            return "compiled"
         return "library" if library.supports(cell) else "reference"
     if backend not in BACKENDS:
         names = ("auto", *BACKENDS)
@@ -78,10 +88,17 @@ def run(
     state at each sequence's own end (for `reverse`, after its step 0).
     """
     _check(cell, x, state, lengths, truncation)
-    chosen = choose(cell, backend)
+    dtype = next((v.dtype for v in cell.parameters()), x.dtype)
+    chosen = choose(cell, backend, x.device, dtype)
     if backend == "auto" and (type(cell), chosen) not in _said:
         _said.add((type(cell), chosen))
-        log.info("model.backend=auto runs %s on the backend %s", type(cell).__name__, chosen)
+        why = compiled.why_no_kernels(cell, x.device, dtype)
+        log.info(
+            "model.backend=auto runs %s on the backend %s%s",
+            type(cell).__name__,
+            chosen,
+            "" if why is None else f", because {why}",
+        )
     ragged = None
     if lengths is not None and int(lengths.min()) < x.shape[0]:
         ragged = lengths

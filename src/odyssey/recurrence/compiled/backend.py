@@ -25,7 +25,7 @@ B = TypeVar("B")
 log = logging.getLogger("odyssey")
 _fallback = Fallback()
 _plans: weakref.WeakKeyDictionary[Cell, Plan | Untraceable] = weakref.WeakKeyDictionary()
-_engines: weakref.WeakKeyDictionary[Cell, Engine] = weakref.WeakKeyDictionary()
+_engines: weakref.WeakKeyDictionary[Cell, Engine | CannotCompile] = weakref.WeakKeyDictionary()
 _said: set[str] = set()
 
 
@@ -66,29 +66,55 @@ def reason_against(cell: Cell) -> str | None:
     return None
 
 
+def why_no_kernels(cell: Cell, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why there are no kernels of this cell for such tensors, or None where there are.
+
+    The first call for a kind of cell compiles it.
+    """
+    try:
+        plan = plan_of(cell)
+    except Untraceable as error:
+        return f"its step {error.why}"
+    if device.type != "cpu" or dtype != torch.float32:
+        return f"there are no kernels for {dtype} on {device.type}"
+    engine = _kernels(cell, plan)
+    if isinstance(engine, CannotCompile):
+        _say(str(engine))
+        return str(engine)
+    return None
+
+
 def engine_for(cell: Cell, x: Tensor) -> Engine:
     """What runs the cell on tensors of this type and device."""
     if x.device.type != "cpu" or x.dtype != torch.float32:
         return _fallback
-    engine = _engines.get(cell)
-    if engine is None:
-        engine = _engines[cell] = _compile(plan_of(cell))
-    return engine
+    engine = _kernels(cell, plan_of(cell))
+    if not isinstance(engine, CannotCompile):
+        return engine
+    _say(str(engine))
+    return _fallback
 
 
-def _compile(plan: Plan) -> Engine:
-    try:
-        return Compiled(plan)
-    except CannotCompile as error:
-        reason = str(error)
+def _say(reason: str) -> None:
+    """Once: what slows all cells down on this machine."""
     if reason not in _said:
         _said.add(reason)
         log.warning(
-            "model.backend=compiled runs by torch's operations, which is slower, because %s; "
-            "install a C compiler such as gcc, or name one in the environment variable CC",
+            "cells run several times slower than they could, because %s; install a C compiler "
+            "such as gcc, or name one in the environment variable CC",
             reason,
         )
-    return _fallback
+
+
+def _kernels(cell: Cell, plan: Plan) -> Engine | CannotCompile:
+    engine = _engines.get(cell)
+    if engine is None:
+        try:
+            engine = Compiled(plan)
+        except CannotCompile as error:
+            engine = error
+        _engines[cell] = engine
+    return engine
 
 
 @as_it_stands

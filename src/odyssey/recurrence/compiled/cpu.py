@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from ctypes import POINTER, Structure, c_int64, c_void_p
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,7 +32,18 @@ class Run(Structure):
         ("first", POINTER(c_void_p)),
         ("dgates", c_void_p),
         ("sums", c_void_p),
+        ("parallel", c_void_p),
     ]
+
+
+@functools.cache
+def _parallel() -> int | None:
+    """Address of GOMP_parallel in the OpenMP library that torch is linked to, or None."""
+    try:
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        return ctypes.cast(library.GOMP_parallel, c_void_p).value
+    except (OSError, AttributeError):
+        return None
 
 
 _loaded = functools.cache(load)  # layers of one kind share it
@@ -62,6 +74,7 @@ def _run(memory: Memory) -> Run:
         run.lengths = memory.lengths.data_ptr()
     for name in ("gates", "biases", "extra", "bare", "vectors"):
         setattr(run, name, getattr(memory, name).data_ptr())
+    run.parallel = _parallel()
     run.states, run.weights = _pointers(memory.states), _pointers(memory.weights)
     return run
 

@@ -153,6 +153,8 @@ typedef struct {
     const float *biases, *vectors, **weights;
     const float *output, **last; /* adjoints that the backward loop is given */
     float **first, *dgates, *sums; /* and those that it leaves */
+    /* OpenMP's own entry, of the library that torch brings; null where there is none. */
+    void (*parallel)(void (*work)(void *), void *data, unsigned threads, unsigned flags);
 } Run;
 
 static float *numbers(long n) {
@@ -168,14 +170,45 @@ typedef struct Slice {
     void (*loop)(const struct Slice *);
 } Slice;
 
-static void *run_slice(void *slice) {
-    ((const Slice *)slice)->loop(slice);
+typedef struct {
+    Slice *slices;
+    long count, next;
+} Slices;
+
+/* Slices are taken until none is left, so it does not matter how many threads there really are. */
+static void run_slices_left(void *data) {
+    Slices *all = data;
+    for (;;) {
+        long i = __atomic_fetch_add(&all->next, 1, __ATOMIC_RELAXED);
+        if (i >= all->count) return;
+        all->slices[i].loop(&all->slices[i]);
+    }
+}
+
+static void *one_thread(void *data) {
+    run_slices_left(data);
     return NULL;
 }
 
+static void run_threads(const Run *run, Slices *all) {
+    if (all->count == 1) {
+        run_slices_left(all);
+    } else if (run->parallel) {
+        run->parallel(run_slices_left, all, (unsigned)all->count, 0);
+    } else {
+        pthread_t threads[all->count];
+        long started = 0;
+        while (started < all->count - 1 &&
+               !pthread_create(&threads[started], NULL, one_thread, all))
+            started++;
+        run_slices_left(all);
+        for (long i = 0; i < started; i++) pthread_join(threads[i], NULL);
+    }
+}
+
 /* Rows of a batch never meet, so each thread takes its rows through the whole loop, with nothing
-   to wait for on the way. Threads are made for the call: that takes some 20 us, and none is left
-   to compete with torch's own between calls. */
+   to wait for on the way. The threads are torch's own, whose pool may still be spinning after its
+   last product and would be in the way of others. */
 static int run_slices(const Run *run, long work, long sums, float *const *packed,
                       void (*loop)(const Slice *)) {
     long n = run->threads, batch = run->batch, hidden = run->hidden;
@@ -183,28 +216,21 @@ static int run_slices(const Run *run, long work, long sums, float *const *packed
     if (run->steps * batch * hidden * hidden < 1000000) n = 1;
     if (n < 1) n = 1;
     Slice *slices = calloc((size_t)n, sizeof *slices);
-    pthread_t *threads = calloc((size_t)n, sizeof *threads);
-    char *started = calloc((size_t)n, 1);
     long rows = (batch + n - 1) / n, own = rows * work * hidden, total = sums * hidden;
     own = (own + 15) / 16 * 16; /* no two threads on one cache line */
     float *memory = numbers(n * own), *partial = numbers(n * 2 * total);
-    int failed = !slices || !threads || !started || !memory || !partial;
+    int failed = !slices || !memory || !partial;
     for (long i = 0; !failed && i < n; i++) {
         long from = i * batch / n, to = (i + 1) * batch / n;
         slices[i] = (Slice){run, from, to, packed, memory + i * own, partial + i * 2 * total, loop};
     }
-    for (long i = 1; !failed && i < n; i++)
-        started[i] = !pthread_create(&threads[i], NULL, run_slice, &slices[i]);
-    for (long i = 0; !failed && i < n; i++) {
-        if (started[i]) pthread_join(threads[i], NULL);
-        else run_slice(&slices[i]);
-    }
+    if (!failed) run_threads(run, &(Slices){slices, n, 0});
     for (long j = 0; !failed && j < total; j++) {
         float sum = 0.0f;
         for (long i = 0; i < n; i++) sum += partial[i * 2 * total + j];
         run->sums[j] = sum;
     }
-    free(slices), free(threads), free(started), free(memory), free(partial);
+    free(slices), free(memory), free(partial);
     return failed;
 }
 

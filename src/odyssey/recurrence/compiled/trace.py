@@ -17,7 +17,9 @@ from odyssey.recurrence.compiled.graph import BINARY, UNARY, Graph
 
 
 class Untraceable(UserError):
-    """A step that is not of the form which kernels are derived from; it says why not."""
+    """A step that is not of the form which kernels are derived from; `why` is what it does."""
+
+    why = ""
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,12 @@ class Tracer:
         self.cell = type(cell).__name__
 
     def refusal(self, what: str) -> Untraceable:
-        return Untraceable(
+        error = Untraceable(
             f"model.backend=compiled cannot run {self.cell}, because its step {what}; "
             "choose model.backend=auto or reference"
         )
+        error.why = what
+        return error
 
     def symbol(self, number: int) -> Symbol:
         return Symbol(self, number)
