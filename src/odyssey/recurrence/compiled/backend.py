@@ -66,6 +66,7 @@ def reason_against(cell: Cell) -> str | None:
     return None
 
 
+@as_it_stands
 def why_no_kernels(cell: Cell, device: torch.device, dtype: torch.dtype) -> str | None:
     """Why there are no kernels of this cell for such tensors, or None where there are.
 
