@@ -36,15 +36,12 @@ class Recurrence(torch.autograd.Function):
         plan: Plan = loop.plan
         steps, batch, _ = x.shape
         hidden = initial[0].shape[-1]
-        gates, projected = (x.new_empty(steps, batch, 0, hidden) for _ in range(2))
-        if W is not None:
-            gates = F.linear(x.flatten(0, 1), W).view(steps, batch, len(plan.gates), hidden)
-        if P is not None:
-            projected = F.linear(x.flatten(0, 1), P).view(steps, batch, len(plan.bare), hidden)
+        gates = _projected(x, W, hidden)
+        projected = _projected(x, P, hidden)
         states = []
         for value in initial:
             state = x.new_empty(steps + 1, batch, hidden)
-            state[0] = value
+            state.select(0, 0).copy_(value)
             states.append(state)
         memory = Memory(
             gates=gates,
@@ -58,7 +55,7 @@ class Recurrence(torch.autograd.Function):
             truncation=loop.truncation,
         )
         loop.engine.forward(plan, memory)
-        last = [s[-1].clone() for s in states]
+        last = [s.select(0, steps).clone() for s in states]
         return (states[0][1:], *last, memory.vectors, gates, memory.extra, projected, *states)
 
     @staticmethod
@@ -117,6 +114,15 @@ def exact(device: str) -> AbstractContextManager[Any]:
 
 def _states(loop: Loop) -> int:
     return len(loop.plan.step.states)
+
+
+def _projected(x: Tensor, weight: Tensor | None, hidden: int) -> Tensor:
+    """x (T, B, X) by the matrices of `weight` (n·H, X), one above another: (T, B, n, H)."""
+    steps, batch, _ = x.shape
+    if weight is None:
+        return x.new_empty(steps, batch, 0, hidden)
+    n = weight.shape[0] // hidden
+    return F.linear(x.flatten(0, 1), weight).view(steps, batch, n, hidden)
 
 
 def _bare(plan: Plan, x: Tensor, projected: Tensor) -> Tensor:

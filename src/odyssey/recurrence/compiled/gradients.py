@@ -44,7 +44,7 @@ class LoopBack(torch.autograd.Function):
         n = len(plan.step.states)
         # What was mapped may lie in any order.
         states = [v.contiguous() for v in others[:n]]
-        steps, batch, hidden = states[0][1:].shape
+        steps, batch, _, hidden = gates.shape
         memory = Memory(
             gates=gates.contiguous(),
             biases=stacked_biases(plan, None, like=gates),  # what is kept has them
@@ -56,10 +56,10 @@ class LoopBack(torch.autograd.Function):
             lengths=lengths,
             truncation=loop.truncation,
         )
-        new = states[0].new_empty
+        new = gates.new_empty
         adjoints = Adjoints(
-            output=_contiguous(others[n + 1], states[0][1:]),
-            last=[_contiguous(v, states[0][0]) for v in others[n + 2 :]],
+            output=_adjoint(others[n + 1], gates, (steps, batch, hidden)),
+            last=[_adjoint(v, gates, (batch, hidden)) for v in others[n + 2 :]],
             first=[new(batch, hidden) for _ in states],
             dgates=new(steps, batch, plan.dgates, hidden),
             sums=new(plan.sums, hidden),
@@ -96,8 +96,8 @@ class LoopBack(torch.autograd.Function):
         return (dgates, sums, *first), (dims[0], 0, *dims[1:])
 
 
-def _contiguous(adjoint: Tensor | None, like: Tensor) -> Tensor:
-    return torch.zeros_like(like) if adjoint is None else adjoint.contiguous()
+def _adjoint(given: Tensor | None, like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return like.new_zeros(shape) if given is None else given.contiguous()
 
 
 def products(
@@ -119,20 +119,21 @@ def products(
     steps, batch, slots, hidden = dgates.shape
     flat, dgates = x.flatten(0, 1), dgates.reshape(steps * batch, slots * hidden)
     found: dict[str, Tensor | None] = dict.fromkeys("xWbRpP")
-    rows, bare = len(plan.gates) * hidden, len(plan.bare)
-    backs = []  # what comes to x by each way
-    for name, weight, adjoint in (
-        ("W", W, dgates[:, :rows]),
-        ("P", P, dgates[:, rows : rows + bare * hidden]),
-    ):
+    dx = None
+    first = 0
+    for name, weight, n in (("W", W, len(plan.gates)), ("P", P, len(plan.bare))):
+        if not n:
+            continue
+        adjoint = dgates[:, first * hidden : (first + n) * hidden]
+        first += n
         if weight is not None and needs[name]:
             found[name] = adjoint.t() @ flat
-        if weight is not None and needs["x"]:
-            backs.append(adjoint @ weight)
-        if name == "P" and weight is None and bare and needs["x"]:
-            backs.append(adjoint.unflatten(1, (bare, hidden)).sum(1))
+        if needs["x"]:
+            # Without P the bare inputs are x itself, once for each of their names.
+            back = adjoint.view(-1, n, hidden).sum(1) if weight is None else adjoint @ weight
+            dx = back if dx is None else dx + back
     if needs["x"]:
-        found["x"] = sum(backs, start=backs.pop(0)).view_as(x) if backs else torch.zeros_like(x)
+        found["x"] = torch.zeros_like(x) if dx is None else dx.view_as(x)
     if R is not None and needs["R"]:
         found["R"] = _weight_gradient(plan, kept, states, dgates, R)
     if needs["b"] or needs["p"]:
@@ -145,14 +146,15 @@ def _weight_gradient(
 ) -> Tensor:
     """R's gradient: for each group one product over all steps."""
     hidden = R.shape[1]
-    parts: dict[str, Tensor] = {}
+    made: list[Tensor] = []
     for g, group in enumerate(plan.groups):
         first, n = plan.first_adjoint[g] * hidden, len(group.names) * hidden
-        operand = _operand(plan.operands[g], kept, states)
-        product = dgates[:, first : first + n].t() @ operand.flatten(0, 1)
-        if group.names == plan.rows["R"]:
-            return product
-        parts |= dict(zip(group.names, product.split(hidden), strict=True))
+        operand = _operand(plan.operands[g], kept, states).flatten(0, 1)
+        made.append(dgates[:, first : first + n].t() @ operand)
+    names = [k for group in plan.groups for k in group.names]
+    if tuple(names) == plan.rows["R"]:
+        return made[0] if len(made) == 1 else torch.cat(made)
+    parts = dict(zip(names, (v for m in made for v in m.split(hidden)), strict=True))
     zero = R.new_zeros(hidden, hidden)
     return torch.cat([parts.get(k, zero) for k in plan.rows["R"]])
 

@@ -23,6 +23,8 @@ def stacked_biases(plan: Plan, b: Tensor | None, like: Tensor) -> Tensor:
 def stacked_vectors(plan: Plan, b: Tensor | None, p: Tensor | None, like: Tensor) -> Tensor:
     """The vectors in the plan's order (#, H): a copy."""
     hidden = like.shape[-1]
+    if not plan.vectors:
+        return like.new_empty(0, hidden)
     if p is not None and plan.vectors_are_p:
         return p.clone(memory_format=torch.contiguous_format)
     parts: dict[str, Tensor] = {}
@@ -30,8 +32,6 @@ def stacked_vectors(plan: Plan, b: Tensor | None, p: Tensor | None, like: Tensor
         parts |= {f"p.{k}": v for k, v in zip(plan.rows["p"], p, strict=True)}
     if b is not None:
         parts |= {f"x.{k}": v for k, v in zip(plan.rows["b"], b.split(hidden), strict=True)}
-    if not plan.vectors:
-        return like.new_empty(0, hidden)
     return torch.stack([parts[k] for k in plan.vectors])
 
 
