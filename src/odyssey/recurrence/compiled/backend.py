@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,11 +15,13 @@ from odyssey.cells.cell import Cell
 from odyssey.recurrence.compiled.build import CannotCompile
 from odyssey.recurrence.compiled.cpu import Compiled
 from odyssey.recurrence.compiled.fallback import Fallback
-from odyssey.recurrence.compiled.function import Recurrence
-from odyssey.recurrence.compiled.memory import Engine
+from odyssey.recurrence.compiled.function import Recurrence, exact
+from odyssey.recurrence.compiled.memory import Engine, Loop
 from odyssey.recurrence.compiled.plan import Plan, make_plan
 from odyssey.recurrence.compiled.trace import Untraceable
 
+A = ParamSpec("A")
+B = TypeVar("B")
 log = logging.getLogger("odyssey")
 _fallback = Fallback()
 _plans: weakref.WeakKeyDictionary[Cell, Plan | Untraceable] = weakref.WeakKeyDictionary()
@@ -25,6 +29,20 @@ _engines: weakref.WeakKeyDictionary[Cell, Engine | CannotCompile] = weakref.Weak
 _said: set[str] = set()
 
 
+def as_it_stands(function: Callable[A, B]) -> Callable[A, B]:
+    """`function`, into which torch.compile does not look: it calls it between two graphs."""
+
+    @functools.wraps(function)
+    def call(*args: A.args, **kwargs: A.kwargs) -> B:
+        # Not as a decorator, which takes the second that torch's compiler needs to load.
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return call
+
+
+@as_it_stands
 def plan_of(cell: Cell) -> Plan:
     """The cell's plan, made at the first call. Raises Untraceable where there is none."""
     found = _plans.get(cell)
@@ -48,6 +66,7 @@ def reason_against(cell: Cell) -> str | None:
     return None
 
 
+@as_it_stands
 def why_no_kernels(cell: Cell, device: torch.device, dtype: torch.dtype) -> str | None:
     """Why there are no kernels of this cell for such tensors, or None where there are.
 
@@ -99,27 +118,22 @@ def _kernels(cell: Cell, plan: Plan) -> Engine | CannotCompile:
     return engine
 
 
+@as_it_stands
 def forward(
     cell: Cell, x: Tensor, state: Any, lengths: Tensor | None, truncation: int | None
 ) -> tuple[Tensor, Any]:
-    """As `reference.forward`; under autocast in the type of the weights."""
-    plan = plan_of(cell)
-    dtype = next(cell.parameters()).dtype
-    x, state = x.to(dtype), [v.to(dtype) for v in state]
+    """As `reference.forward`, in the type of the weights, to which x and state are taken.
+
+    So it is under autocast too: with float32 weights, outputs and gradients are those of float32.
+    """
+    weights = (cell.W, cell.b, cell.R, cell.p, cell.P)
+    # Not by cell.parameters(): a replica for another thread has its weights but no parameters.
+    dtype = next(w.dtype for w in weights if w is not None)
+    x = x.to(dtype).contiguous()
     if lengths is not None:
         lengths = lengths.to(x.device).contiguous()
-    with torch.autocast(x.device.type, enabled=False):
-        outputs, *last = Recurrence.apply(
-            plan,
-            engine_for(cell, x),
-            lengths,
-            truncation or 0,
-            x,
-            cell.W,
-            cell.b,
-            cell.R,
-            cell.p,
-            cell.P,
-            *state,
-        )
-    return outputs, cell.State(*last)
+    loop = Loop(plan_of(cell), engine_for(cell, x), truncation or 0)
+    given = [v.to(dtype) for v in state]
+    with exact(x.device.type):
+        outputs, *rest = Recurrence.apply(loop, lengths, x, *weights, *given)
+    return outputs, cell.State(*rest[: len(given)])

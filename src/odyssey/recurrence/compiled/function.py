@@ -2,187 +2,131 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from odyssey.recurrence.compiled.memory import Adjoints, Engine, Memory
+from odyssey.recurrence.compiled.gradients import LoopBack, products, refuse
+from odyssey.recurrence.compiled.mapped import Mapped, folded, one_by_one, signed, unfolded
+from odyssey.recurrence.compiled.memory import Loop, Memory
 from odyssey.recurrence.compiled.plan import Plan
+from odyssey.recurrence.compiled.stacks import stacked_biases, stacked_matrices, stacked_vectors
 
 
 class Recurrence(torch.autograd.Function):
-    """(x, W, b, R, p, P, initial states) -> (outputs (T, B, H), last states (B, H) each).
+    """(loop, lengths, x, W, b, R, p, P, initial states) -> outputs, last states, what is kept.
 
-    Parameters that a cell has none of are None. The input projection is one product before the
-    loop, the gradients of all matrices are products after the loop back, over all steps at once.
+    Shapes: x (T, B, X), outputs (T, B, H), states (B, H) each; parameters that a cell has none of
+    are None. The input projection is one product before the loop, the gradients of all matrices
+    are products after the loop back, over all steps at once. What the loop back needs are outputs
+    too, since `torch.func` knows no others: vectors, gates, extra, the projected bare inputs and
+    the states, all of `Memory`. They are for nobody else.
+
+    Under `vmap` with the same weights for all, the mapped dimension joins the batch; where weights
+    differ, the engine is called once for each model. Derivatives are first ones, in reverse.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        plan: Plan,
-        engine: Engine,
-        lengths: Tensor | None,
-        truncation: int,
-        x: Tensor,
-        W: Tensor | None,
-        b: Tensor | None,
-        R: Tensor | None,
-        p: Tensor | None,
-        P: Tensor | None,
-        *initial: Tensor,
-    ) -> tuple[Tensor, ...]:
+    @signed
+    def forward(*operands: Any) -> tuple[Tensor, ...]:
+        loop, lengths, x, W, b, R, p, P, *initial = operands
+        plan: Plan = loop.plan
         steps, batch, _ = x.shape
         hidden = initial[0].shape[-1]
-        x = x.contiguous()
-        flat = x.flatten(0, 1)
-
-        gates = x.new_empty(steps, batch, 0, hidden)
-        if W is not None:
-            gates = F.linear(flat, W).view(steps, batch, -1, hidden)
-        bare = x.new_empty(steps, batch, 0, hidden)
-        if plan.bare:
-            inputs = x if P is None else F.linear(x, P)
-            bare = inputs.view(steps, batch, -1, hidden)
-            if P is None and len(plan.bare) > 1:
-                bare = bare.expand(-1, -1, len(plan.bare), -1).contiguous()
+        gates = _projected(x, W, hidden)
+        projected = _projected(x, P, hidden)
         states = []
         for value in initial:
             state = x.new_empty(steps + 1, batch, hidden)
-            state[0] = value
+            state.select(0, 0).copy_(value)
             states.append(state)
         memory = Memory(
             gates=gates,
-            biases=_biases(plan, x, b, hidden),
+            biases=stacked_biases(plan, b, like=gates),
             extra=x.new_empty(steps, batch, plan.extra, hidden),
-            bare=bare,
+            bare=_bare(plan, x, projected),
             states=states,
-            vectors=_vectors(plan, x, b, p, hidden),
-            weights=_weights(plan, R, hidden),
+            vectors=stacked_vectors(plan, b, p, like=gates),
+            weights=stacked_matrices(plan, R),
             lengths=lengths,
-            truncation=truncation,
+            truncation=loop.truncation,
         )
-        engine.forward(plan, memory)
-        ctx.plan, ctx.engine, ctx.lengths, ctx.truncation = plan, engine, lengths, truncation
-        m = memory
-        ctx.save_for_backward(x, W, R, P, m.gates, m.biases, m.extra, m.bare, m.vectors, *m.states)
-        return (states[0][1:], *(s[-1].clone() for s in states))
+        loop.engine.forward(plan, memory)
+        last = [s.select(0, steps).clone() for s in states]
+        return (states[0][1:], *last, memory.vectors, gates, memory.extra, projected, *states)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, output: Tensor, *last: Tensor) -> tuple[Any, ...]:
-        plan: Plan = ctx.plan
-        x, W, R, P, gates, biases, extra, bare, vectors, *states = ctx.saved_tensors
-        steps, batch, hidden = output.shape
-        memory = Memory(
-            gates=gates,
-            biases=biases,
-            extra=extra,
-            bare=bare,
-            states=states,
-            vectors=vectors,
-            weights=_weights(plan, R, hidden),
-            lengths=ctx.lengths,
-            truncation=ctx.truncation,
-        )
-        adjoints = Adjoints(
-            output=output.contiguous(),
-            last=[v.contiguous() for v in last],
-            first=[output.new_empty(batch, hidden) for _ in last],
-            dgates=output.new_empty(steps, batch, plan.dgates, hidden),
-            sums=output.new_empty(plan.sums, hidden),
-        )
-        ctx.engine.backward(plan, memory, adjoints)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.loop, *given = inputs
+        kept = output[1 + _states(ctx.loop) :]
+        ctx.mark_non_differentiable(*kept)
+        ctx.set_materialize_grads(False)  # there would be one for everything kept
+        lengths, x, W, _, R, _, P = given[:7]
+        ctx.save_for_backward(lengths, x, W, R, P, output[0], *kept)
 
-        flat, dgates = x.flatten(0, 1), adjoints.dgates.view(steps * batch, -1)
-        rows = len(plan.gates) * hidden
-        dx = dW = dP = None
-        if W is not None:
-            dW = dgates[:, :rows].t() @ flat
-            if ctx.needs_input_grad[4]:
-                dx = dgates[:, :rows] @ W
-        if plan.bare:
-            dbare = dgates[:, rows : rows + len(plan.bare) * hidden]
-            if P is not None:
-                dP = dbare.t() @ flat
-            if ctx.needs_input_grad[4]:
-                back = dbare.view_as(bare.flatten(0, 1)).sum(1) if P is None else dbare @ P
-                dx = back if dx is None else dx + back
-        if dx is None and ctx.needs_input_grad[4]:
-            dx = torch.zeros_like(flat)
-        dR = None if R is None else _weight_gradient(plan, memory, dgates, R)
-        db, dp = _vector_gradients(plan, adjoints.sums)
-        dx = None if dx is None else dx.view_as(x)
-        return (None, None, None, None, dx, dW, db, dR, dp, dP, *adjoints.first)
+    @staticmethod
+    def backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Any, ...]:
+        loop: Loop = ctx.loop
+        lengths, x, W, R, P, outputs, vectors, *kept = ctx.saved_tensors
+        gates, extra, projected, *states = kept
+        needs = dict(zip("xWbRpP", ctx.needs_input_grad[2:8], strict=True))
+        with exact(x.device.type):
+            dgates, sums, *first = LoopBack.apply(
+                loop,
+                needs["b"] or needs["p"],
+                lengths,
+                R,
+                vectors,
+                gates,
+                extra,
+                _bare(loop.plan, x, projected),
+                *states,
+                outputs,
+                *adjoints[: 1 + len(states)],
+            )
+            parts = {"gates": gates, "extra": extra}
+            gradients = products(loop.plan, needs, x, W, R, P, parts, states, dgates, sums)
+        return (None, None, *(gradients[k] for k in "xWbRpP"), *first)
 
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *operands: Any) -> Mapped:
+        n = _states(operands[0])
+        if any(dim is not None for dim in in_dims[3:8]):
+            return one_by_one(Recurrence, info.batch_size, in_dims, operands)
+        axes = (None, 0, 1, *[None] * 5, *[0] * n)
+        results = Recurrence.apply(*folded(info.batch_size, in_dims, operands, axes))
+        return unfolded(info.batch_size, results, (1, *[0] * n, None, 1, 1, 1, *[1] * n))
 
-def _biases(plan: Plan, x: Tensor, b: Tensor | None, hidden: int) -> Tensor:
-    """b of the gates with W, in their order (#W, H); zero for those without b."""
-    if b is not None and plan.rows["b"] == plan.gates:
-        return b.contiguous().view(-1, hidden)
-    if b is None or not plan.biased:
-        return x.new_zeros(len(plan.gates), hidden)
-    parts = dict(zip(plan.rows["b"], b.split(hidden), strict=True))
-    zero = b.new_zeros(hidden)
-    return torch.stack([parts.get(k, zero) for k in plan.gates])
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> NoReturn:
+        refuse()
 
 
-def _vectors(plan: Plan, x: Tensor, b: Tensor | None, p: Tensor | None, hidden: int) -> Tensor:
-    """The vectors in the plan's order (#, H)."""
-    parts: dict[str, Tensor] = {}
-    if p is not None:
-        parts |= {f"p.{k}": v for k, v in zip(plan.rows["p"], p, strict=True)}
-    if b is not None:
-        parts |= {f"x.{k}": v for k, v in zip(plan.rows["b"], b.split(hidden), strict=True)}
-    if not plan.vectors:
-        return x.new_empty(0, hidden)
-    return torch.stack([parts[k] for k in plan.vectors])
+def exact(device: str) -> AbstractContextManager[Any]:
+    """Where products are made in the type of their operands, under autocast too."""
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
 
 
-def _first_row(plan: Plan, names: tuple[str, ...]) -> int | None:
-    """Where these matrices lie one after another in R, or None."""
-    rows = plan.rows["R"]
-    first = rows.index(names[0])
-    return first if rows[first : first + len(names)] == names else None
+def _states(loop: Loop) -> int:
+    return len(loop.plan.step.states)
 
 
-def _weights(plan: Plan, R: Tensor | None, hidden: int) -> list[Tensor]:
-    """Each group's matrices, one above another (n·H, H)."""
-    if R is None:
-        return []
-    R = R.contiguous()
-    found = []
-    for group in plan.groups:
-        first = _first_row(plan, group.names)
-        if first is not None:
-            found.append(R[first * hidden : (first + len(group.names)) * hidden])
-        else:
-            parts = dict(zip(plan.rows["R"], R.split(hidden), strict=True))
-            found.append(torch.cat([parts[k] for k in group.names]))
-    return found
+def _projected(x: Tensor, weight: Tensor | None, hidden: int) -> Tensor:
+    """x (T, B, X) by the matrices of `weight` (n·H, X), one above another: (T, B, n, H)."""
+    steps, batch, _ = x.shape
+    if weight is None:
+        return x.new_empty(steps, batch, 0, hidden)
+    n = weight.shape[0] // hidden
+    return F.linear(x.flatten(0, 1), weight).view(steps, batch, n, hidden)
 
 
-def _weight_gradient(plan: Plan, memory: Memory, dgates: Tensor, R: Tensor) -> Tensor:
-    """R's gradient: for each group one product over all steps."""
-    hidden = R.shape[1]
-    parts: dict[str, Tensor] = {}
-    for g, group in enumerate(plan.groups):
-        first, n = plan.first_adjoint[g] * hidden, len(group.names) * hidden
-        product = dgates[:, first : first + n].t() @ memory.operand(plan.operands[g])
-        if group.names == plan.rows["R"]:
-            return product
-        parts |= dict(zip(group.names, product.split(hidden), strict=True))
-    zero = R.new_zeros(hidden, hidden)
-    return torch.cat([parts.get(k, zero) for k in plan.rows["R"]])
-
-
-def _vector_gradients(plan: Plan, sums: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """(b's gradient, p's gradient) from the rows of `sums`."""
-    names = (*plan.vectors, *(f"x.{k}" for k in plan.biased))
-    rows = dict(zip(names, sums, strict=True))
-    b = [rows[f"x.{k}"] for k in plan.rows["b"]]
-    p = [rows[f"p.{k}"] for k in plan.rows["p"]]
-    return (torch.cat(b) if b else None, torch.stack(p) if p else None)
+def _bare(plan: Plan, x: Tensor, projected: Tensor) -> Tensor:
+    """The bare inputs (T, B, #bare, H): their projections or, without P, x itself for each."""
+    if projected.shape[2] or not plan.bare:
+        return projected
+    return x.unsqueeze(2).expand(-1, -1, len(plan.bare), -1).contiguous()

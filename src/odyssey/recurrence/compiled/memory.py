@@ -8,7 +8,6 @@ from typing import Protocol
 from torch import Tensor
 
 from odyssey.recurrence.compiled.plan import Plan
-from odyssey.recurrence.compiled.segments import Place
 
 
 @dataclass
@@ -24,16 +23,6 @@ class Memory:
     weights: list[Tensor]  # of each group (n·H, H)
     lengths: Tensor | None  # (B), int64 on the CPU, or all T
     truncation: int  # steps between cuts of the gradient; 0 is none
-
-    def operand(self, place: Place) -> Tensor:
-        """A product's operand at every step, as a matrix (T·B, H)."""
-        match place.kind:
-            case "before":
-                return self.states[place.slot][:-1].flatten(0, 1)
-            case "after":
-                return self.states[place.slot][1:].flatten(0, 1)
-            case kind:
-                return getattr(self, kind)[:, :, place.slot].flatten(0, 1)
 
 
 @dataclass
@@ -55,3 +44,12 @@ class Engine(Protocol):
 
     def backward(self, plan: Plan, memory: Memory, adjoints: Adjoints) -> None:
         """Fill what `adjoints` calls out."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """All of a run that is no tensor."""
+
+    plan: Plan
+    engine: Engine
+    truncation: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,6 +47,11 @@ class Plan:
     def sums(self) -> int:
         """Rows of sums over batch and time: the vectors', then the biases' gradients."""
         return len(self.vectors) + len(self.biased)
+
+    @functools.cached_property
+    def vectors_are_p(self) -> bool:
+        """Whether the vectors are p, row by row."""
+        return self.vectors == tuple(f"p.{k}" for k in self.rows["p"])
 
 
 def make_plan(cell: Cell) -> Plan:

@@ -1,0 +1,182 @@
+"""The loop back as an operation of torch's own, and the products that follow it."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from odyssey.errors import UserError
+from odyssey.recurrence.compiled.mapped import Mapped, folded, one_by_one, signed, unfolded
+from odyssey.recurrence.compiled.memory import Adjoints, Memory
+from odyssey.recurrence.compiled.plan import Plan
+from odyssey.recurrence.compiled.segments import Place
+from odyssey.recurrence.compiled.stacks import stacked_biases, stacked_matrices
+
+
+def refuse(*_: Any) -> NoReturn:
+    """What is asked is neither a first derivative nor in reverse."""
+    raise UserError(
+        "model.backend=compiled has first derivatives in reverse mode alone; type "
+        "model.backend=reference for second derivatives (create_graph=True) or forward mode (jvp)"
+    )
+
+
+class LoopBack(torch.autograd.Function):
+    """The backward loop: -> dgates and sums of `Adjoints`, the initial states' adjoints.
+
+    From (loop, whether the sums are of use, lengths, R, vectors, gates, extra, bare, states of
+    `Memory`, outputs, their adjoint, the last states' adjoints). Adjoints that are None are zero.
+    The outputs are not read; through them a second derivative comes here, to be refused.
+
+    It is an operation so that `vmap` has a rule for it, as when it maps a gradient over examples:
+    they join the batch. An engine sums over the whole batch, though; so a cell with vectors
+    (peepholes), whose gradients are in no other place, is run for each example by itself, and so
+    is every cell with weights of its own for each model.
+    """
+
+    @staticmethod
+    @signed
+    def forward(*operands: Any) -> tuple[Tensor, ...]:
+        loop, _, lengths, R, vectors, gates, extra, bare, *others = operands
+        plan: Plan = loop.plan
+        n = len(plan.step.states)
+        # What was mapped may lie in any order.
+        states = [v.contiguous() for v in others[:n]]
+        steps, batch, _, hidden = gates.shape
+        memory = Memory(
+            gates=gates.contiguous(),
+            biases=stacked_biases(plan, None, like=gates),  # what is kept has them
+            extra=extra.contiguous(),
+            bare=bare.contiguous(),
+            states=states,
+            vectors=vectors.contiguous(),
+            weights=stacked_matrices(plan, R),
+            lengths=lengths,
+            truncation=loop.truncation,
+        )
+        new = gates.new_empty
+        adjoints = Adjoints(
+            output=_adjoint(others[n + 1], gates, (steps, batch, hidden)),
+            last=[_adjoint(v, gates, (batch, hidden)) for v in others[n + 2 :]],
+            first=[new(batch, hidden) for _ in states],
+            dgates=new(steps, batch, plan.dgates, hidden),
+            sums=new(plan.sums, hidden),
+        )
+        loop.engine.backward(plan, memory, adjoints)
+        return (adjoints.dgates, adjoints.sums, *adjoints.first)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Nothing is kept: there is no derivative."""
+
+    @staticmethod
+    def backward(ctx: Any, *adjoints: Any) -> NoReturn:
+        refuse()
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> NoReturn:
+        refuse()
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *operands: Any) -> Mapped:
+        plan: Plan = operands[0].plan
+        summed = operands[1]
+        if any(dim is not None for dim in in_dims[3:5]) or (summed and plan.vectors):
+            return one_by_one(LoopBack, info.batch_size, in_dims, operands)
+        n = len(plan.step.states)
+        axes = (None, None, 0, None, None, 1, 1, 1, *[1] * n, None, 1, *[0] * n)
+        dgates, sums, *first = LoopBack.apply(*folded(info.batch_size, in_dims, operands, axes))
+        (dgates, *first), dims = unfolded(info.batch_size, (dgates, *first), (1, *[0] * n))
+        if not summed:
+            return (dgates, sums, *first), (dims[0], None, *dims[1:])
+        slots = [plan.gates.index(k) for k in plan.biased]
+        sums = dgates[:, :, :, slots].sum((0, 2))
+        return (dgates, sums, *first), (dims[0], 0, *dims[1:])
+
+
+def _adjoint(given: Tensor | None, like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return like.new_zeros(shape) if given is None else given.contiguous()
+
+
+def products(
+    plan: Plan,
+    needs: dict[str, bool],
+    x: Tensor,
+    W: Tensor | None,
+    R: Tensor | None,
+    P: Tensor | None,
+    kept: dict[str, Tensor],
+    states: list[Tensor],
+    dgates: Tensor,
+    sums: Tensor,
+) -> dict[str, Tensor | None]:
+    """The gradients of x, W, b, R, p and P by name; None where there is none or `needs` says no.
+
+    Each matrix's is one product over all steps. `kept` are gates and extra of `Memory`.
+    """
+    steps, batch, slots, hidden = dgates.shape
+    flat, dgates = x.flatten(0, 1), dgates.reshape(steps * batch, slots * hidden)
+    found: dict[str, Tensor | None] = dict.fromkeys("xWbRpP")
+    dx = None
+    first = 0
+    for name, weight, n in (("W", W, len(plan.gates)), ("P", P, len(plan.bare))):
+        if not n:
+            continue
+        adjoint = dgates[:, first * hidden : (first + n) * hidden]
+        first += n
+        if weight is not None and needs[name]:
+            found[name] = adjoint.t() @ flat
+        if needs["x"]:
+            # Without P the bare inputs are x itself, once for each of their names.
+            back = adjoint.view(-1, n, hidden).sum(1) if weight is None else adjoint @ weight
+            dx = back if dx is None else dx + back
+    if needs["x"]:
+        found["x"] = torch.zeros_like(x) if dx is None else dx.view_as(x)
+    if R is not None and needs["R"]:
+        found["R"] = _weight_gradient(plan, kept, states, dgates, R)
+    if needs["b"] or needs["p"]:
+        found["b"], found["p"] = _vector_gradients(plan, sums)
+    return found
+
+
+def _weight_gradient(
+    plan: Plan, kept: dict[str, Tensor], states: list[Tensor], dgates: Tensor, R: Tensor
+) -> Tensor:
+    """R's gradient: for each group one product over all steps."""
+    hidden = R.shape[1]
+    made: list[Tensor] = []
+    for g, group in enumerate(plan.groups):
+        first, n = plan.first_adjoint[g] * hidden, len(group.names) * hidden
+        operand = _operand(plan.operands[g], kept, states).flatten(0, 1)
+        made.append(dgates[:, first : first + n].t() @ operand)
+    names = [k for group in plan.groups for k in group.names]
+    if tuple(names) == plan.rows["R"]:
+        return made[0] if len(made) == 1 else torch.cat(made)
+    parts = dict(zip(names, (v for m in made for v in m.split(hidden)), strict=True))
+    zero = R.new_zeros(hidden, hidden)
+    return torch.cat([parts.get(k, zero) for k in plan.rows["R"]])
+
+
+def _operand(place: Place, kept: dict[str, Tensor], states: list[Tensor]) -> Tensor:
+    """A product's operand at every step (T, B, H)."""
+    match place.kind:
+        case "before":
+            return states[place.slot][:-1]
+        case "after":
+            return states[place.slot][1:]
+        case kind:
+            return kept[kind][:, :, place.slot]
+
+
+def _vector_gradients(plan: Plan, sums: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """(b's gradient, p's gradient) from the rows of `sums`."""
+    n = len(plan.vectors)
+    if plan.vectors_are_p and plan.biased == plan.rows["b"]:
+        return sums[n:].flatten() if plan.biased else None, sums[:n] if n else None
+    names = (*plan.vectors, *(f"x.{k}" for k in plan.biased))
+    rows = dict(zip(names, sums, strict=True))
+    b = [rows[f"x.{k}"] for k in plan.rows["b"]]
+    p = [rows[f"p.{k}"] for k in plan.rows["p"]]
+    return (torch.cat(b) if b else None, torch.stack(p) if p else None)
