@@ -127,7 +127,7 @@ def products(
         adjoint = dgates[:, first * hidden : (first + n) * hidden]
         first += n
         if weight is not None and needs[name]:
-            found[name] = adjoint.t() @ flat
+            found[name] = _weights_adjoint(adjoint, flat)
         if needs["x"]:
             # Without P the bare inputs are x itself, once for each of their names.
             back = adjoint.view(-1, n, hidden).sum(1) if weight is None else adjoint @ weight
@@ -141,6 +141,17 @@ def products(
     return found
 
 
+def _weights_adjoint(adjoint: Tensor, operand: Tensor) -> Tensor:
+    """Adjoint (T·B, n) of operand (T·B, k) times a matrix's transpose: that of the matrix (n, k).
+
+    Made as its transpose, with which the BLAS of torch is up to twice as fast, where the sum is
+    long enough to pay for turning it.
+    """
+    if len(operand) < adjoint.shape[1]:
+        return adjoint.t() @ operand
+    return (operand.t() @ adjoint).t().contiguous()
+
+
 def _weight_gradient(
     plan: Plan, kept: dict[str, Tensor], states: list[Tensor], dgates: Tensor, R: Tensor
 ) -> Tensor:
@@ -150,7 +161,7 @@ def _weight_gradient(
     for g, group in enumerate(plan.groups):
         first, n = plan.first_adjoint[g] * hidden, len(group.names) * hidden
         operand = _operand(plan.operands[g], kept, states).flatten(0, 1)
-        made.append(dgates[:, first : first + n].t() @ operand)
+        made.append(_weights_adjoint(dgates[:, first : first + n], operand))
     names = [k for group in plan.groups for k in group.names]
     if tuple(names) == plan.rows["R"]:
         return made[0] if len(made) == 1 else torch.cat(made)
