@@ -2,15 +2,15 @@
 
 Two forms (`triton_source.py`, `triton_steps.py`), by the bytes of the recurrent weights:
 
-- persistent: one launch a direction. Each program takes some sequences through all steps, with all
-  units. Up to ON_CHIP, about what the registers and the shared memory of one of an H100's
-  processors hold together (256 and 228 KB); up to RESIDENT the compiler is left to keep the weights
-  in registers, beyond it they come from the second-level cache at every step.
+- persistent, up to ON_CHIP: one launch a direction. Each program takes some sequences through all
+  steps, with all units. Where the weights fit into a processor's shared memory they stay there
+  (`Tiles.resident`); else they come from the second-level cache at every step.
 - step: above that a launch for each segment of each step with torch's products between them,
   recorded as one CUDA graph for each shape (`gpu_graph.py`).
 
-These bounds and `tiles` were chosen by what the assembler says of registers and shared memory; no
-clock has seen them.
+ON_CHIP is about what registers and shared memory of one processor of an H100 hold together (256
+and 227 KB). It and `tiles` were chosen by what NVIDIA's assembler says of registers and shared
+memory, on a machine without a GPU: no clock has seen them.
 
 All tensors may have a leading axis of models (M): gates (M, T, B, #W, H), states (M, T + 1, B, H),
 weights (M, n·H, H) and so on, `lengths` alone (B). One launch then runs all of them.
@@ -18,6 +18,8 @@ weights (M, n·H, H) and so on, `lengths` alone (B). One launch then runs all of
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,31 +34,46 @@ from odyssey.recurrence.compiled.triton_build import load_module
 from odyssey.recurrence.compiled.triton_source import source
 
 ON_CHIP = 512 * 1024  # bytes
-RESIDENT = {"ieee": 16 * 1024, "tf32": 64 * 1024, "bf16": 128 * 1024}  # bytes
+BESIDES = 16 * 1024  # bytes of shared memory for other things than weights
+PROGRAMS = 128  # about as many as a large GPU has processors
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """How the persistent kernels cut their work."""
+    """How a persistent kernel cuts its work."""
 
     rows: int  # sequences of a program
     units: int  # H rounded up to a power of two
     depth: int  # rows of a weight matrix read at once, where they are not resident
     resident: bool
     warps: int
+    stages: int  # stretches of weights on their way at once
 
 
-def tiles(plan: Plan, hidden: int, batch: int, precision: str) -> Tiles:
-    """The tiles of a persistent kernel for these sizes."""
+def tiles(plan: Plan, hidden: int, batch: int, precision: str, shared: int) -> Tiles:
+    """The tiles for these sizes and so many bytes of shared memory.
+
+    Eight warps keep a peephole LSTM's values of 16 rows and 128 units in registers, or of 8 rows
+    and 256 units; twice the rows, or twice the depth there, spill.
+    """
     units = _power_of_two(hidden)
-    # A tensor core takes 16 rows; without one, fewer rows are less work for a program.
-    rows = 16 if precision != "ieee" else min(8, _power_of_two(batch, 1))
+    rows = 16 if units <= 128 else 8  # a tensor core takes 16 at once, some of them empty
+    if precision == "ieee":  # no tensor core: fewer rows are less work for a program
+        rows = min(8, _power_of_two(-(-batch // PROGRAMS), 2))
+    number = 2 if precision == "bf16" else 4
+    resident = weight_bytes(plan, units, precision) + BESIDES <= shared
+    depth = min(units, 32 if units <= 128 else 16)
+    widest = max((len(g.names) for g in plan.groups), default=0)
+    ahead = widest * units * number + BESIDES // depth  # bytes of a row of all matrices of a group
+    while depth > 16 and ahead * depth > shared:
+        depth //= 2
     return Tiles(
         rows=rows,
         units=units,
-        depth=min(units, 32),
-        resident=weight_bytes(plan, units, precision) <= RESIDENT[precision],
-        warps=4 if units <= 64 else 8,
+        depth=depth,
+        resident=resident,
+        warps=4 if units <= 32 else 8,
+        stages=1 if resident or ahead * depth > shared else 2,
     )
 
 
@@ -74,16 +91,19 @@ class Generated(Engine):
         self._graphs = Graphs(Steps(self._kernels, precision))
 
     def forward(self, plan: Plan, memory: Memory) -> None:
-        if self._form(plan, memory) == "step":
-            self._graphs.run(plan, memory)
-        else:
-            self._launch(plan, memory)
+        self._run(plan, memory)
 
     def backward(self, plan: Plan, memory: Memory, adjoints: Adjoints) -> None:
-        if self._form(plan, memory) == "step":
-            self._graphs.run(plan, memory, adjoints)
-        else:
-            self._launch(plan, memory, adjoints)
+        self._run(plan, memory, adjoints)
+
+    def _run(self, plan: Plan, memory: Memory, adjoints: Adjoints | None = None) -> None:
+        device = memory.gates.device
+        # Triton launches on the current device, which need not be that of the tensors.
+        with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+            if self._form(plan, memory) == "step":
+                self._graphs.run(plan, memory, adjoints)
+            else:
+                self._launch(plan, memory, adjoints)
 
     def _form(self, plan: Plan, memory: Memory) -> str:
         units = _power_of_two(memory.states[0].shape[-1])
@@ -95,13 +115,12 @@ class Generated(Engine):
         *models, steps, batch, hidden = memory.states[0].shape
         if not batch:
             return
-        size = tiles(plan, hidden, batch, self.precision)
+        size = tiles(plan, hidden, batch, self.precision, _shared_memory(memory.gates.device))
         count = models[0] if models else 1
         grid = (-(-batch // size.rows), count)
         back = adjoints is not None
         weights = [
-            pack(w, hidden, size.units, self.precision, transposed=not back)
-            for w in memory.weights
+            pack(w, hidden, size.units, self.precision, transposed=not back) for w in memory.weights
         ]
         m = memory
         some = m.states[0]  # stands for what is not there
@@ -126,6 +145,8 @@ class Generated(Engine):
             LENGTHS=m.lengths is not None,
             PRECISION=self.precision,
             num_warps=size.warps,
+            num_stages=size.stages,
+            enable_fp_fusion=True,
         )
         if adjoints is not None and sums is not None:
             adjoints.sums.copy_(sums.sum(1).view_as(adjoints.sums))
@@ -144,6 +165,16 @@ def pack(weights: Tensor, hidden: int, units: int, precision: str, *, transposed
     packed = parts.new_zeros(*parts.shape[:-2], units, units, dtype=dtype)
     packed[..., :hidden, :hidden] = parts
     return packed if weights.is_cuda else packed.float()
+
+
+@functools.cache
+def _shared_memory(device: torch.device) -> int:
+    """Bytes that one program may have."""
+    if device.type != "cuda":
+        return 227 * 1024  # an H100's, for Triton's interpreter
+    properties = torch.cuda.get_device_properties(device)
+    # What a kernel may ask for beyond what it is given unasked; not all builds of torch tell.
+    return int(getattr(properties, "shared_memory_per_block_optin", 64 * 1024))
 
 
 def checked(arguments: list[Any]) -> list[Any]:

@@ -97,6 +97,7 @@ class Steps:
             UNITS=UNITS,
             LENGTHS=m.lengths is not None,
             num_warps=WARPS,
+            enable_fp_fusion=True,
         )
 
     def _operand(self, weights: Tensor) -> Tensor:

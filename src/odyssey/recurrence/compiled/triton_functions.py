@@ -48,12 +48,13 @@ def pass_of(g, y):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def rounded(x, weights, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
-    """A product's operand in the type of the weights, rounded to bfloat16 where that is asked for.
+def add_product(to, x, weights, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
+    """to + x @ weights, with sums in float32 whatever the operands are rounded to.
 
     Triton's interpreter has no product of bfloat16: there the weights are float32 numbers that
-    were rounded before, and so becomes this operand.
+    were rounded before, and so becomes x.
     """
     if PRECISION == "bf16":
         x = x.to(tl.bfloat16)
-    return x.to(weights.dtype)
+    how: tl.constexpr = "tf32" if PRECISION == "tf32" else "ieee"
+    return tl.dot(x.to(weights.dtype), weights, to, input_precision=how)

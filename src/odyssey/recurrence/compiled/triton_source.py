@@ -42,9 +42,9 @@ import triton
 import triton.language as tl
 
 from odyssey.recurrence.compiled.triton_functions import (
+    add_product,
     pass_of,
     relu_of,
-    rounded,
     sigmoid_of,
     sign_of,
     tanh_of,
@@ -79,7 +79,7 @@ def _loop(plan: Plan, *, backward: bool) -> str:
     name, order = "forward_loop", "for t in range(T):"
     if backward:
         name, order = "backward_loop", "for left in range(T):"
-    return f'''
+    return f"""
 @triton.jit(do_not_specialize=["T", "B", "truncation"])
 def {name}({", ".join(arguments)}, {sizes}):
     model = tl.program_id(1).to(tl.int64)
@@ -91,7 +91,7 @@ def {name}({", ".join(arguments)}, {sizes}):
     if LENGTHS:
         length = tl.load(lengths + rows, mask=rows < B, other=0)[:, None]
 {indented(whole_run(plan), 1)}{held}{indented(step.start(), 1)}    {order}
-{indented(step.lines, 2)}{indented(step.end(), 1)}'''
+{indented(step.lines, 2)}{indented(step.end(), 1)}"""
 
 
 class _Step(Body):
@@ -111,12 +111,15 @@ class _Step(Body):
             "    valid = here & (t < length)",
         ]
         if backward:
-            self.lines += ["if LENGTHS:"]
             for k in self.states:
-                self.lines += [f"    adjoint_{k} = tl.where(length == t + 1, given_{k}, adjoint_{k})"]
+                self.lines += [
+                    f"    adjoint_{k} = tl.where(length == t + 1, given_{k}, adjoint_{k})"
+                ]
         work = plan.backward if backward else plan.forward
         for each in work:
             self._loads(each)
+        if not backward:  # all threads have read the slots that are overwritten in this step
+            self.lines.append("tl.debug_barrier()")
         for each in work:
             if isinstance(each, Segment):
                 self._segment(each)
@@ -209,40 +212,30 @@ class _Step(Body):
         g, n = work.group, len(group.names)
         if self.backward:
             places = [Place("dgates", work.operand.slot + k) for k in range(n)]
-            result = f"back_{g}"
-            results = [result] * n
+            results = [f"back_{g}"] * n
         else:
             places = [work.operand]
             results = [self.name(p) for p in group.products]
-        held, again = [], ["tl.debug_barrier()"]
         operands = [self._operand(place) for place in places]
-        for result in dict.fromkeys(results):
-            again.append(f"{result} = tl.zeros((ROWS, UNITS), tl.float32)")
-            if self.backward:
-                held.append(again[-1])
-        again += [
+        held = []
+        again = [
+            "tl.debug_barrier()",
             "for begin in range(0, H, DEPTH):",
             "    ahead = begin + tl.arange(0, DEPTH)[None, :]",
             "    down = begin + tl.arange(0, DEPTH)[:, None]",
             "    near = (rows < B)[:, None] & (ahead < H)",
         ]
-        for k, (place, operand) in enumerate(zip(places, operands, strict=True)):
+        for k, place in enumerate(places):
             where = pointer(self.plan, place, "ahead")
             again.append(f"    a_{k} = tl.load({where}, mask=near, other=0.0)")
-        for k, result in enumerate(results):
+        for k, to in enumerate(results):
             a = k if self.backward else 0
-            operand = operands[a]
-            start = f"{result}, " if self.backward else ""
-            held.append(
-                f"{result} = tl.dot(rounded({operand}, w_{g}_{k}, PRECISION), w_{g}_{k}, "
-                f"{start}input_precision={_PRECISION})"
-            )
+            held.append(f"{to} = add_product({to}, {operands[a]}, w_{g}_{k}, PRECISION)")
             where = f"weights_{g} + ((model * {n} + {k}) * UNITS + down) * UNITS + unit"
             again.append(f"    w = tl.load({where})")
-            again.append(
-                f"    {result} = tl.dot(rounded(a_{a}, w, PRECISION), w, {result}, "
-                f"input_precision={_PRECISION})"
-            )
+            again.append(f"    {to} = add_product({to}, a_{a}, w, PRECISION)")
+        for to in dict.fromkeys(results):
+            self.lines.append(f"{to} = tl.zeros((ROWS, UNITS), tl.float32)")
         self.lines += ["if RESIDENT:", *(f"    {line}" for line in held)]
         self.lines += ["else:", *(f"    {line}" for line in again)]
         if not self.backward:
@@ -263,7 +256,3 @@ class _Step(Body):
     def _back_nodes(self, name: str) -> list[int]:
         nodes = self.plan.graph.nodes
         return [n for n, node in enumerate(nodes) if node.op == "back" and node.name == name]
-
-
-# bfloat16 operands have one precision only.
-_PRECISION = '"tf32" if PRECISION == "tf32" else "ieee"'

@@ -7,7 +7,7 @@ next step needs goes through memory, as `segments` lays it out. The products bet
 from __future__ import annotations
 
 from odyssey.recurrence.compiled.plan import Plan
-from odyssey.recurrence.compiled.segments import Segment
+from odyssey.recurrence.compiled.segments import Place, Segment
 from odyssey.recurrence.compiled.triton_values import (
     Body,
     indented,
@@ -15,7 +15,6 @@ from odyssey.recurrence.compiled.triton_values import (
     pointer,
     whole_run,
 )
-from odyssey.recurrence.compiled.segments import Place
 
 
 def step_kernels(plan: Plan) -> str:
@@ -38,6 +37,7 @@ def _kernel(plan: Plan, work: Segment, name: str, *, backward: bool) -> str:
     body = Body(plan)
     for n, place in work.loads:
         body.load(n, place)
+    body.lines.append("tl.debug_barrier()")  # all threads have read what is overwritten below
     body.compute(work)
     for row, n in work.sums:
         body.lines += [
@@ -56,7 +56,7 @@ def _kernel(plan: Plan, work: Segment, name: str, *, backward: bool) -> str:
             text = f"tl.where(valid, {text}, 0.0)"
         body.store(place, text)
     summing = ["part = model * tl.num_programs(0) + tl.program_id(0)"] if work.sums else []
-    return f'''
+    return f"""
 @triton.jit(do_not_specialize=["t", "T", "B"])
 def {name}({", ".join(arguments)}, {", ".join(sizes)}):
     model = tl.program_id(2).to(tl.int64)
@@ -70,4 +70,4 @@ def {name}({", ".join(arguments)}, {", ".join(sizes)}):
     place = (model * B + rows)[:, None]
     line = ((model * T + t) * B + rows)[:, None]
     before = ((model * (T + 1) + t) * B + rows)[:, None]
-{indented([*whole_run(plan), *summing, *body.lines], 1)}'''
+{indented([*whole_run(plan), *summing, *body.lines], 1)}"""
