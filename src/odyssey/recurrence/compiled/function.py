@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from odyssey.recurrence.compiled.memory import Adjoints, Engine, Memory
 from odyssey.recurrence.compiled.plan import Plan
+from odyssey.recurrence.compiled.precision import multiply
 
 
 class Recurrence(torch.autograd.Function):
@@ -42,10 +42,10 @@ class Recurrence(torch.autograd.Function):
 
         gates = x.new_empty(steps, batch, 0, hidden)
         if W is not None:
-            gates = F.linear(flat, W).view(steps, batch, -1, hidden)
+            gates = multiply(flat, W.t(), engine.precision).view(steps, batch, -1, hidden)
         bare = x.new_empty(steps, batch, 0, hidden)
         if plan.bare:
-            inputs = x if P is None else F.linear(x, P)
+            inputs = x if P is None else multiply(flat, P.t(), engine.precision)
             bare = inputs.view(steps, batch, -1, hidden)
             if P is None and len(plan.bare) > 1:
                 bare = bare.expand(-1, -1, len(plan.bare), -1).contiguous()
@@ -97,23 +97,27 @@ class Recurrence(torch.autograd.Function):
         )
         ctx.engine.backward(plan, memory, adjoints)
 
+        precision = ctx.engine.precision
         flat, dgates = x.flatten(0, 1), adjoints.dgates.view(steps * batch, -1)
         rows = len(plan.gates) * hidden
         dx = dW = dP = None
         if W is not None:
-            dW = dgates[:, :rows].t() @ flat
+            dW = multiply(dgates[:, :rows].t(), flat, precision)
             if ctx.needs_input_grad[4]:
-                dx = dgates[:, :rows] @ W
+                dx = multiply(dgates[:, :rows], W, precision)
         if plan.bare:
             dbare = dgates[:, rows : rows + len(plan.bare) * hidden]
             if P is not None:
-                dP = dbare.t() @ flat
+                dP = multiply(dbare.t(), flat, precision)
             if ctx.needs_input_grad[4]:
-                back = dbare.view_as(bare.flatten(0, 1)).sum(1) if P is None else dbare @ P
+                if P is None:
+                    back = dbare.view_as(bare.flatten(0, 1)).sum(1)
+                else:
+                    back = multiply(dbare, P, precision)
                 dx = back if dx is None else dx + back
         if dx is None and ctx.needs_input_grad[4]:
             dx = torch.zeros_like(flat)
-        dR = None if R is None else _weight_gradient(plan, memory, dgates, R)
+        dR = None if R is None else _weight_gradient(plan, memory, dgates, R, precision)
         db, dp = _vector_gradients(plan, adjoints.sums)
         dx = None if dx is None else dx.view_as(x)
         return (None, None, None, None, dx, dW, db, dR, dp, dP, *adjoints.first)
@@ -165,13 +169,16 @@ def _weights(plan: Plan, R: Tensor | None, hidden: int) -> list[Tensor]:
     return found
 
 
-def _weight_gradient(plan: Plan, memory: Memory, dgates: Tensor, R: Tensor) -> Tensor:
+def _weight_gradient(
+    plan: Plan, memory: Memory, dgates: Tensor, R: Tensor, precision: str
+) -> Tensor:
     """R's gradient: for each group one product over all steps."""
     hidden = R.shape[1]
     parts: dict[str, Tensor] = {}
     for g, group in enumerate(plan.groups):
         first, n = plan.first_adjoint[g] * hidden, len(group.names) * hidden
-        product = dgates[:, first : first + n].t() @ memory.operand(plan.operands[g])
+        adjoints, operand = dgates[:, first : first + n], memory.operand(plan.operands[g])
+        product = multiply(adjoints.t(), operand, precision)
         if group.names == plan.rows["R"]:
             return product
         parts |= dict(zip(group.names, product.split(hidden), strict=True))
