@@ -72,7 +72,8 @@ def tiles(plan: Plan, hidden: int, batch: int, precision: str, shared: int) -> T
         units=units,
         depth=depth,
         resident=resident,
-        warps=4 if units <= 32 else 8,
+        # No more threads than numbers in a tile, and 8 units at least for a warp's tensor core.
+        warps=min(8, rows * units // 32, units // 8),
         stages=1 if resident or ahead * depth > shared else 2,
     )
 
