@@ -3,8 +3,8 @@
 Two forms (`triton_source.py`, `triton_steps.py`), by the bytes of the recurrent weights:
 
 - persistent, up to ON_CHIP: one launch a direction. Each program takes some sequences through all
-  steps, with all units. Where the weights fit into a processor's shared memory they stay there
-  (`Tiles.resident`); else they come from the second-level cache at every step.
+  steps, with all units. Where the weights fit into a processor's shared memory they stay there, in
+  TF32 and bfloat16 (`Tiles.resident`); else they come from the second-level cache at every step.
 - step: above that a launch for each segment of each step with torch's products between them,
   recorded as one CUDA graph for each shape (`gpu_graph.py`).
 
@@ -61,7 +61,9 @@ def tiles(plan: Plan, hidden: int, batch: int, precision: str, shared: int) -> T
     if precision == "ieee":  # no tensor core: fewer rows are less work for a program
         rows = min(8, _power_of_two(-(-batch // PROGRAMS), 2))
     number = 2 if precision == "bf16" else 4
-    resident = weight_bytes(plan, units, precision) + BESIDES <= shared
+    # Not in full float32, whose products unroll over all units where weights are resident: on the
+    # LSTM, for sm_90, LLVM's vectoriser (as of Triton 3.9) then fails an assertion of its own.
+    resident = precision != "ieee" and weight_bytes(plan, units, precision) + BESIDES <= shared
     depth = min(units, 32 if units <= 128 else 16)
     widest = max((len(g.names) for g in plan.groups), default=0)
     ahead = widest * units * number + BESIDES // depth  # bytes of a row of all matrices of a group
