@@ -56,15 +56,15 @@ def tiles(plan: Plan, hidden: int, batch: int, precision: str, shared: int) -> T
     Eight warps keep a peephole LSTM's values of 16 rows and 128 units in registers, or of 8 rows
     and 256 units; twice the rows, or twice the depth there, spill.
     """
-    units = _power_of_two(hidden)
+    units = _power_of_two(hidden, 32)
     rows = 16 if units <= 128 else 8  # a tensor core takes 16 at once, some of them empty
     if precision == "ieee":  # no tensor core: fewer rows are less work for a program
         rows = min(8, _power_of_two(-(-batch // PROGRAMS), 2))
     number = 2 if precision == "bf16" else 4
-    # Not in full float32, whose products unroll over all units where weights are resident: on the
-    # LSTM, for sm_90, LLVM's vectoriser (as of Triton 3.9) then fails an assertion of its own.
+    # Not in full float32: where such a product is not cut into stretches, of which there are two or
+    # more, LLVM's vectoriser (as of Triton 3.9) fails an assertion on the LSTM for sm_90.
     resident = precision != "ieee" and weight_bytes(plan, units, precision) + BESIDES <= shared
-    depth = min(units, 32 if units <= 128 else 16)
+    depth = 16 if units == 32 or units > 128 else 32
     widest = max((len(g.names) for g in plan.groups), default=0)
     ahead = widest * units * number + BESIDES // depth  # bytes of a row of all matrices of a group
     while depth > 16 and ahead * depth > shared:

@@ -8,8 +8,8 @@ up over rows once, at the end. What a step reads from memory it asks for first, 
 while the products run.
 
 The weights of a product lie packed (n, UNITS, UNITS), zero beyond H, as `gpu.pack` lays them.
-RESIDENT: they are read once, before the loop, and the compiler keeps them in registers or shared
-memory. Otherwise each step reads them again, from the second-level cache, in stretches of DEPTH
+RESIDENT: they are read once, before the loop, and the compiler keeps them in shared memory.
+Otherwise each step reads them again, from the second-level cache, in stretches of DEPTH
 rows, and the operand with them: that was stored by this very program, and a barrier lies between.
 
 Padded units and rows past the batch hold zero wherever a product could read them: a value made of
@@ -220,7 +220,7 @@ class _Step(Body):
         held = []
         again = [
             "tl.debug_barrier()",
-            "for begin in range(0, H, DEPTH):",
+            "for begin in range(0, H if H > DEPTH else UNITS, DEPTH):",
             "    ahead = begin + tl.arange(0, DEPTH)[None, :]",
             "    down = begin + tl.arange(0, DEPTH)[:, None]",
             "    near = (rows < B)[:, None] & (ahead < H)",
