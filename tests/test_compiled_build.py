@@ -11,7 +11,7 @@ import torch
 from cell_cases import assert_same, inputs, make, results
 from odyssey.cells import Cell
 from odyssey.recurrence import run
-from odyssey.recurrence.compiled import backend, build, cpu
+from odyssey.recurrence.compiled import build, cpu, engines
 
 SOURCE = "int forward(void) { return 7; }\n"
 
@@ -76,7 +76,7 @@ def test_source_that_is_refused(folder):
 def test_without_a_compiler_torch_runs_it_and_that_is_said_once(folder, monkeypatch, caplog):
     monkeypatch.setenv("CC", "no-such-compiler")
     cpu._loaded.cache_clear()
-    backend._said.clear()
+    engines._said.clear()
     with caplog.at_level(logging.WARNING, logger="odyssey"):
         for _ in range(2):
             cell = make("mgu", 2, 3).float()

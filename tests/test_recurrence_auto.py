@@ -11,7 +11,7 @@ from cell_cases import NAMES, able, inputs, make
 from odyssey.cells import CELLS
 from odyssey.model.stack import Stack
 from odyssey.recurrence import choose, run
-from odyssey.recurrence.compiled import backend, cpu
+from odyssey.recurrence.compiled import cpu, engines
 
 
 @pytest.fixture
@@ -78,13 +78,12 @@ def test_it_says_what_it_took_once_for_each_kind(caplog):
     (line,) = says(caplog, Layered(2, 3), torch.float32)
     assert line.startswith(f"{begin} Layered on the backend reference, because its step ")
     assert says(caplog, Other(2, 3), torch.float64) == [
-        f"{begin} Other on the backend reference, because there are no kernels for torch.float64 "
-        "on cpu"
+        f"{begin} Other on the backend reference, because there are no kernels for float64 on cpu"
     ]
 
 
 def test_without_a_compiler_it_says_what_to_install(caplog, no_compiler):
-    backend._said.clear()
+    engines._said.clear()
     with caplog.at_level(logging.WARNING, logger="odyssey"):
         for name in ("mgu", "lstm", "mgu"):
             run(make(name, 2, 3).float(), torch.zeros(2, 1, 2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import weakref
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -12,21 +11,16 @@ import torch
 from torch import Tensor
 
 from odyssey.cells.cell import Cell
-from odyssey.recurrence.compiled.build import CannotCompile
-from odyssey.recurrence.compiled.cpu import Compiled
-from odyssey.recurrence.compiled.fallback import Fallback
+from odyssey.recurrence.compiled import engines
 from odyssey.recurrence.compiled.function import Recurrence, exact
-from odyssey.recurrence.compiled.memory import Engine, Loop
+from odyssey.recurrence.compiled.memory import Loop
 from odyssey.recurrence.compiled.plan import Plan, make_plan
+from odyssey.recurrence.compiled.precision import precision_for
 from odyssey.recurrence.compiled.trace import Untraceable
 
 A = ParamSpec("A")
 B = TypeVar("B")
-log = logging.getLogger("odyssey")
-_fallback = Fallback()
 _plans: weakref.WeakKeyDictionary[Cell, Plan | Untraceable] = weakref.WeakKeyDictionary()
-_engines: weakref.WeakKeyDictionary[Cell, Engine | CannotCompile] = weakref.WeakKeyDictionary()
-_said: set[str] = set()
 
 
 def as_it_stands(function: Callable[A, B]) -> Callable[A, B]:
@@ -76,46 +70,7 @@ def why_no_kernels(cell: Cell, device: torch.device, dtype: torch.dtype) -> str 
         plan = plan_of(cell)
     except Untraceable as error:
         return f"its step {error.why}"
-    if device.type != "cpu" or dtype != torch.float32:
-        return f"there are no kernels for {dtype} on {device.type}"
-    engine = _kernels(cell, plan)
-    if isinstance(engine, CannotCompile):
-        _say(str(engine))
-        return str(engine)
-    return None
-
-
-def engine_for(cell: Cell, x: Tensor) -> Engine:
-    """What runs the cell on tensors of this type and device."""
-    if x.device.type != "cpu" or x.dtype != torch.float32:
-        return _fallback
-    engine = _kernels(cell, plan_of(cell))
-    if not isinstance(engine, CannotCompile):
-        return engine
-    _say(str(engine))
-    return _fallback
-
-
-def _say(reason: str) -> None:
-    """Once: what slows all cells down on this machine."""
-    if reason not in _said:
-        _said.add(reason)
-        log.warning(
-            "cells run several times slower than they could, because %s; install a C compiler "
-            "such as gcc, or name one in the environment variable CC",
-            reason,
-        )
-
-
-def _kernels(cell: Cell, plan: Plan) -> Engine | CannotCompile:
-    engine = _engines.get(cell)
-    if engine is None:
-        try:
-            engine = Compiled(plan)
-        except CannotCompile as error:
-            engine = error
-        _engines[cell] = engine
-    return engine
+    return engines.why_no_kernels(cell, plan, device, dtype, precision_for(device.type, dtype))
 
 
 @as_it_stands
@@ -124,7 +79,8 @@ def forward(
 ) -> tuple[Tensor, Any]:
     """As `reference.forward`, in the type of the weights, to which x and state are taken.
 
-    So it is under autocast too: with float32 weights, outputs and gradients are those of float32.
+    So it is under autocast too: with float32 weights, outputs and gradients are float32. On a GPU
+    the products then follow autocast to bfloat16, and torch's setting for TF32 (precision.py).
     """
     weights = (cell.W, cell.b, cell.R, cell.p, cell.P)
     # Not by cell.parameters(): a replica for another thread has its weights but no parameters.
@@ -132,7 +88,10 @@ def forward(
     x = x.to(dtype).contiguous()
     if lengths is not None:
         lengths = lengths.to(x.device).contiguous()
-    loop = Loop(plan_of(cell), engine_for(cell, x), truncation or 0)
+    plan = plan_of(cell)
+    precision = precision_for(x.device.type, dtype)
+    engine = engines.engine_for(cell, plan, x.device, dtype, precision)
+    loop = Loop(plan, engine, truncation or 0)
     given = [v.to(dtype) for v in state]
     with exact(x.device.type):
         outputs, *rest = Recurrence.apply(loop, lengths, x, *weights, *given)

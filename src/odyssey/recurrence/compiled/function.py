@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from odyssey.recurrence.compiled.gradients import LoopBack, products, refuse
 from odyssey.recurrence.compiled.mapped import Mapped, folded, one_by_one, signed, unfolded
 from odyssey.recurrence.compiled.memory import Loop, Memory
 from odyssey.recurrence.compiled.plan import Plan
+from odyssey.recurrence.compiled.precision import multiply
 from odyssey.recurrence.compiled.stacks import stacked_biases, stacked_matrices, stacked_vectors
 
 
@@ -36,8 +36,8 @@ class Recurrence(torch.autograd.Function):
         plan: Plan = loop.plan
         steps, batch, _ = x.shape
         hidden = initial[0].shape[-1]
-        gates = _projected(x, W, hidden)
-        projected = _projected(x, P, hidden)
+        gates = _projected(x, W, hidden, loop.engine.precision)
+        projected = _projected(x, P, hidden, loop.engine.precision)
         states = []
         for value in initial:
             state = x.new_empty(steps + 1, batch, hidden)
@@ -88,7 +88,7 @@ class Recurrence(torch.autograd.Function):
                 *adjoints[: 1 + len(states)],
             )
             parts = {"gates": gates, "extra": extra}
-            gradients = products(loop.plan, needs, x, W, R, P, parts, states, dgates, sums)
+            gradients = products(loop, needs, x, W, R, P, parts, states, dgates, sums)
         return (None, None, *(gradients[k] for k in "xWbRpP"), *first)
 
     @staticmethod
@@ -116,13 +116,13 @@ def _states(loop: Loop) -> int:
     return len(loop.plan.step.states)
 
 
-def _projected(x: Tensor, weight: Tensor | None, hidden: int) -> Tensor:
+def _projected(x: Tensor, weight: Tensor | None, hidden: int, precision: str) -> Tensor:
     """x (T, B, X) by the matrices of `weight` (n·H, X), one above another: (T, B, n, H)."""
     steps, batch, _ = x.shape
     if weight is None:
         return x.new_empty(steps, batch, 0, hidden)
     n = weight.shape[0] // hidden
-    return F.linear(x.flatten(0, 1), weight).view(steps, batch, n, hidden)
+    return multiply(x.flatten(0, 1), weight.t(), precision).view(steps, batch, n, hidden)
 
 
 def _bare(plan: Plan, x: Tensor, projected: Tensor) -> Tensor:

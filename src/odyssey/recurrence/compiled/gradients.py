@@ -9,8 +9,9 @@ from torch import Tensor
 
 from odyssey.errors import UserError
 from odyssey.recurrence.compiled.mapped import Mapped, folded, one_by_one, signed, unfolded
-from odyssey.recurrence.compiled.memory import Adjoints, Memory
+from odyssey.recurrence.compiled.memory import Adjoints, Loop, Memory
 from odyssey.recurrence.compiled.plan import Plan
+from odyssey.recurrence.compiled.precision import multiply
 from odyssey.recurrence.compiled.segments import Place
 from odyssey.recurrence.compiled.stacks import stacked_biases, stacked_matrices
 
@@ -101,7 +102,7 @@ def _adjoint(given: Tensor | None, like: Tensor, shape: tuple[int, ...]) -> Tens
 
 
 def products(
-    plan: Plan,
+    loop: Loop,
     needs: dict[str, bool],
     x: Tensor,
     W: Tensor | None,
@@ -116,6 +117,7 @@ def products(
 
     Each matrix's is one product over all steps. `kept` are gates and extra of `Memory`.
     """
+    plan, precision = loop.plan, loop.engine.precision
     steps, batch, slots, hidden = dgates.shape
     flat, dgates = x.flatten(0, 1), dgates.reshape(steps * batch, slots * hidden)
     found: dict[str, Tensor | None] = dict.fromkeys("xWbRpP")
@@ -127,41 +129,45 @@ def products(
         adjoint = dgates[:, first * hidden : (first + n) * hidden]
         first += n
         if weight is not None and needs[name]:
-            found[name] = _weights_adjoint(adjoint, flat)
+            found[name] = _weights_adjoint(adjoint, flat, precision)
         if needs["x"]:
             # Without P the bare inputs are x itself, once for each of their names.
-            back = adjoint.view(-1, n, hidden).sum(1) if weight is None else adjoint @ weight
+            if weight is None:
+                back = adjoint.view(-1, n, hidden).sum(1)
+            else:
+                back = multiply(adjoint, weight, precision)
             dx = back if dx is None else dx + back
     if needs["x"]:
         found["x"] = torch.zeros_like(x) if dx is None else dx.view_as(x)
     if R is not None and needs["R"]:
-        found["R"] = _weight_gradient(plan, kept, states, dgates, R)
+        found["R"] = _weight_gradient(loop, kept, states, dgates, R)
     if needs["b"] or needs["p"]:
         found["b"], found["p"] = _vector_gradients(plan, sums)
     return found
 
 
-def _weights_adjoint(adjoint: Tensor, operand: Tensor) -> Tensor:
+def _weights_adjoint(adjoint: Tensor, operand: Tensor, precision: str) -> Tensor:
     """Adjoint (T·B, n) of operand (T·B, k) times a matrix's transpose: that of the matrix (n, k).
 
     Made as its transpose, with which the BLAS of torch is up to twice as fast, where the sum is
     long enough to pay for turning it.
     """
     if len(operand) < adjoint.shape[1]:
-        return adjoint.t() @ operand
-    return (operand.t() @ adjoint).t().contiguous()
+        return multiply(adjoint.t(), operand, precision)
+    return multiply(operand.t(), adjoint, precision).t().contiguous()
 
 
 def _weight_gradient(
-    plan: Plan, kept: dict[str, Tensor], states: list[Tensor], dgates: Tensor, R: Tensor
+    loop: Loop, kept: dict[str, Tensor], states: list[Tensor], dgates: Tensor, R: Tensor
 ) -> Tensor:
     """R's gradient: for each group one product over all steps."""
-    hidden = R.shape[1]
+    plan, hidden = loop.plan, R.shape[1]
     made: list[Tensor] = []
     for g, group in enumerate(plan.groups):
         first, n = plan.first_adjoint[g] * hidden, len(group.names) * hidden
         operand = _operand(plan.operands[g], kept, states).flatten(0, 1)
-        made.append(_weights_adjoint(dgates[:, first : first + n], operand))
+        adjoint = dgates[:, first : first + n]
+        made.append(_weights_adjoint(adjoint, operand, loop.engine.precision))
     names = [k for group in plan.groups for k in group.names]
     if tuple(names) == plan.rows["R"]:
         return made[0] if len(made) == 1 else torch.cat(made)

@@ -39,6 +39,8 @@ class Adjoints:
 class Engine(Protocol):
     """Runs a plan's two loops over time."""
 
+    precision: str = "ieee"  # of the products, those before and after the loops too: precision.py
+
     def forward(self, plan: Plan, memory: Memory) -> None:
         """Fill `memory.states` and what the backward loop needs of `gates` and `extra`."""
 

@@ -26,9 +26,7 @@ def reason_against(
     cut among them. No random number is drawn.
     """
     try:
-        ours, theirs = (
-            _results(plan, e, input_size, hidden, device) for e in (engine, Fallback())
-        )
+        ours, theirs = (_results(plan, e, input_size, hidden, device) for e in (engine, Fallback()))
     except Exception as error:  # whatever goes wrong there must not end a run that can do without
         first = (str(error).splitlines() or [""])[0]
         return f"its kernels do not run on {device.type}: {type(error).__name__}: {first}"
@@ -69,7 +67,7 @@ def _results(
         results = results[: 1 + len(plan.step.states)]
         loss = sum((_numbers(i, v.shape, device) * v).sum() for i, v in enumerate(results))
         wanted = {k: v for k, v in given.items() if v is not None}
-        gradients = torch.autograd.grad(loss, list(wanted.values()))  # type: ignore[arg-type]
+        gradients = torch.autograd.grad(loss, list(wanted.values()))
     names = ["the outputs", *(f"the last {k}" for k in plan.step.states)]
     found = dict(zip(names, (v.detach() for v in results), strict=True))
     return found | {f"the gradient of {k}": g for k, g in zip(wanted, gradients, strict=True)}
