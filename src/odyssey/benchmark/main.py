@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from odyssey.benchmark import cells, compiled, loading, processes, steps, studies
+from odyssey.benchmark import cells, compiled, figure, loading, processes, steps, studies
 from odyssey.benchmark.timing import Row, table
 from odyssey.cells import CELLS
 from odyssey.training.provenance import device_name, git, versions
@@ -33,6 +33,7 @@ def main() -> int:
         help="in `compiled`, also the loop through torch.compile, given so long for each",
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmark.json"))
+    parser.add_argument("--figure", type=Path, help="a picture of `compiled`, as in speed.png")
     asked = parser.parse_args()
     wrong = [p for p in asked.parts if p not in PARTS]
     wrong += [c for c in asked.cells.split(",") if c not in CELLS]
@@ -75,6 +76,9 @@ def main() -> int:
     }
     processes.write(asked.output, machine | {"rows": [r.plain() for r in rows], "facts": facts})
     print(f"written to {asked.output}")
+    if asked.figure:
+        figure.draw(rows, asked.figure)
+        print(f"drawn in {asked.figure}")
     return 0
 
 
