@@ -56,9 +56,14 @@ def summarize(
 def rounds(
     works: dict[str, Callable[[], None]], *, device: torch.device, count: int, warmup: int = 3
 ) -> dict[str, list[float]]:
-    """Seconds of each of `works` in each of `count` rounds; every other round goes backwards."""
+    """Seconds of each of `works` in each of `count` rounds; every other round goes backwards.
+
+    Each is run once before it is timed: what was run before it has left caches and memory in a
+    state that differs by half of a short work's time.
+    """
 
     def seconds(work: Callable[[], None]) -> float:
+        work()
         synchronize(device)
         start = time.perf_counter()
         work()
