@@ -44,6 +44,18 @@ def not_a_number(memory, adjoints):
         adjoints.dgates[0, 0] = float("nan")
 
 
+class Replayed:
+    """Wrong from the third run on, as a recording can be."""
+
+    def __init__(self):
+        self.runs = 0
+
+    def __call__(self, memory, adjoints):
+        self.runs += adjoints is not None
+        if self.runs == 3 and adjoints is not None:
+            adjoints.dgates *= 1.01
+
+
 def fails(memory, adjoints):
     raise RuntimeError("no such instruction\nand more")
 
@@ -63,6 +75,7 @@ def test_good_kernels_pass(name, sizes):
         (wrong_states, "its kernels are wrong on cpu: the outputs is off by 0.01"),
         (wrong_sums, "its kernels are wrong on cpu: the gradient of b is off by 0.01"),
         (not_a_number, "its kernels are wrong on cpu: the gradient of x is off by"),
+        (Replayed(), "its kernels are wrong on cpu: the gradient of x is off by 0.01"),
         (fails, "its kernels do not run on cpu: RuntimeError: no such instruction"),
     ],
 )
@@ -87,4 +100,4 @@ def test_auto_goes_by_it(wrong, chosen, monkeypatch):
     monkeypatch.setattr(trial, "reason_against", lambda *given: reason_against(*given[:-1], CPU))
     cell = make("mgu", 3, 5).float()
     assert [choose(cell, "auto", "cuda") for _ in range(3)] == [chosen] * 3
-    assert len(loops) == 2  # forward and back, once
+    assert len(loops) == 6  # forward and back three times, in one trial

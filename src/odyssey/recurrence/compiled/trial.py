@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -30,10 +31,10 @@ def reason_against(
     except Exception as error:  # whatever goes wrong there must not end a run that can do without
         first = (str(error).splitlines() or [""])[0]
         return f"its kernels do not run on {device.type}: {type(error).__name__}: {first}"
-    for name, want in theirs.items():
+    for found, (name, want) in itertools.product(ours, theirs.items()):
         allowed = TOLERANCE[engine.precision] * max(_largest(want), 1e-3)
-        if not torch.allclose(ours[name], want, rtol=0.0, atol=allowed, equal_nan=True):
-            off = _largest(ours[name] - want) / max(_largest(want), 1e-3)
+        if not torch.allclose(found[name], want, rtol=0.0, atol=allowed, equal_nan=True):
+            off = _largest(found[name] - want) / max(_largest(want), 1e-3)
             return f"its kernels are wrong on {device.type}: {name} is off by {off:.1g} in a trial"
     return None
 
