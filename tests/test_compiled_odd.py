@@ -34,6 +34,10 @@ STEPS = {
         {"state": "hcd"},
         lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.d)) * s.c, s.h, s.c],
     ),
+    "states swap": (
+        {"state": "hcd"},
+        lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.c)), s.d, s.c],
+    ),
     "states equal": ({"state": "hc"}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.c))] * 2),
     "vector squared": (
         {"vectors": ["v", "unused"]},

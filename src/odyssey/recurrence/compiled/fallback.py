@@ -126,9 +126,12 @@ def _compute(
 ) -> dict[int, Tensor]:
     """All values of a segment. `output` joins the adjoint of the state that is the output."""
     values = {n: step[place.kind][place.slot] for n, place in work.loads}
+    overwritten = {place for place, _ in work.stores}
     for n, place in work.loads:
         if output is not None and place == ("adjoint", 0):
             values[n] = values[n] + output
+        elif place in overwritten:  # maybe before it is stored elsewhere, as where states swap
+            values[n] = values[n].clone()
     args = [a for n in work.compute for a in plan.graph[n].args]
     for n in {*args, *(n for _, n in (*work.sums, *work.stores))}:
         if plan.graph[n].op == "const":
