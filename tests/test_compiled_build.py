@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 
 import pytest
 import torch
@@ -84,8 +85,53 @@ def test_without_a_compiler_torch_runs_it_and_that_is_said_once(folder, monkeypa
             x, state = x.float(), tuple(v.float() for v in state)
             a, b = (results(cell, x, state, backend=k) for k in ("compiled", "reference"))
             assert_same(a, b, 1e-5)
+    cpu._loaded.cache_clear()
     (record,) = caplog.records
     assert "there is no C compiler (no-such-compiler)" in record.getMessage()
+
+
+def _without_a_home(monkeypatch, tmp_path):
+    for name in ("ODYSSEY_KERNELS", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(build.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+
+
+def _open_to_all(monkeypatch, tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    monkeypatch.setenv("ODYSSEY_KERNELS", str(tmp_path / "shared"))
+
+
+def _full(monkeypatch, tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    monkeypatch.setenv("ODYSSEY_KERNELS", str(tmp_path))
+    whole = build._compile
+
+    def compile_on_a_full_disk(compiler, source, path):
+        if path.parent == tmp_path:
+            with open("/dev/full", "w") as file:
+                file.write(source)
+        whole(compiler, source, path)
+
+    monkeypatch.setattr(build, "_compile", compile_on_a_full_disk)
+
+
+@pytest.mark.parametrize("folder", [_without_a_home, _open_to_all, _full])
+def test_where_nothing_can_be_kept_a_process_has_a_folder_of_its_own(folder, monkeypatch, tmp_path):
+    folder(monkeypatch, tmp_path)
+    assert build.load(SOURCE).forward() == 7
+    assert not list(tmp_path.glob("**/*.so"))
+
+
+@pytest.mark.parametrize(
+    ("compiler", "says"),
+    [("cc '", "CC=cc ' cannot be read"), ("false", "refuses the source"), ("true", "cannot be")],
+)
+def test_compilers_that_are_none(compiler, says, folder, monkeypatch):
+    monkeypatch.setenv("CC", compiler)
+    with pytest.raises(build.CannotCompile, match=says):
+        build.load(SOURCE)
 
 
 @pytest.mark.parametrize(

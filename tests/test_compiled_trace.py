@@ -93,6 +93,8 @@ def _cell(body):
         (lambda a, h: torch.add(a, h, alpha=2), "alpha=2"),
         (lambda a, h: a[:, :1] + h, "calls getitem"),
         (lambda a, h: torch.relu_(a), "in place"),
+        (lambda a, h: torch.cat([a, h], -1), "calls cat, which has no rule"),
+        (lambda a, h: {torch.Tensor: a}[type(a)], "what symbols cannot"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(body, says):
@@ -108,6 +110,8 @@ def test_the_command_explains_a_cell(capsys):
     for text in ("n = tanh(", "dx.z = ", "R.n transposed: dgates[3]", "forward  2 products"):
         assert text in out
     assert "static void backward_loop" in out
+    assert main(["cell=mut1", "source=triton"]) == 0
+    assert "def backward_loop(" in capsys.readouterr().out
     assert main(["cell=lstm_layernorm"]) == main(["cell=mut9"]) == main(["hiden=3"]) == 2
     err = capsys.readouterr().err.splitlines()
     assert len(err) == 3 and "reference" in err[0]

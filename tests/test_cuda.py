@@ -91,9 +91,9 @@ def test_the_setting_of_precision_reaches_the_kernels(precision: str) -> None:
     finally:
         torch.set_float32_matmul_precision(before)
     plan = backend.plan_of(cell)
-    engine = engines.engine_for(cell, plan, x.device, x.dtype, precision)
+    engine = engines.engine_for(plan, x.device, x.dtype, precision)
     assert isinstance(engine, Generated) and engine.precision == precision
-    assert list(engines._engines[cell]) == [("cuda", precision)]
+    assert list(engines._engines[plan]) == [("cuda", precision)]
 
 
 @pytest.mark.parametrize("name", CELLS)

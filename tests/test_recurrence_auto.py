@@ -55,6 +55,19 @@ def test_a_models_backend_follows_its_weights():
     assert stack.double().chosen == "library"
 
 
+def test_a_model_knows_why_it_has_only_the_plain_loop(no_compiler):
+    assert Stack(CELLS["lstm_layernorm"], 3, 5).why_plain == "its step asks for .shape of a value"
+    assert Stack(CELLS["lstm_layernorm"], 3, 5, backend="reference").why_plain is None
+    assert Stack(CELLS["mgu"], 3, 5).why_plain is None  # which a warning of its own says
+
+
+def test_a_batch_of_nothing():
+    for backend in ("reference", "compiled"):
+        x, lengths = torch.zeros(4, 0, 3), torch.zeros(0, dtype=torch.int64)
+        outputs, _ = run(make("lstm", 3, 5).float(), x, None, lengths, backend=backend)
+        assert outputs.shape == (4, 0, 5)
+
+
 def says(caplog, cell, dtype, times=3):
     with caplog.at_level(logging.INFO, logger="odyssey"):
         for _ in range(times):

@@ -38,7 +38,7 @@ def check(cell: Cell, case, form: str, precision: str = "ieee", tolerance: float
     n = None if lengths is None else torch.tensor(lengths)
     options = {"reverse": reverse, "truncation": truncation}
     gpu._shared_memory = lambda device: 227 * 1024 if resident else 0
-    engines.engine_for = lambda cell, *_: Generated(backend.plan_of(cell), precision, form)
+    engines.engine_for = lambda plan, *_: Generated(plan, precision, form)
     got = results(cell.float(), x, state, n, backend="compiled", **options)
     exact = [v.double() for v in (x, *state)]
     want = results(cell.double(), exact[0], tuple(exact[1:]), n, backend="reference", **options)
@@ -145,7 +145,7 @@ def models() -> int:
 
 def numbers() -> int:
     """tanh and sigmoid over the range of floats, their edges, and NaN through a loop."""
-    engines.engine_for = lambda cell, *_: Generated(backend.plan_of(cell), form="persistent")
+    engines.engine_for = lambda plan, *_: Generated(plan, form="persistent")
     for function in (torch.tanh, torch.sigmoid, torch.relu, torch.abs, torch.sin):
 
         class One(Cell):
@@ -178,7 +178,7 @@ def numbers() -> int:
 def no_steps() -> int:
     """A sequence of no step hands its state and its gradient through."""
     for form in FORMS:
-        engines.engine_for = lambda cell, *_, form=form: Generated(backend.plan_of(cell), form=form)
+        engines.engine_for = lambda plan, *_, form=form: Generated(plan, form=form)
         cell = make("gru", 3, 5).float()
         x = torch.randn(4, 3, 3)
         h = torch.randn(3, 5, requires_grad=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from odyssey.cells.cell import Cell
-from odyssey.recurrence import choose, run
+from odyssey.recurrence import choose, compiled, run
 
 MakeCell = Callable[[int, int], Cell]
 StackState = list[tuple[Any, ...]]  # [layer][direction] -> cell.State, each of (B, H)
@@ -51,6 +51,16 @@ class Stack(nn.Module):
         """The backend that runs the layers, with the weights where they are now."""
         weight = next(self.parameters())
         return choose(self.cells()[0], self.backend, weight.device, weight.dtype)
+
+    @property
+    def why_plain(self) -> str | None:
+        """Why `auto` has only the plain loop for this cell, or None; not for want of a compiler."""
+        cell, weight = self.cells()[0], next(self.parameters())
+        if self.backend != "auto" or self.chosen != "reference":
+            return None
+        if compiled.reason_against(cell) is None:
+            return None
+        return compiled.why_no_kernels(cell, weight.device, weight.dtype)
 
     def grid(self) -> list[list[Cell]]:
         """[layer][direction] -> its cell."""

@@ -104,7 +104,7 @@ def run(
             "" if why is None else f", because {why}",
         )
     ragged = None
-    if lengths is not None and int(lengths.min()) < x.shape[0]:
+    if lengths is not None and lengths.numel() and int(lengths.min()) < x.shape[0]:
         ragged = lengths
         valid = _valid(x, lengths)
         # Padding may hold anything, NaN too, which a product with zero would let through.

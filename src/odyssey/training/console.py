@@ -52,6 +52,9 @@ def opening(
         f"{' in two directions' if stack.directions == 2 else ''}, backend {stack.chosen}, "
         f"{record['device']}"
     )
+    why = stack.why_plain
+    if why is not None:
+        say(f"a plain loop runs it, several times slower than kernels would, because {why}")
     data = record["data"]
     say(
         f"data {data['name']} (sha256 {data['sha256'][:12]}…): {plan.steps_per_epoch:,} updates an "

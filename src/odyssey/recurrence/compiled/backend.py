@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,11 +16,22 @@ from odyssey.recurrence.compiled.function import Recurrence, exact
 from odyssey.recurrence.compiled.memory import Loop
 from odyssey.recurrence.compiled.plan import Plan, make_plan
 from odyssey.recurrence.compiled.precision import precision_for
-from odyssey.recurrence.compiled.trace import Untraceable
+from odyssey.recurrence.compiled.trace import Untraceable, refusal
 
 A = ParamSpec("A")
 B = TypeVar("B")
-_plans: weakref.WeakKeyDictionary[Cell, Plan | Untraceable] = weakref.WeakKeyDictionary()
+MANY = 8  # different plans of one cell, each to be compiled
+
+
+class Known(NamedTuple):
+    """The plan of a cell, what its step may have read from the cell, and all plans so far."""
+
+    found: Plan | Untraceable
+    settings: tuple[Any, ...]
+    plans: tuple[Plan, ...]
+
+
+_known: weakref.WeakKeyDictionary[Cell, Known] = weakref.WeakKeyDictionary()
 
 
 def as_it_stands(function: Callable[A, B]) -> Callable[A, B]:
@@ -38,17 +49,39 @@ def as_it_stands(function: Callable[A, B]) -> Callable[A, B]:
 
 @as_it_stands
 def plan_of(cell: Cell) -> Plan:
-    """The cell's plan, made at the first call. Raises Untraceable where there is none."""
-    found = _plans.get(cell)
-    if found is None:
-        try:
-            found = make_plan(cell)
-        except Untraceable as error:
-            found = error
-        _plans[cell] = found
-    if isinstance(found, Untraceable):
-        raise found
-    return found
+    """The cell's plan, made at the first call. Raises Untraceable where there is none.
+
+    A step may read numbers and switches of its cell (`self.leak`, `self.training`), which then are
+    part of the plan: there is another one where they have changed.
+    """
+    settings = _settings(cell)
+    known = _known.get(cell)
+    if known is None or known.settings != settings:
+        known = _known[cell] = _made(cell, settings, () if known is None else known.plans)
+    if isinstance(known.found, Untraceable):
+        raise known.found
+    return known.found
+
+
+def _settings(cell: Cell) -> tuple[Any, ...]:
+    """Whatever a step could read besides its weights, and what tells that it has changed."""
+    own = [(k, v) for k, v in vars(cell).items() if isinstance(v, (int, float, str))]
+    tensors = [(k, v) for k, v in vars(cell).items() if isinstance(v, Tensor)]
+    return *own, *((k, id(v), 0 if v.is_inference() else v._version) for k, v in tensors)
+
+
+def _made(cell: Cell, settings: tuple[Any, ...], plans: tuple[Plan, ...]) -> Known:
+    try:
+        plan = make_plan(cell)
+    except Untraceable as error:
+        return Known(error, settings, plans)
+    for other in plans:
+        if (other.step.graph.nodes, other.step.new) == (plan.step.graph.nodes, plan.step.new):
+            return Known(other, settings, plans)
+    if len(plans) == MANY:
+        why = refusal(cell, "reads numbers of the cell that keep changing")
+        return Known(why, settings, plans)
+    return Known(plan, settings, (*plans, plan))
 
 
 def reason_against(cell: Cell) -> str | None:
@@ -90,7 +123,7 @@ def forward(
         lengths = lengths.to(x.device).contiguous()
     plan = plan_of(cell)
     precision = precision_for(x.device.type, dtype)
-    engine = engines.engine_for(cell, plan, x.device, dtype, precision)
+    engine = engines.engine_for(plan, x.device, dtype, precision)
     loop = Loop(plan, engine, truncation or 0)
     given = [v.to(dtype) for v in state]
     with exact(x.device.type):

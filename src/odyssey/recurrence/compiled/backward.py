@@ -45,18 +45,20 @@ class BackwardOrder:
         ]
         self.place = {a: Place("adjoint", k) for k, a in enumerate(given)}
         self.place |= {n: p for n, p in forward.place.items() if p.kind not in ("y", "scratch")}
+        self.place |= forward.home
         for n in list(self.place):
             # Inputs are there only if they are kept: their slots hold something else by now.
-            if graph[n].op == "input" and n not in forward.kept:
+            if graph[n].op == "input" and n not in forward.home:
                 del self.place[n]
         stores = [(Place("dgates", i), n, self.level[n]) for i, n in enumerate(self.slots)]
         for i, n in reversed(list(enumerate(self.slots))):
-            if graph[n].op != "const":
+            if graph[n].op not in ("const", "back"):
                 self.place.setdefault(n, Place("dgates", i))
         direct: dict[int, Place] = {}  # products whose result is a state's adjoint as it stands
         for k, n in enumerate(ends):
             level = max(self.level[n], last[k])
-            alone = ends.count(n) == 1 and not any(n in graph[m].args for m in reach)
+            alone = [*ends, *self.slots, *sums].count(n) == 1
+            alone = alone and not any(n in graph[m].args for m in reach)
             if graph[n].op == "back" and level == self.level[n] > last[k] and alone:
                 direct[n] = Place("adjoint", k)
             else:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+log = logging.getLogger("odyssey")
 
 FLAGS = (
     "-std=gnu11",
@@ -40,41 +46,68 @@ def load(source: str) -> ctypes.CDLL:
     compiler = _compiler()
     words = [source, " ".join(compiler), _version(compiler), _processor(), repr((FLAGS, PROCESSOR))]
     key = hashlib.sha256("\0".join(words).encode()).hexdigest()[:24]
-    path = cache_folder() / f"{key}.so"
-    if path.is_file():
-        try:
-            return ctypes.CDLL(str(path))
-        except OSError:  # damaged, by a full disk for instance
-            pass
-    _compile(compiler, source, path)
+    with suppress(OSError):  # a full disk, or one from which nothing may be executed
+        return _loaded(compiler, source, cache_folder() / f"{key}.so")
     try:
-        return ctypes.CDLL(str(path))
+        return _loaded(compiler, source, _own_folder() / f"{key}.so")
     except OSError as error:
-        raise CannotCompile(f"the compiled file cannot be loaded: {error}") from error
+        raise CannotCompile(f"the compiled file cannot be written or loaded: {error}") from error
+
+
+def _loaded(compiler: list[str], source: str, path: Path) -> ctypes.CDLL:
+    """Raises OSError where nothing can be written to that place or loaded from there."""
+    if path.is_file():
+        with suppress(OSError):  # damaged
+            return ctypes.CDLL(str(path))
+    _compile(compiler, source, path)
+    return ctypes.CDLL(str(path))
 
 
 def cache_folder() -> Path:
-    """$ODYSSEY_KERNELS, or odyssey/kernels in the user's cache folder; made if need be."""
-    given = os.environ.get("ODYSSEY_KERNELS")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(given) if given else Path(base) / "odyssey" / "kernels"
-    try:
+    """$ODYSSEY_KERNELS, or odyssey/kernels in the user's cache folder; made if need be.
+
+    What lies there is executed. So a folder that belongs to another user, or in which everybody may
+    write, is not used: this process has one of its own then, as where there is none to write to.
+    """
+    with suppress(OSError, RuntimeError):  # RuntimeError: a user without a home
+        given = os.environ.get("ODYSSEY_KERNELS")
+        base = os.environ.get("XDG_CACHE_HOME")
+        if given:
+            folder = Path(given).absolute()
+        else:
+            folder = (Path(base) if base else Path.home() / ".cache") / "odyssey" / "kernels"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.access(folder, os.W_OK):
+        if os.access(folder, os.W_OK) and _is_ours(folder):
             return folder
-    except OSError:
-        pass
     return _own_folder()
+
+
+@functools.cache  # said once
+def _is_ours(folder: Path) -> bool:
+    about = folder.stat()
+    ours = about.st_uid in (os.geteuid(), 0) and not about.st_mode & stat.S_IWOTH
+    if not ours:
+        log.warning(
+            "compiled cells are not kept in %s, since others could leave programs there that you "
+            "would run; set ODYSSEY_KERNELS to a folder of your own",
+            folder,
+        )
+    return ours
 
 
 @functools.cache
 def _own_folder() -> Path:
-    """For this process alone, where the user has no folder to write to."""
-    return Path(tempfile.mkdtemp(prefix="odyssey-kernels-"))
+    """For this process alone; it goes when the process ends."""
+    folder = tempfile.mkdtemp(prefix="odyssey-kernels-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _compiler() -> list[str]:
-    words = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    try:
+        words = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    except ValueError as error:
+        raise CannotCompile(f"CC={os.environ['CC']} cannot be read ({error})") from error
     found = shutil.which(words[0])
     if found is None:
         raise CannotCompile(f"there is no C compiler ({words[0]})")
@@ -88,10 +121,21 @@ def _version(compiler: list[str]) -> str:
 @functools.cache
 def _first_lines(compiler: tuple[str, ...]) -> str:
     try:
-        done = subprocess.run([*compiler, "--version"], capture_output=True, text=True, timeout=60)
+        done = _run([*compiler, "--version"], 60)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CannotCompile(f"{compiler[0]} does not run: {error}") from error
     return done.stdout
+
+
+def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=seconds,
+    )
 
 
 @functools.cache
@@ -115,11 +159,12 @@ def _compile(compiler: list[str], source: str, path: Path) -> None:
         for processor in PROCESSOR:
             command = [*compiler, *FLAGS, *processor, "-o", str(made), str(written), "-lm"]
             try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+                done = _run(command, 120)
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise CannotCompile(f"{compiler[0]} does not run: {error}") from error
             if done.returncode == 0:
                 os.replace(made, path)
                 return
-    lines = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr.strip()]
-    raise CannotCompile(f"{compiler[0]} refuses the source: {lines[0]}")
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    said = next((line for line in lines if "error" in line), lines[0])
+    raise CannotCompile(f"{compiler[0]} refuses the source: {said}")

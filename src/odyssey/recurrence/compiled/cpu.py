@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odyssey.recurrence.compiled.build import load
+from odyssey.recurrence.compiled.build import CannotCompile, load
 from odyssey.recurrence.compiled.c_source import source
 from odyssey.recurrence.compiled.memory import Adjoints, Engine, Memory
 from odyssey.recurrence.compiled.plan import Plan
@@ -46,7 +46,12 @@ def _parallel() -> int | None:
         return None
 
 
-_loaded = functools.cache(load)  # layers of one kind share it
+@functools.cache  # layers of one kind share it; what failed once is not tried for each of them
+def _loaded(text: str) -> ctypes.CDLL | CannotCompile:
+    try:
+        return load(text)
+    except CannotCompile as error:
+        return error
 
 
 class Compiled(Engine):
@@ -54,6 +59,8 @@ class Compiled(Engine):
 
     def __init__(self, plan: Plan) -> None:
         library = _loaded(source(plan))
+        if isinstance(library, CannotCompile):
+            raise CannotCompile(*library.args)
         self._forward, self._backward = library.forward, library.backward
 
     def forward(self, plan: Plan, memory: Memory) -> None:

@@ -21,10 +21,10 @@ log = logging.getLogger("odyssey")
 
 Kind = tuple[str, str]  # type of the device, precision
 _fallback = Fallback()
-_engines: weakref.WeakKeyDictionary[Cell, dict[Kind, Engine | CannotCompile]] = (
+_engines: weakref.WeakKeyDictionary[Plan, dict[Kind, Engine | CannotCompile]] = (
     weakref.WeakKeyDictionary()
 )
-_tried: weakref.WeakKeyDictionary[Cell, dict[Kind, str | None]] = weakref.WeakKeyDictionary()
+_tried: weakref.WeakKeyDictionary[Plan, dict[Kind, str | None]] = weakref.WeakKeyDictionary()
 _said: set[str] = set()
 
 REMEDY = {
@@ -33,11 +33,9 @@ REMEDY = {
 }
 
 
-def engine_for(
-    cell: Cell, plan: Plan, device: torch.device, dtype: torch.dtype, precision: str
-) -> Engine:
-    """What runs the cell on tensors of this type and device; precisions: see precision.py."""
-    engine = _kernels(cell, plan, device, dtype, precision)
+def engine_for(plan: Plan, device: torch.device, dtype: torch.dtype, precision: str) -> Engine:
+    """What runs the plan on tensors of this type and device; precisions: see precision.py."""
+    engine = _kernels(plan, device, dtype, precision)
     return _fallback if isinstance(engine, str) else engine
 
 
@@ -48,26 +46,24 @@ def why_no_kernels(
 
     Those for a GPU were written without one, so the first call there tries them out.
     """
-    engine = _kernels(cell, plan, device, dtype, precision)
+    engine = _kernels(plan, device, dtype, precision)
     if isinstance(engine, str):
         return engine
     if device.type == "cpu":
         return None
-    tried = _tried.setdefault(cell, {})
+    tried = _tried.setdefault(plan, {})
     if (device.type, precision) not in tried:
         sizes = cell.input_size, cell.hidden_size
         tried[device.type, precision] = trial.reason_against(plan, engine, *sizes, device)
     return tried[device.type, precision]
 
 
-def _kernels(
-    cell: Cell, plan: Plan, device: torch.device, dtype: torch.dtype, precision: str
-) -> Engine | str:
+def _kernels(plan: Plan, device: torch.device, dtype: torch.dtype, precision: str) -> Engine | str:
     """The engine with kernels, or why there is none."""
     kind = device.type
     if kind not in REMEDY or dtype != torch.float32:
         return f"there are no kernels for {str(dtype).removeprefix('torch.')} on {kind}"
-    made = _engines.setdefault(cell, {})
+    made = _engines.setdefault(plan, {})
     engine = made.get((kind, precision))
     if engine is None:
         engine = made[kind, precision] = _made(plan, kind, precision)

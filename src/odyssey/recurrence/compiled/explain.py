@@ -8,17 +8,23 @@ from collections.abc import Sequence
 
 from odyssey.cells import CELLS
 from odyssey.cells.cell import Cell
-from odyssey.errors import UserError, did_you_mean
+from odyssey.errors import UserError, did_you_mean, options
 from odyssey.paths import see_current_folder
-from odyssey.recurrence.compiled.c_source import body
+from odyssey.recurrence.compiled import c_source, triton_source
 from odyssey.recurrence.compiled.plan import Plan, make_plan
 from odyssey.recurrence.compiled.segments import Product, Segment
 
-HELP = """python scripts/explain.py cell=NAME [hidden=128] [input=64] [batch=32] [source=false]
+HELP = """python scripts/explain.py cell=NAME [hidden=128] [input=64] [batch=32] [source=c]
 
 Prints what model.backend=compiled derives from a cell: its equations, those of the backward step,
-the order of both, products, bytes and operations for each step, and the generated C. A cell of your
-own is cell=my_cells.MyCell."""
+the order of both, products, bytes and operations for each step, and the generated source:
+source=c, triton or none. A cell of your own is cell=my_cells.MyCell."""
+
+SOURCES = {  # name -> title, text
+    "c": ("C, after kernel.h", c_source.body),
+    "triton": ("Triton", triton_source.source),
+    "none": None,
+}
 
 # What lies in memory from one step to another; everything else is used again while it is in cache.
 LASTING = ("input", "gates", "extra", "bare", "before", "after", "dgates")
@@ -31,12 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(HELP)
         return 0
     try:
-        given = {"hidden": "128", "input": "64", "batch": "32", "source": "true"} | _settings(words)
+        given = {"hidden": "128", "input": "64", "batch": "32", "source": "c"} | _settings(words)
         sizes = [int(given[k]) for k in ("input", "hidden", "batch") if given[k].isdecimal()]
         if len(sizes) < 3 or 0 in sizes:
             raise UserError("hidden, input and batch must be whole numbers of 1 or more")
-        cell = _class(given["cell"])(sizes[0], sizes[1])
-        print(explain(cell, sizes[2], with_source=given["source"] != "false"))
+        if given["source"] not in SOURCES:
+            raise UserError(f"source={given['source']} is not one of {options(SOURCES)}")
+        print(explain(_cell(given["cell"], sizes[0], sizes[1]), sizes[2], given["source"]))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -66,15 +73,23 @@ def _class(name: str) -> type[Cell]:
     module, _, last = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), last) if module else None
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a user's file raises while it is read
         raise UserError(f"cell={name} cannot be read: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Cell)):
         raise UserError(f"cell={name} is unknown{did_you_mean(name, CELLS)}")
     return found
 
 
-def explain(cell: Cell, batch: int, *, with_source: bool = True) -> str:
-    """All stages as text. Raises Untraceable where there are none."""
+def _cell(name: str, inputs: int, hidden: int) -> Cell:
+    kind = _class(name)
+    try:
+        return kind(inputs, hidden)
+    except Exception as error:  # whatever a user's step raises
+        raise UserError(f"cell={name} cannot be made: {error}") from error
+
+
+def explain(cell: Cell, batch: int, source: str = "c") -> str:
+    """All stages as text; `source` is one of SOURCES. Raises Untraceable where there are none."""
     plan = make_plan(cell)
     parts = [
         ("Equations", "\n".join(plan.graph.equations(plan.step.names()))),
@@ -83,8 +98,9 @@ def explain(cell: Cell, batch: int, *, with_source: bool = True) -> str:
         ("Order of a backward step", _order(plan, plan.backward, backward=True)),
         (f"Each step, batch {batch}, {cell.hidden_size} units", _costs(plan, cell, batch)),
     ]
-    if with_source:
-        parts.append(("C, after kernel.h", body(plan).rstrip()))
+    shown = SOURCES[source]
+    if shown is not None:
+        parts.append((shown[0], shown[1](plan).rstrip()))
     return "\n\n".join(f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts)
 
 

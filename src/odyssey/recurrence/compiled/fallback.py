@@ -46,7 +46,7 @@ class Fallback(Engine):
                 if isinstance(work, Segment):
                     values = _compute(plan, work, step)
                     for place, n in work.stores:
-                        value = _value(plan, values, n)
+                        value = values[n]
                         if valid is not None:  # a state stays; what is kept is zero
                             old = step["before"][place.slot] if place.kind == "after" else 0.0
                             value = torch.where(valid, value, old)
@@ -82,11 +82,11 @@ class Fallback(Engine):
                 if isinstance(work, Segment):
                     values = _compute(plan, work, step, adjoints.output[t])
                     for row, n in work.sums:
-                        value = _value(plan, values, n)
+                        value = values[n]
                         value = value if valid is None else torch.where(valid, value, 0.0)
                         adjoints.sums[row] += value.sum(0)
                     for place, n in work.stores:
-                        value = _value(plan, values, n)
+                        value = values[n]
                         if valid is not None and place.kind == "dgates":
                             value = torch.where(valid, value, 0.0)
                         step[place.kind][place.slot].copy_(value)
@@ -126,18 +126,17 @@ def _compute(
 ) -> dict[int, Tensor]:
     """All values of a segment. `output` joins the adjoint of the state that is the output."""
     values = {n: step[place.kind][place.slot] for n, place in work.loads}
+    overwritten = {place for place, _ in work.stores}
     for n, place in work.loads:
         if output is not None and place == ("adjoint", 0):
             values[n] = values[n] + output
+        elif place in overwritten:  # maybe before it is stored elsewhere, as where states swap
+            values[n] = values[n].clone()
+    args = [a for n in work.compute for a in plan.graph[n].args]
+    for n in {*args, *(n for _, n in (*work.sums, *work.stores))}:
+        if plan.graph[n].op == "const":
+            values[n] = step["before"][0].new_tensor(plan.graph[n].value)
     for n in work.compute:
         node = plan.graph[n]
-        values[n] = FUNCTIONS[node.op](*(_value(plan, values, a) for a in node.args))
+        values[n] = FUNCTIONS[node.op](*(values[a] for a in node.args))
     return values
-
-
-def _value(plan: Plan, values: dict[int, Tensor], n: int) -> Any:
-    node = plan.graph[n]
-    if node.op != "const":
-        return values[n]
-    like = next(iter(values.values()))  # a constant alone is never worked on: a tensor is there
-    return torch.tensor(node.value, dtype=like.dtype, device=like.device)

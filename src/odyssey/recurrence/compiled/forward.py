@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from odyssey.recurrence.compiled.derive import Backward
-from odyssey.recurrence.compiled.graph import CHEAP, UNARY
+from odyssey.recurrence.compiled.derive import Backward, Group
+from odyssey.recurrence.compiled.graph import CHEAP, PRODUCTS, UNARY
 from odyssey.recurrence.compiled.segments import (
     Place,
     Product,
@@ -31,15 +31,17 @@ class Forward:
         self.graph = graph = step.graph
         # Where a value can be read from, once it is there. Products and kept values join below.
         self.place: dict[int, Place] = {}
+        # Where a value lies after the step: what is kept, and states.
+        self.home: dict[int, Place] = {}
         for number, node in enumerate(graph.nodes):
             names = {"bare": bare, "state": step.states, "vector": vectors}.get(node.op)
             if names is not None:
                 kind = {"state": "before"}.get(node.op, node.op)
                 self.place[number] = Place(kind, names.index(node.name))
         for k, number in enumerate(step.new):
-            if graph[number].op != "const":
-                self.place.setdefault(number, Place("after", k))
-        self.free = set(self.place)  # there in the backward step at no cost
+            if number not in self.place:
+                self._settle(number, Place("after", k))
+        self.free = {*self.place, *self.home}  # there in the backward step at no cost
         self.kept = self._kept()
         self.level = levels(graph, graph.reachable([*step.new, *self.kept]))
         self.extra = self._lay_out()
@@ -57,8 +59,11 @@ class Forward:
             if a < first and graph[a].op != "const"
         }
         stored = {"before", "after"}
-        operands = {g.operand for g in self.derived.groups}
-        kept = {n for n in operands if n not in self.place or self.place[n].kind not in stored}
+        kept = set()
+        for n in (g.operand for g in self.derived.groups):
+            place = self.home.get(n) or self.place.get(n)
+            if place is None or place.kind not in stored:
+                kept.add(n)
         for n in sorted(used - self.free):
             if graph[n].op not in CHEAP and not self._from_free(n):
                 kept.add(n)
@@ -83,6 +88,7 @@ class Forward:
         for n, name in inputs.items():
             self.place[n] = Place("input", self.gates.index(name))
             if n in self.kept:
+                self.home[n] = Place("gates", self.gates.index(name))
                 del last[name]
         extra = 0
         for n in self.kept:
@@ -93,11 +99,17 @@ class Forward:
             if may:
                 name = (own or may)[0]
                 del last[name]
-                self.place[n] = Place("gates", self.gates.index(name))
+                self._settle(n, Place("gates", self.gates.index(name)))
             else:
-                self.place[n] = Place("extra", extra)
+                self._settle(n, Place("extra", extra))
                 extra += 1
         return extra
+
+    def _settle(self, n: int, home: Place) -> None:
+        """n is stored in `home` when its level is worked on, and read there if it is made there."""
+        self.home.setdefault(n, home)
+        if self.graph[n].args and self.graph[n].op not in PRODUCTS:
+            self.place.setdefault(n, home)
 
     def _own(self, n: int) -> str | None:
         """The gate whose activation n is."""
@@ -114,10 +126,7 @@ class Forward:
             for i, n in enumerate(group.products):
                 self.place.setdefault(n, Place("y", first + i))
             first += len(group.names)
-        stores: list[tuple[Place, int]] = []
-        for n in self.kept:
-            own = self.place[n]
-            stores.append((Place("gates", own.slot) if own.kind == "input" else own, n))
+        stores = [(self.home[n], n) for n in self.kept]
         for k, n in enumerate(self.step.new):
             stores.append((Place("after", k), n))
         # What crosses a product, lies nowhere yet and is not made again.
@@ -139,8 +148,12 @@ class Forward:
             work += segment(self.graph, level, self.level, self.place, due, [])
             for n in self.kept if level == 0 else []:  # an input that is kept has its bias now
                 if graph[n].op == "input":
-                    self.place[n] = Place("gates", self.place[n].slot)
+                    self.place[n] = self.home[n]
             for g, group in enumerate(self.derived.groups):
                 if self.level[group.operand] == level:
-                    work.append(Product(g, self.place[group.operand], starts[g]))
+                    work.append(Product(g, self.operand(group), starts[g]))
         return work
+
+    def operand(self, group: Group) -> Place:
+        """Where a product finds its operand."""
+        return self.home.get(group.operand) or self.place[group.operand]

@@ -15,7 +15,7 @@ from odyssey.recurrence.compiled.segments import Place, Product, Segment
 from odyssey.recurrence.compiled.trace import Step, trace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """All that an engine needs to run one cell of any size."""
 
@@ -76,7 +76,7 @@ def make_plan(cell: Cell) -> Plan:
         biased=biased,
         forward=tuple(forward.work),
         backward=tuple(backward.work),
-        operands=tuple(forward.place[g.operand] for g in derived.groups),
+        operands=tuple(forward.operand(g) for g in derived.groups),
         first_adjoint=tuple(backward.first),
         extra=forward.extra,
         scratch=forward.scratch,

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from odyssey.cells.cell import Cell
 from odyssey.errors import UserError
@@ -20,6 +19,16 @@ class Untraceable(UserError):
     """A step that is not of the form which kernels are derived from; `why` is what it does."""
 
     why = ""
+
+
+def refusal(cell: Cell, what: str) -> Untraceable:
+    """That no kernel can be derived for this cell, because its step does `what`."""
+    error = Untraceable(
+        f"model.backend=compiled cannot run {type(cell).__name__}, because its step {what}; "
+        "choose model.backend=auto or reference"
+    )
+    error.why = what
+    return error
 
 
 @dataclass(frozen=True)
@@ -85,11 +94,13 @@ class Symbol:
     def __torch_function__(
         cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        symbol = next((a for a in args if isinstance(a, Symbol)), None)
-        if symbol is None:
-            symbol = next(a for a in (kwargs or {}).values() if isinstance(a, Symbol))
         name = getattr(func, "__name__", str(func))
-        return symbol._tracer.call(name, args, kwargs or {})
+        for given in (*args, *(kwargs or {}).values()):
+            # Some functions take a list of tensors, as torch.cat does.
+            for each in given if isinstance(given, (list, tuple)) else (given,):
+                if isinstance(each, Symbol):
+                    return each._tracer.call(name, args, kwargs or {})
+        return NotImplemented
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -126,15 +137,10 @@ class Tracer:
 
     def __init__(self, cell: Cell) -> None:
         self.graph = Graph()
-        self.cell = type(cell).__name__
+        self.cell = cell
 
     def refusal(self, what: str) -> Untraceable:
-        error = Untraceable(
-            f"model.backend=compiled cannot run {self.cell}, because its step {what}; "
-            "choose model.backend=auto or reference"
-        )
-        error.why = what
-        return error
+        return refusal(self.cell, what)
 
     def symbol(self, number: int) -> Symbol:
         return Symbol(self, number)
@@ -148,7 +154,7 @@ class Tracer:
         if isinstance(value, Symbol):
             return value._number
         if isinstance(value, Tensor):
-            if value.numel() != 1 or value.requires_grad:
+            if value.numel() != 1 or value.requires_grad or isinstance(value, nn.Parameter):
                 raise self.refusal(f"uses a tensor {tuple(value.shape)} that is not declared")
             value = value.item()
         if isinstance(value, (int, float)):
@@ -239,10 +245,10 @@ def trace(cell: Cell) -> Step:
         out = cell.step(x, R, p, s)
     except Untraceable:
         raise
-    except (AttributeError, TypeError, RuntimeError, ValueError) as error:
+    except Exception as error:  # whatever a step does with symbols that are no tensors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise tracer.refusal(f"does what symbols cannot ({reason})") from error
-    values = (out,) if isinstance(out, Symbol) else tuple(out)
+    values = (out,) if isinstance(out, (Symbol, Tensor)) else tuple(out)
     new = tuple(tracer.number(v) for v in values)
     for name, number in zip(cell.state, new, strict=True):
         needs = {graph[n].op for n in graph.reachable([number])}
@@ -251,13 +257,3 @@ def trace(cell: Cell) -> Step:
         if any(math.isnan(graph[n].value) for n in graph.reachable([number])):
             raise tracer.refusal("has a constant that is not a number")
     return Step(graph, tuple(cell.state), new)
-
-
-def reason_against(cell: Cell) -> str | None:
-    """Why no kernel can be derived for this cell, or None."""
-    try:
-        with torch.no_grad():
-            trace(cell)
-    except Untraceable as error:
-        return str(error)
-    return None
