@@ -15,7 +15,8 @@ from odyssey.recurrence.compiled.gpu import Generated
 from odyssey.recurrence.library import supports
 from run_kit import STREAMED, folder, metrics, record, train, write_text
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
+if not torch.cuda.is_available():
+    pytest.skip("torch sees no GPU here", allow_module_level=True)
 
 
 @pytest.mark.parametrize("name", CELLS)
