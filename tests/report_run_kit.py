@@ -114,6 +114,7 @@ def write_run(
         "seconds": round(rng.uniform(5, 60) * hidden / 50, 3),
         "clipped_share": 0.0,
         "device": "cpu (x86_64, 1 threads)",
+        "backend": "compiled",
         "versions": {"python": "3.11.7", "rnn-odyssey": "0.1.0", "torch": CODE["torch"]},
         "code": CODE,
         "git": GIT,

@@ -13,6 +13,8 @@ from odyssey.model.stack import Stack
 from odyssey.recurrence import choose, run
 from odyssey.recurrence.compiled import cpu, engines
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture
 def no_compiler(monkeypatch, tmp_path):
@@ -51,14 +53,16 @@ def test_without_a_compiler(name, chosen, no_compiler):
 
 def test_a_models_backend_follows_its_weights():
     stack = Stack(CELLS["lstm"], 3, 5)
-    assert stack.chosen == "compiled"
-    assert stack.double().chosen == "library"
+    assert stack.chosen(CPU) == "compiled"
+    assert stack.double().chosen(CPU) == "library"
 
 
 def test_a_model_knows_why_it_has_only_the_plain_loop(no_compiler):
-    assert Stack(CELLS["lstm_layernorm"], 3, 5).why_plain == "its step asks for .shape of a value"
-    assert Stack(CELLS["lstm_layernorm"], 3, 5, backend="reference").why_plain is None
-    assert Stack(CELLS["mgu"], 3, 5).why_plain is None  # which a warning of its own says
+    assert (
+        Stack(CELLS["lstm_layernorm"], 3, 5).why_plain(CPU) == "its step asks for .shape of a value"
+    )
+    assert Stack(CELLS["lstm_layernorm"], 3, 5, backend="reference").why_plain(CPU) is None
+    assert Stack(CELLS["mgu"], 3, 5).why_plain(CPU) is None  # which a warning of its own says
 
 
 def test_a_batch_of_nothing():

@@ -33,6 +33,12 @@ def tiny(tmp_path: Path) -> list[str]:
     return [*TINY, f"task.path={write_text(tmp_path / 'text.txt')}"]
 
 
+@pytest.mark.parametrize(("asked", "ran"), [("auto", "compiled"), ("library", "library")])
+def test_says_which_backend_ran(asked: str, ran: str, tmp_path: Path, tiny: list[str]) -> None:
+    assert train(tmp_path / "out", *tiny, f"model.backend={asked}") == 0
+    assert record(folder(tmp_path / "out"))["backend"] == ran
+
+
 def test_holds_what_the_design_says(tmp_path: Path, tiny: list[str]) -> None:
     out = tmp_path / "out"
     assert train(out, *tiny, "study=first", "seed=7") == 0

@@ -46,21 +46,18 @@ class Stack(nn.Module):
         if backend != "auto":
             choose(self.cells()[0], backend)  # an error is due now
 
-    @property
-    def chosen(self) -> str:
-        """The backend that runs the layers, with the weights where they are now."""
-        weight = next(self.parameters())
-        return choose(self.cells()[0], self.backend, weight.device, weight.dtype)
+    def chosen(self, device: torch.device) -> str:
+        """The backend that runs the layers on `device`, in the type of the weights."""
+        return choose(self.cells()[0], self.backend, device, next(self.parameters()).dtype)
 
-    @property
-    def why_plain(self) -> str | None:
+    def why_plain(self, device: torch.device) -> str | None:
         """Why `auto` has only the plain loop for this cell, or None; not for want of a compiler."""
-        cell, weight = self.cells()[0], next(self.parameters())
-        if self.backend != "auto" or self.chosen != "reference":
+        cell = self.cells()[0]
+        if self.backend != "auto" or self.chosen(device) != "reference":
             return None
-        if compiled.reason_against(cell) is None:
+        if device.type == "cpu" and compiled.reason_against(cell) is None:
             return None
-        return compiled.why_no_kernels(cell, weight.device, weight.dtype)
+        return compiled.why_no_kernels(cell, device, next(self.parameters()).dtype)
 
     def grid(self) -> list[list[Cell]]:
         """[layer][direction] -> its cell."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 
 from odyssey.training.module import RecurrentModule
@@ -38,7 +39,12 @@ def configuration(cfg: Any, width: int = 100) -> list[str]:
 
 
 def opening(
-    cfg: Any, record: Mapping[str, Any], module: RecurrentModule, plan: Plan, folder: Path
+    cfg: Any,
+    record: Mapping[str, Any],
+    module: RecurrentModule,
+    plan: Plan,
+    folder: Path,
+    device: torch.device,
 ) -> None:
     """The composed configuration and the facts that follow from it."""
     for line in configuration(cfg):
@@ -49,10 +55,10 @@ def opening(
     say(
         f"{record['cell']} on {record['task']}: {record['params']:,} parameters, "
         f"{len(stack.layers)} layer{'s' if len(stack.layers) > 1 else ''} of {first.hidden_size}"
-        f"{' in two directions' if stack.directions == 2 else ''}, backend {stack.chosen}, "
+        f"{' in two directions' if stack.directions == 2 else ''}, backend {record['backend']}, "
         f"{record['device']}"
     )
-    why = stack.why_plain
+    why = stack.why_plain(device)
     if why is not None:
         say(f"a plain loop runs it, several times slower than kernels would, because {why}")
     data = record["data"]

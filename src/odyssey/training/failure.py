@@ -76,6 +76,7 @@ def _unbegun(cfg: DictConfig) -> dict[str, Any]:
         "seconds": 0.0,
         "clipped_share": None,
         "device": None,
+        "backend": None,
         "versions": made_by,
         "code": code_version(),
         "git": commit,

@@ -81,6 +81,7 @@ class Run:
             self.model.load_state_dict(self.saved["model"])
             self.module.updates = self.saved["step"]
         task.round = lambda: (self.module.updates, self.plan.boundary(self.module.updates))
+        stack: Any = self.model.stack
         self.record: dict[str, Any] = {
             "status": "running",
             "config_hash": config_hash(cfg),
@@ -98,6 +99,7 @@ class Run:
             "seconds": self.saved["keeper"]["seconds"] if self.saved else 0.0,
             "clipped_share": None,
             "device": device_name(device),
+            "backend": stack.chosen(device),
             "versions": versions(),
             "code": code_version(),
             "git": git(),
@@ -160,7 +162,7 @@ class Run:
         )
         self.record["wandb"] = begun or self.record["wandb"]
         self.folder.write(self.record)
-        console.opening(cfg, self.record, self.module, self.plan, self.folder.path)
+        console.opening(cfg, self.record, self.module, self.plan, self.folder.path, self.device)
 
     def _fit_and_test(self, keeper: Keeper, extra: Sequence[Callback]) -> None:
         trainer = self._trainer([keeper, *extra])
