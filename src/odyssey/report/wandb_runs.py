@@ -21,7 +21,7 @@ AT_ONCE = 8  # runs whose history is asked for at the same time
 KEPT = (  # of run.json, as W&B's summary has them
     *("config_hash", "cell", "cell_source", "task", "data", "seed", "params", "monitor"),
     *("best_epoch", "best_step", "steps", "epochs", "seconds", "clipped_share"),
-    *("device", "versions", "code", "git", "started", "error"),
+    *("device", "backend", "versions", "code", "git", "started", "error"),
 )
 NOT_CONFIG = ("params", "data", "search")  # what the runs' W&B config has beside config.yaml
 PARTS = ("train/", "valid/")
