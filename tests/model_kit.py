@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from cell_cases import normal
 from odyssey.cells import CELLS
 from odyssey.cells.cell import Cell
-from odyssey.model import SequenceModel, Sizes
+from odyssey.nn import SequenceModel, Sizes
 
 # Cell -> the torch.nn module that computes the same function, and our gates in its order.
 TORCH = {

@@ -13,7 +13,7 @@ from cell_cases import NAMES, normal
 from model_kit import model, same
 from odyssey.cells import CELLS
 from odyssey.errors import UserError
-from odyssey.model import EncoderDecoder, HeadInit, SequenceModel, Sizes, read_end
+from odyssey.nn import EncoderDecoder, HeadInit, SequenceModel, Sizes, read_end
 
 V, T, B = 7, 6, 5
 LENGTHS = torch.tensor([4, 6, 1, 3, 2])

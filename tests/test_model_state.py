@@ -10,7 +10,7 @@ from cell_cases import NAMES, PAIRS, normal
 from model_kit import TORCH, randomize, same, twin
 from model_kit import model as make
 from odyssey.cells import CELLS
-from odyssey.model import (
+from odyssey.nn import (
     EncoderDecoder,
     Sizes,
     detach,

@@ -9,7 +9,7 @@ import torch
 
 from cell_cases import NAMES, able, inputs, make
 from odyssey.cells import CELLS
-from odyssey.model.stack import Stack
+from odyssey.nn.stack import Stack
 from odyssey.recurrence import choose, run
 from odyssey.recurrence.compiled import cpu, engines
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from odyssey.code import code_version
+from odyssey.code_hash import code_version
 from odyssey.errors import UserError
 from odyssey.study.ledger import begin, check, claim_data
 from odyssey.study.plan import Plan, prepare

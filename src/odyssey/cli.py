@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from odyssey.cli_utils import open_closed, see_current_folder, show
 from odyssey.config import keys
 from odyssey.config.compose import compose
 from odyssey.config.help import help_text
 from odyssey.config.words import hydras
 from odyssey.errors import UserError
-from odyssey.output import open_closed, show
-from odyssey.paths import see_current_folder
 
 if TYPE_CHECKING:
     from odyssey.study.plan import Plan

@@ -18,7 +18,7 @@ from torch import nn
 
 from odyssey.benchmark.timing import Row, summarize, synchronize
 from odyssey.config.compose import compose
-from odyssey.model import SequenceModel
+from odyssey.nn import SequenceModel
 from odyssey.tasks.base import Batch
 from odyssey.training.train import train
 

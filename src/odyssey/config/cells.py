@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from odyssey.cli_utils import see_current_folder
 from odyssey.config.checks import shown
 from odyssey.errors import did_you_mean, options
-from odyssey.paths import see_current_folder
 
 if TYPE_CHECKING:
     from odyssey.cells import Cell

@@ -12,9 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.command import Parser, exit_status
+from odyssey.cli_utils import Parser, exit_status, show
 from odyssey.errors import UserError
-from odyssey.output import show
 from odyssey.report.folders import EXAMPLE
 from odyssey.report.options import Options
 

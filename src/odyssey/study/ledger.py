@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from odyssey.code import code_version
+from odyssey.code_hash import code_version
 from odyssey.errors import UserError
 from odyssey.study.plan import Plan, Trial, is_under
 from odyssey.study.records import DONE, StudyState, read_study

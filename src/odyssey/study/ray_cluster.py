@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from odyssey.cli_utils import see_current_folder
 from odyssey.errors import UserError
-from odyssey.paths import see_current_folder
 from odyssey.study import nodes
 
 CONNECT_SECONDS = 10.0

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from odyssey.code import code_version
+from odyssey.code_hash import code_version
 from odyssey.study import preload, worker
 from odyssey.study.worker import GRACE_SECONDS, Trial
 

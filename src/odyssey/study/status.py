@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from odyssey.command import Parser, exit_status
+from odyssey.cli_utils import Parser, exit_status
 from odyssey.errors import UserError
 from odyssey.study.folders import not_a_study
 from odyssey.study.page import plain, text

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from odyssey.cli_utils import show
 from odyssey.config.words import hydras
 from odyssey.errors import UserError
-from odyssey.output import show
 from odyssey.study import adaptive, wandb_agent
 from odyssey.study.display import Display
 from odyssey.study.ledger import begin

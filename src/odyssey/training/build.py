@@ -10,9 +10,9 @@ from typing import Any
 from torch import nn
 
 from odyssey.cells import Cell, Init
+from odyssey.cli_utils import see_current_folder
 from odyssey.errors import UserError
-from odyssey.model import EncoderDecoder, HeadInit, SequenceModel, Sizes
-from odyssey.paths import see_current_folder
+from odyssey.nn import EncoderDecoder, HeadInit, SequenceModel, Sizes
 from odyssey.tasks.base import ModelSpec
 
 

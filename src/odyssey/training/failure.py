@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from odyssey.code import code_version
+from odyssey.code_hash import code_version
 from odyssey.config.identity import cell_name, config_hash
 from odyssey.errors import UserError
 from odyssey.training.folder import DONE, RunFolder, run_path, write_text

@@ -13,7 +13,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from odyssey.model import flatten_state, unflatten_state
+from odyssey.nn import flatten_state, unflatten_state
 from odyssey.tasks.base import Task
 from odyssey.training import checkpoint
 from odyssey.training.bar import Bar

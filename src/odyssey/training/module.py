@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from odyssey.model import StackState, detach
+from odyssey.nn import StackState, detach
 from odyssey.tasks.base import Batch, Sums, Task
 from odyssey.training.clipping import clip_gradients
 from odyssey.training.optimizers import make_optimizer

@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 
-from odyssey.code import code_version
+from odyssey.code_hash import code_version
 from odyssey.config.identity import config_hash
 from odyssey.errors import UserError
 from odyssey.tasks.base import Task

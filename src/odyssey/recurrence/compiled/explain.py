@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from odyssey.cells import CELLS
 from odyssey.cells.cell import Cell
+from odyssey.cli_utils import see_current_folder
 from odyssey.errors import UserError, did_you_mean, options
-from odyssey.paths import see_current_folder
 from odyssey.recurrence.compiled import c_source, triton_source
 from odyssey.recurrence.compiled.plan import Plan, make_plan
 from odyssey.recurrence.compiled.segments import Product, Segment

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from odyssey.command import Parser, exit_status
+from odyssey.cli_utils import Parser, exit_status
 from odyssey.errors import UserError
 from odyssey.report.dashboard.subject import Subject, records_of, subjects
 from odyssey.report.wandb_api import connected, split_path

@@ -1,7 +1,7 @@
 """Embedding, the stack of layers and directions, heads."""
 
-from odyssey.model.sequence import EncoderDecoder, HeadInit, SequenceModel, Sizes
-from odyssey.model.stack import (
+from odyssey.nn.sequence import EncoderDecoder, HeadInit, SequenceModel, Sizes
+from odyssey.nn.stack import (
     Stack,
     StackState,
     detach,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from odyssey.errors import UserError
-from odyssey.model.stack import MakeCell, Stack, StackState, read_end
+from odyssey.nn.stack import MakeCell, Stack, StackState, read_end
 
 
 @dataclass(frozen=True)

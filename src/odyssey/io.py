@@ -1,0 +1,47 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """A path beside `path` to write to; it becomes `path` when the block ends without an error.
+
+    A reader sees the old file or the new one, never a part of either, whatever kills the writer.
+    On an error the part is removed and `path` is as it was.
+
+    sync: whether to wait until the content is on the disk, so that a power cut cannot leave an
+    empty file under the new name. Leave it out for what can be made again, such as caches.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        yield part
+        if sync:
+            handle = os.open(part, os.O_RDWR)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str, *, sync: bool = True) -> None:
+    """Replace the content of `path` by `text` in UTF-8, without translating line ends."""
+    write_bytes(path, text.encode(), sync=sync)
+
+
+def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Replace the content of `path` by `content`."""
+    with atomic_path(path, sync=sync) as part:
+        part.write_bytes(content)
