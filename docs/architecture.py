@@ -50,10 +50,10 @@ def read_module(name: str, source: str, is_package: bool = False) -> Module:
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             into = into if into is module.types else module.late
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            for child in node.body:
-                walk(child, module.types)
-            for child in node.orelse:
-                walk(child, into)
+            for statement in node.body:
+                walk(statement, module.types)
+            for statement in node.orelse:
+                walk(statement, into)
         else:
             for child in ast.iter_child_nodes(node):
                 walk(child, into)
