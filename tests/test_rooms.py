@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 import odyssey
 
 SOURCE = Path(odyssey.__file__).parent
-OPEN_TO_ALL = {"cli_utils", "code_hash", "errors", "io", "unhashed"}
+OPEN_TO_ALL = {"cli_utils", "code_hash", "errors", "io"}
 MAY_IMPORT = {
     "cells": set(),
     "recurrence": {"cells"},
@@ -20,7 +22,7 @@ MAY_IMPORT = {
     "config": {"cells", "recurrence", "data"},  # late, to look at a cell or a file
     "training": {"cells", "nn", "tasks", "config"},
     "study": {"training", "config"},
-    "report": {"study"},  # of it, what reads folders
+    "report": {"study", "config"},  # of these, what reads folders, and the schema
     "benchmark": {"cells", "recurrence", "nn", "tasks", "training", "config"},
 }
 
@@ -79,5 +81,15 @@ def test_a_report_is_made_without_torch_or_hydra() -> None:
             for name in names:
                 first, _, rest = name.partition(".")
                 assert first not in ("torch", "pytorch_lightning", "hydra", "omegaconf"), file
+                if rest.startswith("config"):
+                    assert rest == "config.schema", (file, name)
                 if rest.startswith("study"):
                     assert rest.removeprefix("study.") in reading, (file, name)
+
+
+def test_the_schema_is_read_without_hydra() -> None:
+    code = (
+        "import sys, odyssey.config.schema;"
+        "assert not {'torch', 'numpy', 'hydra', 'omegaconf'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
