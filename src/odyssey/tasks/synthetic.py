@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from odyssey.config.tasks import LENGTHS
+from odyssey.config.task_schema import LENGTHS
 from odyssey.tasks.base import Batch, ModelSpec, Split, Sums, Task
 from odyssey.tasks.batching import valid
 from odyssey.tasks.metric import Metric
