@@ -319,7 +319,7 @@ class WordLM(LanguageModel):
         Metric("nats_per_word", "min", "nats per word", "nats per word"),
     )
     unit = "word"
-    rare = {"python_docs": 3, "file": 2}
+    rare = {"kjv": 3, "python_docs": 3, "file": 2}
     start = END
 
     def __init__(self, cfg: Any, **kwargs: Any) -> None:

@@ -42,7 +42,7 @@ class Sentiment(Classification):
         self.max_length, self.keep = cfg.max_length, cfg.keep
 
     def load(self) -> None:
-        parts = data.sentences(self.cfg.data, self.data_dir, path=self.cfg.path)
+        parts = data.labelled_texts(self.cfg.data, self.data_dir, path=self.cfg.path)
         self.data = {"name": parts.name, "sha256": parts.sha256}
         self.classes = parts.train.classes
         counts: Counter[str] = Counter()
