@@ -50,7 +50,7 @@ def read(server: Project, *asked: tuple[str, str | None]) -> list[Any]:
 
 LOG = """
 from pathlib import Path
-from odyssey.training.mirror import mirror
+from odyssey.training.wandb import mirror
 mirror(Path(%r), "online", {"trial": 7})
 """
 

@@ -22,7 +22,7 @@ from odyssey.study.adaptive import batch
 from odyssey.study.plan import Plan, prepare
 from odyssey.study.sweep import Session
 from odyssey.study.tpe import propose
-from odyssey.training.folder import run_path
+from odyssey.training.run_dir import run_path
 from run_kit import once
 
 pytest.importorskip("optuna", reason="sampler=tpe needs Optuna: pip install -e '.[optuna]'")

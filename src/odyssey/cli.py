@@ -114,7 +114,7 @@ def _print_mistakes(error: UserError) -> None:
 def _train(cfg: DictConfig, overrides: Sequence[str]) -> None:
     # Training imports torch, which a wrong option need not wait for.
     from odyssey.study.search import search_of
-    from odyssey.training.folder import run_path
+    from odyssey.training.run_dir import run_path
     from odyssey.training.train import train
 
     train(cfg, overrides, study=search_of(run_path(cfg)))
@@ -145,7 +145,7 @@ def _check(plan: Plan) -> None:
     from odyssey.study import wandb_agent
     from odyssey.study.ledger import check
     from odyssey.study.records import read_study
-    from odyssey.training.tracking import check_login
+    from odyssey.training.wandb import check_login
 
     wandb_agent.check(plan)
     check(plan, read_study(plan.folder))

@@ -44,7 +44,7 @@ def died(cfg: DictConfig, error: str) -> dict[str, Any]:
 def _logged(cfg: DictConfig, action: Any) -> dict[str, Any]:
     """Do `action` on the finished configuration, with its console in the run's log."""
     from odyssey.training.failure import last_lines
-    from odyssey.training.folder import run_path
+    from odyssey.training.run_dir import run_path
 
     folder = None
     try:
@@ -61,7 +61,7 @@ def _logged(cfg: DictConfig, action: Any) -> dict[str, Any]:
 def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str, Any]:
     from odyssey.config.validate import mistakes
     from odyssey.training.failure import last_lines
-    from odyssey.training.folder import Busy, Refused
+    from odyssey.training.run_dir import Busy, Refused
 
     try:
         found = mistakes(cfg)

@@ -22,7 +22,7 @@ from odyssey.code_hash import code_version
 from odyssey.errors import UserError
 from odyssey.study.plan import Plan, Trial, is_under
 from odyssey.study.records import DONE, StudyState, read_study
-from odyssey.training.folder import write_text
+from odyssey.training.run_dir import write_text
 
 COLUMNS = ("trial", "run", "arm", "overrides")
 # Keys of study.json that are read again: key, its type, the types of the values of a mapping.

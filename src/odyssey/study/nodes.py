@@ -107,7 +107,7 @@ def _note(cfg: Any, error: str) -> dict[str, Any]:
     from odyssey.config.resolve import finish
     from odyssey.study.job import died
     from odyssey.study.records import read_run
-    from odyssey.training.folder import run_path
+    from odyssey.training.run_dir import run_path
 
     now = read_run(run_path(finish(cfg)))
     said = now.record.get("status")

@@ -43,7 +43,7 @@ def give_done(plan: Plan, state: StudyState, launched: Collection[str]) -> None:
     """Fill the agent's W&B run from the run's folder, where the run was done before."""
     if not present(plan) or launched:
         return
-    from odyssey.training.mirror import mirror
+    from odyssey.training.wandb import mirror
 
     for name in {trial.run for trial in plan.trials}:
         run = state.runs[name]

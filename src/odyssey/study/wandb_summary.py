@@ -60,15 +60,15 @@ def log_summary(
 
 
 def _log(study: StudyState, mode: str, project: str, entity: str | None) -> str:
-    from odyssey.training import tracking
+    from odyssey.training import wandb as odyssey_wandb
 
     if mode == "online":
-        tracking.check_login()
+        odyssey_wandb.check_login()
     known, _ = read_definition(study.folder / FILE)
     runs, arms = runs_table(study), arms_table(study)
     out = study.folder.resolve().parent
     with _quiet(out / "wandb"):
-        run = tracking.begin(
+        run = odyssey_wandb.begin(
             mode,
             output_dir=str(out),
             project=project,
@@ -93,8 +93,8 @@ def _log(study: StudyState, mode: str, project: str, entity: str | None) -> str:
 
 def _said(study: StudyState, run: Any, mode: str) -> str:
     """Note which W&B run it is, put aside what it stands in for, and say where it is."""
-    from odyssey.training import wandb_parts
-    from odyssey.training.folder import write_text
+    from odyssey.training import wandb as odyssey_wandb
+    from odyssey.training.run_dir import write_text
 
     part = Path(run.dir).parent
     note = {"id": run.id, "dir": str(part)} | ({"url": run.url} if mode == "online" else {})
@@ -105,9 +105,9 @@ def _said(study: StudyState, run: Any, mode: str) -> str:
             f"{study.folder} cannot be written to ({error.strerror}), so that the next summary "
             "would be another W&B run"
         ) from None
-    for other in wandb_parts.earlier(part.parent, run.id, part):
-        if not wandb_parts.uploaded(other):
-            wandb_parts.put_aside(other)
+    for other in odyssey_wandb.earlier_parts(part.parent, run.id, part):
+        if not odyssey_wandb.is_uploaded(other):
+            odyssey_wandb.put_aside(other)
     what = f"The summary of {several(len(study.runs), 'run')}"
     if mode == "online":
         return f"{what} is at {run.url}"

@@ -111,7 +111,7 @@ def _run(study: Mapping[str, Any], trial: Trial) -> Any:
     from hydra.core.utils import run_job
     from omegaconf import open_dict
 
-    from odyssey.training.tracking import start_service
+    from odyssey.training.wandb import start_service
 
     os.environ.clear()
     os.environ.update(study["environment"])

@@ -1,4 +1,11 @@
-"""Weights & Biases, mirroring the run folder: one W&B run for each run."""
+"""Weights & Biases, mirroring the run folder: one W&B run for each run.
+
+Each session of a run, killed or not, leaves a part of its W&B run in a folder of its own. W&B
+writes a run's file in blocks, so a killed session's part lacks its last seconds, and a session that
+goes on repeats updates since the checkpoint. The run folder has every row exactly once. So a new
+session logs those rows again, and the earlier parts are put aside: one part holds the whole run.
+What was uploaded already is not logged twice.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +13,7 @@ import contextlib
 import html
 import math
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -14,13 +22,17 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from omegaconf import DictConfig, OmegaConf
+
+from odyssey.config.identity import plain
 from odyssey.errors import UserError
-from odyssey.training import wandb_parts
-from odyssey.training.folder import RunFolder
+from odyssey.training.run_dir import RunFolder
 
+ASIDE = "earlier"  # a folder that neither `wandb sync` nor `wandb leet` looks into
 INSTEAD = "or type logger.mode=offline and upload later with `wandb sync`"
 LOGIN_SECONDS = 30.0  # that asking it about the login may take, before data is read
 INIT_SECONDS = 30.0  # that W&B's server may take to answer before training starts
@@ -72,7 +84,7 @@ def _start_service(mode: str) -> None:
 
 def check_login() -> None:
     """Ask the server, so that it is said before any data is loaded."""
-    command = [sys.executable, "-m", "odyssey.training.login"]
+    command = [sys.executable, "-m", "odyssey.training.wandb_login"]
     asking = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -211,22 +223,22 @@ class Tracker:
 
     def _go_on(self, folder: RunFolder, part: Path, id: str) -> None:
         """Log what the run folder has and W&B has not, from sessions before this one, as `id`."""
-        before = wandb_parts.earlier(part.parent, id, part)
+        before = earlier_parts(part.parent, id, part)
         after: float
         if self.run.id != id:
             after = -1  # another run of a sweep has come to this trial
         elif self.mode == "online":
             after = self.run.summary.get("step", -1)  # as the server knows it
         else:
-            after = math.inf if any(map(wandb_parts.uploaded, before)) else -1
-        for entry in wandb_parts.entries(folder, after):
+            after = math.inf if any(map(is_uploaded, before)) else -1
+        for entry in entries(folder, after):
             self.log(entry.step, entry.epoch, entry.values)
             if entry.sample is not None:
                 self.sample(entry.step, entry.sample)
         if self.run is not None:
             for other in before:
-                if not wandb_parts.uploaded(other):
-                    wandb_parts.put_aside(other)
+                if not is_uploaded(other):
+                    put_aside(other)
 
     def log(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """One row of history."""
@@ -297,3 +309,85 @@ def _short(error: BaseException) -> str:
     """The first line of an error, or its kind where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+class Entry(NamedTuple):
+    """What was logged at once: a row of history, and the sample made after it, if any."""
+
+    step: int
+    epoch: float
+    values: dict[str, float]
+    sample: Path | None
+
+
+def entries(folder: RunFolder, after: float) -> Iterator[Entry]:
+    """All that the run folder has of updates later than `after`, in order."""
+    samples = {
+        int(match[1]): path
+        for path in sorted(folder.samples.glob("step-*"))
+        if (match := re.fullmatch(r"step-(\d+)\.(txt|mid)", path.name))
+    }
+    rows = (row for row in folder.rows() if int(row["step"]) > after)
+    for (step, epoch, _), group in groupby(rows, lambda r: (r["step"], r["epoch"], r["time"])):
+        values = {row["name"]: float(row["value"]) for row in group}
+        validated = any(name.startswith("valid/") for name in values)
+        yield Entry(int(step), float(epoch), values, samples.get(int(step)) if validated else None)
+
+
+def earlier_parts(wandb_dir: Path, id: str, current: Path) -> list[Path]:
+    """The folders of other sessions of the W&B run `id`."""
+    found = (path.parent for path in wandb_dir.glob(f"*run-*-{id}*/run-{id}.wandb"))
+    return [p for p in sorted(found) if not p.is_symlink() and p.resolve() != current.resolve()]
+
+
+def is_uploaded(part: Path) -> bool:
+    """Whether its rows are on W&B's server: logged online, or synced."""
+    return not part.name.startswith("offline-") or any(part.glob("*.wandb.synced"))
+
+
+def put_aside(part: Path) -> None:
+    """Move a part's folder to `earlier/`; nothing is deleted."""
+    place = part.parent / ASIDE
+    place.mkdir(exist_ok=True)
+    part.rename(place / part.name)
+
+
+def mirror(path: Path, mode: str, study: Mapping[str, Any] | None) -> None:
+    """Log all that the folder `path` of a finished or diverged run holds.
+
+    Raises UserError where W&B cannot start.
+    """
+    folder = RunFolder(path)
+    cfg = OmegaConf.load(path / "config.yaml")
+    record = folder.read()
+    assert record is not None and isinstance(cfg, DictConfig)
+    tracker = Tracker(mode)
+    tracker.start(
+        output_dir=str(path.parent.parent),
+        project=cfg.logger.project,
+        entity=cfg.logger.entity,
+        name=path.name,
+        study=path.parent.name,
+        cell=record["cell"],
+        config=run_config(cfg, record, study),
+        id=None,
+    )
+    for entry in entries(folder, -1):
+        tracker.log(entry.step, entry.epoch, entry.values)
+        if entry.sample is not None:
+            tracker.sample(entry.step, entry.sample)
+    tracker.finish(run_summary(record), exit_code=0)
+
+
+def run_config(
+    cfg: DictConfig, record: Mapping[str, Any], study: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """W&B's config of a run; its `search` says of which study it is a trial."""
+    config = plain(cfg) | {"params": record["params"], "data": record["data"]}
+    return config if study is None else config | {"search": dict(study)}
+
+
+def run_summary(record: Mapping[str, Any]) -> dict[str, Any]:
+    """W&B's summary of a run: what run.json says, its metrics among the rest."""
+    rest = {k: v for k, v in record.items() if k not in ("metrics", "wandb")}
+    return rest | record["metrics"]

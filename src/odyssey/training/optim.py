@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from odyssey.training.rounds import Plan
+from odyssey.training.schedule import Schedule
 
 
 def make_optimizer(cfg: Any, parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -41,7 +41,7 @@ def make_optimizer(cfg: Any, parameters: Iterable[nn.Parameter]) -> Optimizer:
 
 
 def make_decay(
-    cfg: Any, optimizer: Optimizer, plan: Plan, mode: Literal["min", "max"]
+    cfg: Any, optimizer: Optimizer, plan: Schedule, mode: Literal["min", "max"]
 ) -> LambdaLR | ReduceLROnPlateau | None:
     """The scheduler of `cfg`: a LambdaLR is stepped each update, a plateau each validation."""
     if cfg.kind == "exponential":
@@ -65,3 +65,29 @@ def make_decay(
             optimizer, mode, factor=cfg.factor, patience=cfg.patience - 1, threshold=0.0, eps=0.0
         )
     return None
+
+
+def clip_gradients(
+    parameters: Iterable[nn.Parameter], kind: str, threshold: float | None
+) -> tuple[Tensor, Tensor]:
+    """Clip in place; returns the L2 norm before clipping and whether the step was clipped.
+
+    kind `norm` scales the whole gradient down to `threshold` (Pascanu et al. 2013, arXiv
+    1211.5063); `value` clips every entry to [-threshold, threshold]; `none` leaves it. Both
+    results are tensors on the parameters' device (the second 0 or 1), so nothing waits for a GPU.
+    """
+    params = [p for p in parameters if p.grad is not None]
+    grads = [p.grad for p in params if p.grad is not None]
+    norm = nn.utils.get_total_norm(grads)
+    if kind == "none" or threshold is None or not grads:
+        return norm, torch.zeros_like(norm)
+    if kind == "norm":
+        # Not torch's clip_grads_with_norm_, which divides by norm + 1e-6: that clips a norm at or
+        # just below the threshold too, and clips to too little where the threshold is small.
+        factor = (threshold / norm).clamp(max=1.0)
+        for grad in grads:
+            grad.mul_(factor)
+        return norm, (norm > threshold).to(norm.dtype)
+    largest = nn.utils.get_total_norm(grads, norm_type=float("inf"))
+    nn.utils.clip_grad_value_(params, threshold)
+    return norm, (largest > threshold).to(norm.dtype)

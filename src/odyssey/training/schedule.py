@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """How long a run is and where its validations lie, in updates."""
 
     steps_per_epoch: int
@@ -24,7 +24,7 @@ class Plan:
         max_epochs: int | None,
         max_steps: int | None,
         val_every: int | None,
-    ) -> Plan:
+    ) -> Schedule:
         """From the configuration; one of the two limits is given."""
         limits = [max_steps, max_epochs and max_epochs * steps_per_epoch]
         total = min(n for n in limits if n is not None)

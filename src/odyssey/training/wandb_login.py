@@ -1,4 +1,4 @@
-"""Asks W&B whether the login holds, as a process of its own: `python -m odyssey.training.login`.
+"""Ask W&B whether the login holds, in a process: `python -m odyssey.training.wandb_login`.
 
 W&B's service, which the question starts, sometimes does not end after a server did not answer, and
 whatever process started it then waits for it. Exit status 0: it holds, or a later W&B has no such
