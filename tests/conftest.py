@@ -1,14 +1,21 @@
-"""What several tests share."""
+"""What several tests share: the random seed, the environment, real data, a small disk."""
 
 from __future__ import annotations
 
 import os
+import random
+import secrets
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+import random_kit
 
 # The tests' models are so small that a second thread costs more than it brings. Read when torch is
 # first loaded, so it must be set before; the processes that tests start inherit it.
@@ -24,6 +31,75 @@ os.environ.setdefault(
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
+
+
+SEED = "ODYSSEY_TEST_SEED"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seed",
+        type=int,
+        default=os.environ.get(SEED),
+        help=f"seed of the tests' random inputs (default: ${SEED}, or drawn anew and printed)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw the seed of this session, once: workers of pytest-xdist get that of their controller."""
+    if hasattr(config, "workerinput"):
+        config.option.seed = config.workerinput["seed"]
+    elif config.option.seed is None:
+        config.option.seed = secrets.randbelow(2**31)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["seed"] = node.config.option.seed
+
+
+def _print_seed(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not hasattr(config, "workerinput"):
+        seed = config.option.seed
+        reporter.write_line(f"random inputs: --seed={seed} (or {SEED}={seed}) repeats them")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """In the header, which -q would leave out if this were `pytest_report_header`."""
+    _print_seed(session.config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(exitstatus: int, config: pytest.Config) -> None:
+    if exitstatus in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
+        _print_seed(config)
+
+
+@pytest.fixture(autouse=True)
+def _random_inputs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Seed random_kit, and the global generators, whose draws are repeated too."""
+    seed = random_kit.derive(request.config.option.seed, request.node.nodeid)
+    random_kit.set_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+    yield
+    random_kit.set_seed(None)
+
+
+@pytest.fixture
+def seed() -> int:
+    """A seed of this test's own: the same in any order and number of processes, and alone."""
+    return random_kit.seed()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random inputs of this test; see random_kit for more generators."""
+    return random_kit.rng()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

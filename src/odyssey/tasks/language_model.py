@@ -15,10 +15,73 @@ from torch import Tensor
 from odyssey import data
 from odyssey.data.types import Text
 from odyssey.errors import UserError
-from odyssey.tasks import sampling
 from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
-from odyssey.tasks.vocabulary import Vocabulary
-from odyssey.tasks.windows import IGNORED, Windows
+from odyssey.tasks.decoding import draw_one, finite, generator
+from odyssey.tasks.metric import Metric
+from odyssey.tasks.tokenization import (
+    END,
+    Tokenizer,
+    Vocabulary,
+    count_characters,
+    encode_characters,
+)
+
+IGNORED = -1  # a target that is no target: past the end of a shorter lane
+
+
+class Windows:
+    """Windows of `window` steps over `lanes` stretches of a text, read side by side.
+
+    N ids have N - 1 targets, each the id after its input. Lane b is a contiguous stretch of them;
+    lanes differ by at most one target, and where they do, the shorter ones end in an `IGNORED`
+    one. So every target is in exactly one window, once. The last window may be shorter. With
+    `drop_last` all windows are whole, and what is over at the end of each lane is left out.
+
+    The ids stay on `device` in their small type; a window of int64 is made when it is asked for.
+    Inputs and targets are (window, lanes). Only window 0 says `reset`.
+    """
+
+    def __init__(
+        self,
+        ids: Tensor,
+        *,
+        lanes: int,
+        window: int | None,
+        drop_last: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        each, self.longer = divmod(len(ids) - 1, lanes)  # the first `longer` lanes have one more
+        lane = torch.arange(lanes)
+        starts = lane * each + lane.clamp(max=self.longer)
+        if drop_last:
+            self.longer = 0
+            each = each // (window or each) * (window or each)
+        self.steps = each + (self.longer > 0)
+        self.window = min(window or self.steps, max(self.steps, 1))
+        self.ids = ids.to(device)
+        self.offsets = (starts + torch.arange(self.window + 1).unsqueeze(1)).to(device)
+
+    def __len__(self) -> int:
+        return -(-self.steps // self.window)
+
+    def get(self, epoch: int, index: int) -> Batch:
+        """Window `index`; all epochs are alike."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"window {index} of {len(self)}")
+        at = index * self.window
+        steps = min(self.window, self.steps - at)
+        places = self.offsets[: steps + 1] + at
+        last = at + steps == self.steps
+        if last and self.longer:
+            places.clamp_(max=len(self.ids) - 1)
+        # index_select: plain indexing wakes all CPU threads for these few numbers
+        block = self.ids.index_select(0, places.flatten()).view(places.shape).long()
+        inputs, targets = block[:-1], block[1:]
+        if last and self.longer:
+            targets = targets.clone()  # inputs are the same memory
+            targets[-1, self.longer :] = IGNORED
+        return Batch(inputs, targets, reset=index == 0)
+
 
 LONGEST = 20_000  # steps through which gradients are still kept
 
@@ -114,7 +177,7 @@ class LanguageModel(Task):
 
         Raises UserError, at the call, for a prompt with symbols that the model does not know.
         """
-        chance = sampling.generator(length, temperature, seed)
+        chance = generator(length, temperature, seed)
         known = self.vocabulary.prompt(self.symbols(prompt)) if prompt else []
         return self._draw(step, known, length, temperature, chance, device)
 
@@ -160,10 +223,10 @@ class LanguageModel(Task):
         state: Any = None
         for _ in range(length):
             logits, state = step(inputs.to(device), state)
-            scores = sampling.finite(logits[-1, 0])
+            scores = finite(logits[-1, 0])
             if self.vocabulary.unknown is not None:
                 scores[self.vocabulary.unknown] = -math.inf
-            drawn = sampling.draw_one(scores, temperature, chance)
+            drawn = draw_one(scores, temperature, chance)
             yield self.piece(names[drawn], before)
             before = names[drawn]
             inputs = torch.tensor([[drawn]])
@@ -203,3 +266,79 @@ def _cross_entropy(logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
     return F.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction=reduction
     )
+
+
+class CharLM(LanguageModel):
+    """The next character of a text, in nats and bits per character.
+
+    Logits (T, B, K) over the K characters of the training part seen at least `min_count` times,
+    and `<unk>` for all others unless `unknown` is false. With batch_size=1, unknown=false,
+    reduction=sum and drop_last=true it is the task of Karpathy's min-char-rnn
+    (gist.github.com/karpathy/d4dee566867f8291f086), but that min-char-rnn also drops a window
+    that ends exactly with the text.
+    """
+
+    name = "charlm"
+    measures = (
+        Metric("bits_per_char", "min", "bits per character", "bits per character"),
+        Metric("nats_per_char", "min", "nats per character", "nats per character"),
+    )
+    unit = "character"
+    rare = {"python": 10}
+    start = "\n"
+    prompts = {"python": "def "}
+
+    def count(self, text: Text) -> Mapping[str, int]:
+        return count_characters(text)
+
+    def encode(self, text: Text, part: str) -> Any:
+        return encode_characters(text, self.vocabulary, part)
+
+    def symbols(self, text: str) -> Sequence[str]:
+        return text
+
+    def piece(self, symbol: str, before: str | None) -> str:
+        return symbol
+
+    def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
+        nats = means["nats"]
+        return {"nats_per_char": nats, "bits_per_char": nats / math.log(2)}
+
+
+class WordLM(LanguageModel):
+    """The next word of a text; the perplexity is e to the mean cross-entropy in nats.
+
+    Logits (T, B, K) over the words of the training part seen at least `min_count` times, among
+    them `<eos>` for each line's end, and `<unk>` for all others. Perplexities compare only between
+    runs of the same vocabulary: a smaller one makes more words `<unk>` and so easier to predict.
+    """
+
+    name = "wordlm"
+    measures = (
+        Metric("perplexity", "min", "perplexity", "perplexity"),
+        Metric("nats_per_word", "min", "nats per word", "nats per word"),
+    )
+    unit = "word"
+    rare = {"python_docs": 3, "file": 2}
+    start = END
+
+    def __init__(self, cfg: Any, **kwargs: Any) -> None:
+        super().__init__(cfg, **kwargs)
+        self.tokenizer = Tokenizer(cfg.tokenizer, lower=cfg.lower)
+
+    def count(self, text: Text) -> Mapping[str, int]:
+        return self.tokenizer.count(text)
+
+    def encode(self, text: Text, part: str) -> Any:
+        return self.tokenizer.encode(text, self.vocabulary)
+
+    def symbols(self, text: str) -> Sequence[str]:
+        return self.tokenizer.split(text)
+
+    def piece(self, symbol: str, before: str | None) -> str:
+        return self.tokenizer.join(symbol, before)
+
+    def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
+        nats = means["nats"]
+        # exp overflows above 709, which a diverging model can reach
+        return {"nats_per_word": nats, "perplexity": math.exp(nats) if nats < 700 else math.inf}
