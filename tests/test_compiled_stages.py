@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from odyssey.cells import CELLS, Cell
 from odyssey.errors import UserError
 from odyssey.recurrence import backends, choose
-from odyssey.recurrence.compiled.derive import groups
+from odyssey.recurrence.compiled.autodiff import groups
 from odyssey.recurrence.compiled.explain import main
-from odyssey.recurrence.compiled.plan import make_plan
-from odyssey.recurrence.compiled.trace import Untraceable, trace
+from odyssey.recurrence.compiled.schedule import make_plan
+from odyssey.recurrence.compiled.tracing import Untraceable, trace
 
 
 def test_the_graph_prints_its_equations():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from odyssey.recurrence.compiled.derive import Backward, Group
-from odyssey.recurrence.compiled.forward import Forward
-from odyssey.recurrence.compiled.segments import (
+from odyssey.recurrence.compiled.autodiff import Backward, Group
+from odyssey.recurrence.compiled.schedule.forward import Forward
+from odyssey.recurrence.compiled.schedule.segments import (
     Place,
     Product,
     Segment,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from odyssey.recurrence.compiled.plan import Plan
-from odyssey.recurrence.compiled.segments import Place, Product, Segment
+from odyssey.recurrence.compiled.schedule import Plan
+from odyssey.recurrence.compiled.schedule.segments import Place, Product, Segment
 
 # How each operation reads in C; the functions are in kernel.h or the C library.
 C = {

@@ -18,16 +18,202 @@ nothing (log 0) must not meet a weight of zero.
 
 from __future__ import annotations
 
-from odyssey.recurrence.compiled.plan import Plan
-from odyssey.recurrence.compiled.segments import Place, Product, Segment
-from odyssey.recurrence.compiled.triton_steps import step_kernels
-from odyssey.recurrence.compiled.triton_values import (
-    Body,
-    indented,
-    names_of,
-    pointer,
-    whole_run,
-)
+from odyssey.recurrence.compiled.schedule import Plan
+from odyssey.recurrence.compiled.schedule.segments import Place, Product, Segment
+
+# How each operation reads in Triton; the functions with `_of` are in triton_functions.py.
+TRITON = {
+    "add": "{} + {}",
+    "sub": "{} - {}",
+    "mul": "{} * {}",
+    "div": "{} / {}",
+    "neg": "-{}",
+    "abs": "tl.abs({})",
+    "sqrt": "tl.sqrt_rn({})",
+    "log": "tl.log({})",
+    "sin": "tl.sin({})",
+    "cos": "tl.cos({})",
+    "exp": "tl.exp({})",
+    "tanh": "tanh_of({})",
+    "sigmoid": "sigmoid_of({})",
+    "relu": "relu_of({})",
+    "sign": "sign_of({})",
+    "pass": "pass_of({}, {})",
+}
+ARITHMETIC = ("add", "sub", "mul", "div")
+
+
+def pointer(plan: Plan, place: Place, column: str = "unit") -> str:
+    """Where a place's numbers lie. The kernels name `line` a row of step t in memory of T steps,
+    `before` one in memory of T + 1 steps, `place` one in memory of one step, each a column; `unit`
+    is a row.
+    """
+    k = place.slot
+    slots = {
+        "input": ("gates", len(plan.gates)),
+        "gates": ("gates", len(plan.gates)),
+        "extra": ("extra", plan.extra),
+        "bare": ("bare", len(plan.bare)),
+        "dgates": ("dgates", plan.dgates),
+        "y": ("y", plan.results),
+        "scratch": ("scratch", max(plan.scratch, plan.back_scratch)),
+        "back": ("back", len(plan.groups)),
+    }
+    match place.kind:
+        case "before":
+            return f"state_{k} + before * H + {column}"
+        case "after":
+            return f"state_{k} + (before + B) * H + {column}"
+        case "adjoint":
+            return f"first_{k} + place * H + {column}"
+        case "output":
+            return f"output + line * H + {column}"
+        case kind:
+            name, n = slots[kind]
+            row = "place" if kind in ("y", "scratch", "back") else "line"
+            return f"{name} + ({row} * {n} + {k}) * H + {column}"
+
+
+class Body:
+    """Lines of one kernel. A value that has a name already is neither loaded nor made again."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.lines: list[str] = []
+        self.known: set[int] = set()
+        names = plan.step.names()
+        self._called = {n: name for n, name in names.items() if plan.graph[n].args}
+
+    def name(self, n: int) -> str:
+        return f"{self._called[n]}_{n}" if n in self._called else f"v{n}"
+
+    def value(self, n: int) -> str:
+        """The name of a value; a constant as a whole tile."""
+        node = self.plan.graph[n]
+        if node.op == "const":
+            return f"tl.full((ROWS, UNITS), {_number(node.value)}, tl.float32)"
+        return self.name(n)
+
+    def let(self, n: int, text: str) -> None:
+        self.known.add(n)
+        self.lines.append(f"{self.name(n)} = {text}")
+
+    def load(self, n: int, place: Place) -> None:
+        """Read a value from memory."""
+        if n in self.known:
+            return
+        if place.kind == "vector":
+            self.let(n, f"vector_{place.slot}")
+            return
+        text = f"tl.load({pointer(self.plan, place)}, mask=here, other=0.0)"
+        if place.kind == "input":
+            text += f" + bias_{place.slot}"
+        if place == ("adjoint", 0):
+            text += f" + tl.load({pointer(self.plan, Place('output', 0))}, mask=here, other=0.0)"
+        self.let(n, text)
+
+    def compute(self, work: Segment) -> None:
+        """All that a segment makes."""
+        graph = self.plan.graph
+        for n in work.compute:
+            if n in self.known:
+                continue
+            node = graph[n]
+            args = [self.value(a) for a in node.args]
+            if node.op in ARITHMETIC and any(graph[a].op != "const" for a in node.args):
+                args = [
+                    _number(graph[a].value) if graph[a].op == "const" else text
+                    for a, text in zip(node.args, args, strict=True)
+                ]
+            self.let(n, TRITON[node.op].format(*args))
+
+    def store(self, place: Place, text: str) -> None:
+        self.lines.append(f"tl.store({pointer(self.plan, place)}, {text}, mask=here)")
+
+
+def names_of(plan: Plan, kind: str) -> list[str]:
+    """The pointers of a kind of which there is one for each state or group."""
+    count = len(plan.groups) if kind == "weights" else len(plan.step.states)
+    return [f"{kind}_{k}" for k in range(count)]
+
+
+def whole_run(plan: Plan) -> list[str]:
+    """Biases and vectors, which are the same at all steps, as rows."""
+    lines = []
+    for kind, name, n in (
+        ("bias", "biases", len(plan.gates)),
+        ("vector", "vectors", len(plan.vectors)),
+    ):
+        for k in range(n):
+            where = f"{name} + (model * {n} + {k}) * H + unit"
+            lines.append(f"{kind}_{k} = tl.load({where}, mask=unit < H, other=0.0)")
+    return lines
+
+
+def indented(lines: list[str], depth: int) -> str:
+    return "".join(f"{'    ' * depth}{line}\n" for line in lines)
+
+
+def _number(value: float) -> str:
+    if value in (float("inf"), float("-inf")):
+        return f'float("{value}")'
+    return f"({value!r})" if value < 0 else repr(value)
+
+
+def step_kernels(plan: Plan) -> str:
+    """`forward_step_0`, …, `backward_step_0`, …: one for each segment, in order."""
+    found = []
+    for backward, works in ((False, plan.forward), (True, plan.backward)):
+        segments = [work for work in works if isinstance(work, Segment)]
+        for k, work in enumerate(segments):
+            name = f"{'backward' if backward else 'forward'}_step_{k}"
+            found.append(_kernel(plan, work, name, backward=backward))
+    return "\n".join(found)
+
+
+def _kernel(plan: Plan, work: Segment, name: str, *, backward: bool) -> str:
+    arguments = ["gates", "biases", "extra", "bare", *names_of(plan, "state"), "vectors"]
+    arguments += ["lengths", "y", "scratch"]
+    if backward:
+        arguments += ["output", *names_of(plan, "first"), "dgates", "back", "sums"]
+    sizes = ["t", "T", "B", *(f"{k}: tl.constexpr" for k in ("H", "ROWS", "UNITS", "LENGTHS"))]
+    body = Body(plan)
+    for n, place in work.loads:
+        body.load(n, place)
+    body.lines.append("tl.debug_barrier()")  # all threads have read what is overwritten below
+    body.compute(work)
+    for row, n in work.sums:
+        body.lines += [
+            f"where = sums + (part * {plan.sums} + {row}) * H + units",
+            "so_far = tl.load(where, mask=units < H, other=0.0)",
+            f"new = tl.sum(tl.where(valid, {body.value(n)}, 0.0), 0)",
+            "tl.store(where, so_far + new, mask=units < H)",
+        ]
+    for place, n in work.stores:
+        text = body.value(n)
+        if place.kind == "after":  # beyond a sequence's end a state stays
+            old = f"tl.load({pointer(plan, Place('before', place.slot))}, mask=here, other=0.0)"
+            body.lines += [f"new = {text}", "if LENGTHS:", f"    new = tl.where(valid, new, {old})"]
+            text = "new"
+        elif place.kind in ("gates", "extra", "dgates"):
+            text = f"tl.where(valid, {text}, 0.0)"
+        body.store(place, text)
+    summing = ["part = model * tl.num_programs(0) + tl.program_id(0)"] if work.sums else []
+    return f"""
+@triton.jit(do_not_specialize=["t", "T", "B"])
+def {name}({", ".join(arguments)}, {", ".join(sizes)}):
+    model = tl.program_id(2).to(tl.int64)
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    units = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
+    unit = units[None, :]
+    here = (rows < B)[:, None] & (unit < H)
+    valid = here
+    if LENGTHS:
+        valid = here & (t < tl.load(lengths + rows, mask=rows < B, other=0))[:, None]
+    place = (model * B + rows)[:, None]
+    line = ((model * T + t) * B + rows)[:, None]
+    before = ((model * (T + 1) + t) * B + rows)[:, None]
+{indented([*whole_run(plan), *summing, *body.lines], 1)}"""
 
 
 def source(plan: Plan) -> str:
@@ -41,7 +227,7 @@ def source(plan: Plan) -> str:
 import triton
 import triton.language as tl
 
-from odyssey.recurrence.compiled.triton_functions import (
+from odyssey.recurrence.compiled.triton.runtime import (
     add_product,
     pass_of,
     relu_of,

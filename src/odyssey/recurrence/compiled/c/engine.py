@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odyssey.recurrence.compiled.build import CannotCompile, load
-from odyssey.recurrence.compiled.c_source import source
-from odyssey.recurrence.compiled.memory import Adjoints, Engine, Memory
-from odyssey.recurrence.compiled.plan import Plan
+from odyssey.recurrence.compiled.buffers import Adjoints, CannotCompile, Engine, Memory
+from odyssey.recurrence.compiled.c.build import load
+from odyssey.recurrence.compiled.c.codegen import source
+from odyssey.recurrence.compiled.schedule import Plan
 
 
 class Run(Structure):
@@ -37,7 +37,7 @@ class Run(Structure):
 
 
 @functools.cache
-def _parallel() -> int | None:
+def openmp_entry() -> int | None:
     """Address of GOMP_parallel in the OpenMP library that torch is linked to, or None."""
     try:
         library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
@@ -47,18 +47,18 @@ def _parallel() -> int | None:
 
 
 @functools.cache  # layers of one kind share it; what failed once is not tried for each of them
-def _loaded(text: str) -> ctypes.CDLL | CannotCompile:
+def load_library(text: str) -> ctypes.CDLL | CannotCompile:
     try:
         return load(text)
     except CannotCompile as error:
         return error
 
 
-class Compiled(Engine):
+class CEngine(Engine):
     """The two functions compiled for one plan. Raises CannotCompile where it cannot be."""
 
     def __init__(self, plan: Plan) -> None:
-        library = _loaded(source(plan))
+        library = load_library(source(plan))
         if isinstance(library, CannotCompile):
             raise CannotCompile(*library.args)
         self._forward, self._backward = library.forward, library.backward
@@ -81,7 +81,7 @@ def _run(memory: Memory) -> Run:
         run.lengths = memory.lengths.data_ptr()
     for name in ("gates", "biases", "extra", "bare", "vectors"):
         setattr(run, name, getattr(memory, name).data_ptr())
-    run.parallel = _parallel()
+    run.parallel = openmp_entry()
     run.states, run.weights = _pointers(memory.states), _pointers(memory.weights)
     return run
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odyssey.recurrence.compiled.memory import Adjoints, Engine, Memory
-from odyssey.recurrence.compiled.plan import Plan
-from odyssey.recurrence.compiled.segments import Segment
+from odyssey.recurrence.compiled.buffers import Adjoints, Engine, Memory
+from odyssey.recurrence.compiled.schedule import Plan
+from odyssey.recurrence.compiled.schedule.segments import Segment
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "add": torch.add,
@@ -32,7 +32,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-class Fallback(Engine):
+class Interpreter(Engine):
     """One torch call for each operation of each step."""
 
     def forward(self, plan: Plan, memory: Memory) -> None:

@@ -1,4 +1,4 @@
-"""A training step of the default run against a bare torch loop on the same batches."""
+"""Training in this process: a step against a bare torch loop, and the speed of loading."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from torch import nn
 from odyssey.benchmark.timing import Row, summarize, synchronize
 from odyssey.config.compose import compose
 from odyssey.nn import SequenceModel
+from odyssey.tasks import build
 from odyssey.tasks.base import Batch
 from odyssey.training.train import train
 
 
 class Bare:
-    """What one would write by hand: nn.LSTM, cross-entropy, clip_grad_norm_, Adam."""
+    """The same training step in plain torch: nn.LSTM, cross-entropy, clip_grad_norm_, Adam."""
 
     def __init__(self, like: SequenceModel, cfg: Any, device: torch.device) -> None:
         self.vocabulary = like.head.out_features
@@ -59,7 +60,7 @@ class Bare:
 
 
 class Interleave(Callback):
-    """Lets `chunk` of our updates pass, then makes as many by the bare loop, and so on."""
+    """After each `chunk` of updates, times as many by the bare loop on the same batches."""
 
     def __init__(self, cfg: Any, chunk: int) -> None:
         self.cfg, self.chunk = cfg, chunk
@@ -89,7 +90,7 @@ class Interleave(Callback):
 
 
 def step_row(pairs: int, chunk: int = 5, overrides: Sequence[str] = ()) -> Row:
-    """The default `python train.py cell=lstm task=charlm`, with its files, bar and metrics."""
+    """The default `python train.py cell=lstm task=charlm`, with its files and metrics."""
     out = Path(tempfile.mkdtemp())
     cfg = compose(
         [
@@ -101,15 +102,27 @@ def step_row(pairs: int, chunk: int = 5, overrides: Sequence[str] = ()) -> Row:
             *overrides,
         ]
     )
-    meanwhile = Interleave(cfg, chunk)
+    interleave = Interleave(cfg, chunk)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            train(cfg, extra=[meanwhile])
+            train(cfg, extra=[interleave])
     finally:
         shutil.rmtree(out)
     return summarize(
         "charlm training step, as train.py makes it",
         "bare torch loop",
-        meanwhile.pairs[2:],  # the first ones warm up
+        interleave.pairs[2:],  # the first ones warm up
         limit=1.25,
     )
+
+
+def batches_per_second(task: str, count: int = 300) -> float:
+    """Training batches per second, from memory."""
+    cfg = compose([f"task={task}"])
+    loaded = build(cfg.task, data_dir=cfg.data_dir, seed=0, window=cfg.bptt.length)
+    loaded.load()
+    batches = loaded.ready("train")
+    start = time.perf_counter()
+    for i in range(count):
+        batches.get(*divmod(i, len(batches)))
+    return count / (time.perf_counter() - start)

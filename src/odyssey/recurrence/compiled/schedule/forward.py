@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from odyssey.recurrence.compiled.derive import Backward, Group
+from odyssey.recurrence.compiled.autodiff import Backward, Group
 from odyssey.recurrence.compiled.graph import CHEAP, PRODUCTS, UNARY
-from odyssey.recurrence.compiled.segments import (
+from odyssey.recurrence.compiled.schedule.segments import (
     Place,
     Product,
     Segment,
@@ -12,7 +12,7 @@ from odyssey.recurrence.compiled.segments import (
     levels,
     segment,
 )
-from odyssey.recurrence.compiled.trace import Step
+from odyssey.recurrence.compiled.tracing import Step
 
 
 class Forward:

@@ -22,9 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odyssey.recurrence.compiled.gpu_steps import Steps
-from odyssey.recurrence.compiled.memory import Adjoints, Memory
-from odyssey.recurrence.compiled.plan import Plan
+from odyssey.recurrence.compiled.buffers import Adjoints, Engine, Memory
+from odyssey.recurrence.compiled.schedule import Plan
 
 KEPT = 4
 
@@ -41,8 +40,8 @@ class Recorded:
 class Graphs:
     """Runs `Steps`, by graph where there is one."""
 
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._kept: OrderedDict[Any, Recorded | None] = OrderedDict()  # None: seen once
         self._lock = threading.Lock()
 
@@ -77,9 +76,9 @@ class Graphs:
 
     def _launch(self, plan: Plan, memory: Memory, adjoints: Adjoints | None) -> None:
         if adjoints is None:
-            self._steps.forward(plan, memory)
+            self._engine.forward(plan, memory)
         else:
-            self._steps.backward(plan, memory, adjoints)
+            self._engine.backward(plan, memory, adjoints)
 
     def _record(self, plan: Plan, memory: Memory, adjoints: Adjoints | None) -> Recorded:
         own = Memory(

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from odyssey.cells.cell import Cell
-from odyssey.recurrence.compiled.backward import BackwardOrder
-from odyssey.recurrence.compiled.derive import Group, differentiate
-from odyssey.recurrence.compiled.forward import Forward
+from odyssey.recurrence.compiled.autodiff import Group, differentiate
 from odyssey.recurrence.compiled.graph import Graph
-from odyssey.recurrence.compiled.segments import Place, Product, Segment
-from odyssey.recurrence.compiled.trace import Step, trace
+from odyssey.recurrence.compiled.schedule.backward import BackwardOrder
+from odyssey.recurrence.compiled.schedule.forward import Forward
+from odyssey.recurrence.compiled.schedule.segments import Place, Product, Segment
+from odyssey.recurrence.compiled.tracing import Step, trace
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from odyssey.recurrence.compiled.buffers import CannotCompile
+
 log = logging.getLogger("odyssey")
 
 FLAGS = (
@@ -37,14 +39,10 @@ PROCESSOR = (
 )
 
 
-class CannotCompile(Exception):
-    """There is no C compiler, or it does not take the source; the message is its reason."""
-
-
 def load(source: str) -> ctypes.CDLL:
     """The library that `source` compiles to, from the cache if it was compiled before."""
     compiler = _compiler()
-    words = [source, " ".join(compiler), _version(compiler), _processor(), repr((FLAGS, PROCESSOR))]
+    words = [source, " ".join(compiler), _version(compiler), processor(), repr((FLAGS, PROCESSOR))]
     key = hashlib.sha256("\0".join(words).encode()).hexdigest()[:24]
     with suppress(OSError):  # a full disk, or one from which nothing may be executed
         return _loaded(compiler, source, cache_folder() / f"{key}.so")
@@ -59,7 +57,7 @@ def _loaded(compiler: list[str], source: str, path: Path) -> ctypes.CDLL:
     if path.is_file():
         with suppress(OSError):  # damaged
             return ctypes.CDLL(str(path))
-    _compile(compiler, source, path)
+    compile_library(compiler, source, path)
     return ctypes.CDLL(str(path))
 
 
@@ -139,7 +137,7 @@ def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]
 
 
 @functools.cache
-def _processor() -> str:
+def processor() -> str:
     """Model and abilities: a home directory may be shared by machines that differ."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -151,13 +149,13 @@ def _processor() -> str:
     return "\n".join([platform.machine(), platform.processor(), *words])
 
 
-def _compile(compiler: list[str], source: str, path: Path) -> None:
+def compile_library(compiler: list[str], source: str, path: Path) -> None:
     """Compile beside the cache's file and move it there at once: others may do the same now."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         written, made = Path(folder) / "cell.c", Path(folder) / "cell.so"
         written.write_text(source, encoding="utf-8")
-        for processor in PROCESSOR:
-            command = [*compiler, *FLAGS, *processor, "-o", str(made), str(written), "-lm"]
+        for target in PROCESSOR:
+            command = [*compiler, *FLAGS, *target, "-o", str(made), str(written), "-lm"]
             try:
                 done = _run(command, 120)
             except (OSError, subprocess.TimeoutExpired) as error:

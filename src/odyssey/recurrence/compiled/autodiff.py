@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from odyssey.recurrence.compiled.graph import Graph
-from odyssey.recurrence.compiled.trace import Step
+from odyssey.recurrence.compiled.tracing import Step
 
 
 @dataclass(frozen=True)
