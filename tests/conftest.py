@@ -1,13 +1,19 @@
-"""What several tests share."""
+"""What several tests share: the random seed, the environment, real data, a small disk."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
+import secrets
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 # The tests' models are so small that a second thread costs more than it brings. Read when torch is
@@ -24,6 +30,72 @@ os.environ.setdefault(
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
+
+
+SEED = "ODYSSEY_TEST_SEED"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seed",
+        type=int,
+        default=os.environ.get(SEED),
+        help=f"seed of the tests' random inputs (default: ${SEED}, or drawn anew and printed)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw the seed of this session, once: workers of pytest-xdist get that of their controller."""
+    if hasattr(config, "workerinput"):
+        config.option.seed = config.workerinput["seed"]
+    elif config.option.seed is None:
+        config.option.seed = secrets.randbelow(2**31)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["seed"] = node.config.option.seed
+
+
+def _print_seed(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not hasattr(config, "workerinput"):
+        seed = config.option.seed
+        reporter.write_line(f"random inputs: --seed={seed} (or {SEED}={seed}) repeats them")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """In the header, which -q would leave out if this were `pytest_report_header`."""
+    _print_seed(session.config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(exitstatus: int, config: pytest.Config) -> None:
+    if exitstatus in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
+        _print_seed(config)
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A seed of this test's own: the same in any order and number of processes, and alone."""
+    text = f"{request.config.option.seed} {request.node.nodeid}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+@pytest.fixture
+def rng(seed: int) -> np.random.Generator:
+    """Random inputs of this test."""
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(autouse=True)
+def _seed_global_generators(seed: int) -> None:
+    """So that what a test draws from a global generator is repeated too."""
+    random.seed(seed)
+    np.random.seed(seed)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odyssey.config.tasks import TASKS
+from odyssey.config.task_schema import TASKS
 from odyssey.tasks import build
 from odyssey.tasks.base import Batch, Task
 

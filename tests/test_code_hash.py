@@ -47,7 +47,7 @@ def test_it_changes_with_what_computes_numbers_and_with_nothing_else(tmp_path: P
     assert first["torch"] == version("torch")
 
     (package / "report.py").write_text("x = 1\n")
-    (package / "config" / "words.py").open("a").write("x = 1\n")
+    (package / "config" / "overrides.py").open("a").write("x = 1\n")
     (package / "training" / "console.py").open("a").write("x = 1\n")
     gru, moved = package / "cells" / "gru.py", package / "cells" / "gated.py"
     text = gru.read_text()

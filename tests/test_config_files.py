@@ -16,10 +16,9 @@ from launchers_kit import skip_without_extra
 from odyssey.cells import CELLS
 from odyssey.config import compose as composing
 from odyssey.config import keys
-from odyssey.config.compose import compose
-from odyssey.config.resolve import finish
+from odyssey.config.compose import compose, finish
 from odyssey.config.schema import DECAYS, OPTIMIZERS, register
-from odyssey.config.tasks import TASKS
+from odyssey.config.task_schema import TASKS
 from odyssey.errors import UserError
 from odyssey.study.plan import prepare
 

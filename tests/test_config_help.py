@@ -13,7 +13,7 @@ from odyssey.config import keys
 from odyssey.config.compose import compose
 from odyssey.config.help import help_text
 from odyssey.config.schema import DECAYS, OPTIMIZERS
-from odyssey.config.tasks import TASKS
+from odyssey.config.task_schema import TASKS
 from odyssey.study.plan import prepare
 
 

@@ -13,9 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from odyssey.config.compose import compose
 from odyssey.config.identity import config_hash, plain
-from odyssey.config.schema import DECAYS, OPTIMIZERS
-from odyssey.config.tasks import TASKS
-from odyssey.unhashed import UNHASHED
+from odyssey.config.schema import DECAYS, NEUTRAL_KEYS, OPTIMIZERS
+from odyssey.config.task_schema import TASKS
 
 CONFIGURATIONS = [
     *([f"task={name}"] for name in TASKS),
@@ -51,7 +50,7 @@ def test_every_key_counts_but_those_that_change_no_result(words):
     for key in _leaves(cfg):
         changed = copy.deepcopy(cfg)
         OmegaConf.update(changed, key, _other(OmegaConf.select(cfg, key)), force_add=True)
-        free = any(f"{key}.".startswith(f"{name}.") for name in UNHASHED)
+        free = any(f"{key}.".startswith(f"{name}.") for name in NEUTRAL_KEYS)
         assert (config_hash(changed) == before) is free, key
 
 
@@ -64,7 +63,7 @@ def test_options_of_a_cell_of_ones_own_count():
 
 def test_the_keys_that_do_not_count_exist():
     tasks = [compose([f"task={name}"]) for name in TASKS]
-    for key in UNHASHED:
+    for key in NEUTRAL_KEYS:
         parent, _, last = key.rpartition(".")
         sections = [OmegaConf.select(cfg, parent) if parent else cfg for cfg in tasks]
         assert any(last in section for section in sections), key

@@ -16,7 +16,7 @@ from hydra_plugins.odyssey_sweepers import StudyConfig
 from launchers_kit import skip_without_extra
 from odyssey.config.compose import compose
 from odyssey.config.keys import choices
-from odyssey.config.tasks import TASKS
+from odyssey.config.task_schema import TASKS
 from odyssey.study.plan import prepare
 from odyssey.study.space import parse_compared, parse_space
 from run_kit import ROOT, folder, record, write_text

@@ -10,8 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from odyssey import data
-from odyssey.config import tasks as config
-from odyssey.config.tasks import TASKS
+from odyssey.config import task_schema as config
+from odyssey.config.task_schema import TASKS
 from odyssey.errors import UserError
 from odyssey.tasks import TASKS as MADE
 from odyssey.tasks import build
@@ -93,7 +93,7 @@ def test_every_task_can_be_made_and_a_wrong_name_says_so():
 
 def test_options_cost_no_slow_import():
     code = (
-        "import sys, odyssey.config.tasks, odyssey.tasks;"
+        "import sys, odyssey.config.task_schema, odyssey.tasks;"
         "assert not {'torch', 'numpy', 'pytorch_lightning'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from odyssey.config.tasks import TASKS
+from odyssey.config.task_schema import TASKS
 from odyssey.tasks import build
 from tasks_kit import make, means, nats_of, same
 

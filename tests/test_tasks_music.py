@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from odyssey.config.tasks import TASKS
+from odyssey.config.task_schema import TASKS
 from odyssey.errors import UserError
 from odyssey.tasks import build, midi
 from odyssey.tasks.music import Frames

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from odyssey.config.tasks import TASKS
+from odyssey.config.task_schema import TASKS
 from odyssey.errors import UserError
 from odyssey.tasks import build
 from odyssey.tasks.windows import IGNORED

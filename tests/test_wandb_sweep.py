@@ -40,7 +40,7 @@ def test_the_grid_is_every_trial_of_every_cell() -> None:
     numbers = parameters["hydra.sweeper.only"]
     assert numbers["distribution"] == "int_uniform"
     assert range(numbers["min"], numbers["max"] + 1) == range(sweeper["trials"])
-    assert CONFIG["metric"] == {"name": f"valid/{Music.monitor}", "goal": "minimize"}
+    assert CONFIG["metric"] == {"name": f"valid/{Music.measures[0].name}", "goal": "minimize"}
 
 
 def test_trial_17_is_trial_17() -> None:

@@ -14,7 +14,7 @@ from odyssey.cli_utils import open_closed, see_current_folder, show
 from odyssey.config import keys
 from odyssey.config.compose import compose
 from odyssey.config.help import help_text
-from odyssey.config.words import hydras
+from odyssey.config.overrides import hydras
 from odyssey.errors import UserError
 
 if TYPE_CHECKING:

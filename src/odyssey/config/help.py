@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from odyssey.config import keys
-from odyssey.config.checks import shown
+from odyssey.config.fields import as_typed
 from odyssey.config.schema import (
     DECAYS,
     OPTIMIZERS,
@@ -24,7 +24,7 @@ from odyssey.config.schema import (
     ResumeConfig,
     TrainerConfig,
 )
-from odyssey.config.tasks import TASKS
+from odyssey.config.task_schema import TASKS
 
 HEAD = """Train a recurrent cell on a task, or many as a study.
 
@@ -113,5 +113,5 @@ def _keys(config: Any, prefix: str) -> Iterator[tuple[str, str]]:
         if dataclasses.is_dataclass(default) and not isinstance(default, type):
             if prefix:
                 yield from _keys(type(default), f"{key}.")
-        elif text is not None and key not in keys.CHOSEN_BY:
-            yield f"{key}={'' if default in (MISSING, {}) else shown(default)}", text
+        elif text is not None and key not in keys.CHOSEN_BY and key not in keys.GROUPS:
+            yield f"{key}={'' if default in (MISSING, {}) else as_typed(default)}", text

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from odyssey.config import keys
-from odyssey.unhashed import UNHASHED
+from odyssey.config.schema import NEUTRAL_KEYS
 
 OURS = "odyssey.cells."
 
@@ -24,7 +24,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 def config_hash(cfg: DictConfig) -> str:
     """SHA-256 (hex) of the configuration without the keys that change no result."""
     content = plain(cfg)
-    for key in UNHASHED:
+    for key in NEUTRAL_KEYS:
         node = content
         *parents, last = key.split(".")
         for part in parents:

@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
-from odyssey.config.checks import shown
+from odyssey.config.fields import as_typed
 from odyssey.config.schema import (
     DECAYS,
     OPTIMIZERS,
@@ -25,7 +25,7 @@ from odyssey.config.schema import (
     Config,
     ResumeConfig,
 )
-from odyssey.config.tasks import TASKS
+from odyssey.config.task_schema import TASKS
 from odyssey.errors import did_you_mean, options
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -226,5 +226,5 @@ def _wanted(cfg: DictConfig, key: str) -> str:
     value = OmegaConf.select(cfg, key)
     if OmegaConf.is_config(value):
         value = OmegaConf.to_container(value)
-    example = f", as in {key}={shown(value)}" if value is not None else ""
+    example = f", as in {key}={as_typed(value)}" if value is not None else ""
     return f"type {_called(key)}{' or null' * _type(key)[1]}{example}"

@@ -1,19 +1,20 @@
-"""The schema of a configuration: every key, its type, its default, and what it means.
+"""The schema of a configuration: every key with its type, default and help.
 
-No torch here: composing and checking a configuration must not cost an import of seconds.
+Imports nothing but dataclasses, so that the report can read it without Hydra.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_type_hints
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from odyssey.config.fields import key
+from odyssey.config.task_schema import TASKS, TaskConfig
 
-from odyssey.config.key import key
-from odyssey.config.tasks import TASKS, TaskConfig
+MISSING: Any = "???"  # omegaconf.MISSING: a value that a choice of the group must give
 
 
 @dataclass
@@ -61,7 +62,9 @@ class ModelConfig:
     dropout: float = key(0.0, "dropout between layers, 0 to 1")
     embedding_size: int | None = key(None, "size of a token's embedding; null: one-hot")
     backend: str = key(
-        "auto", "auto, reference (a plain loop), compiled (derived kernels) or library (torch.nn)"
+        "auto",
+        "auto, reference (a plain loop), compiled (derived kernels) or library (torch.nn)",
+        neutral=True,
     )
     init: HeadInitConfig = key(HeadInitConfig, "initial weights of embedding and output layer")
 
@@ -184,11 +187,15 @@ class TrainerConfig:
     patience: int | None = key(None, "stop after so many validations without a better one")
     precision: str = key("32", "32, tf32 (a GPU's faster 32-bit products) or bf16-mixed")
     overfit_batch: bool = key(False, "train and validate on the first batch alone")
-    log_every: int = key(20, "updates between two lines of metrics")
-    checkpoint_every: int | None = key(200, "updates between checkpoints inside an epoch")
-    sample: bool = key(True, "write a sample at each validation where the task has samples")
-    progress_bar: bool = key(True, "show a progress bar")
-    threads: int | None = key(None, "CPU threads; null: torch's own choice")
+    log_every: int = key(20, "updates between two lines of metrics", neutral=True)
+    checkpoint_every: int | None = key(
+        200, "updates between checkpoints inside an epoch", neutral=True
+    )
+    sample: bool = key(
+        True, "write a sample at each validation where the task has samples", neutral=True
+    )
+    progress_bar: bool = key(True, "show a progress bar", neutral=True)
+    threads: int | None = key(None, "CPU threads; null: torch's own choice", neutral=True)
 
 
 @dataclass
@@ -221,13 +228,17 @@ class Config:
     decay: DecayConfig = MISSING
     clip: ClipConfig = MISSING
     trainer: TrainerConfig = key(TrainerConfig, "training")
-    logger: LoggerConfig = key(LoggerConfig, "W&B")
+    logger: LoggerConfig = key(LoggerConfig, "W&B", neutral=True)
     seed: int = key(0, "seed of weights, data order, noise and dropout")
-    study: str = key("default", "name of the study: the folder of its runs, and the W&B group")
-    output_dir: str = key("outputs", "where studies lie")
-    data_dir: str | None = key(None, "where data files lie; null: $ODYSSEY_DATA, or a cache folder")
-    device: str = key("auto", "auto, cpu or cuda")
-    resume: ResumeConfig = MISSING
+    study: str = key(
+        "default", "name of the study: the folder of its runs, and the W&B group", neutral=True
+    )
+    output_dir: str = key("outputs", "where studies lie", neutral=True)
+    data_dir: str | None = key(
+        None, "where data files lie; null: $ODYSSEY_DATA, or a cache folder", neutral=True
+    )
+    device: str = key("auto", "auto, cpu or cuda", neutral=True)
+    resume: ResumeConfig = key(MISSING, "resuming", neutral=True)
 
 
 OPTIMIZERS = {
@@ -245,9 +256,29 @@ DECAYS = {
 }
 
 
+def _neutral(schema: Any, prefix: str = "") -> Iterator[str]:
+    types = get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        if field.metadata.get("neutral"):
+            yield prefix + field.name
+        elif dataclasses.is_dataclass(types[field.name]):
+            yield from _neutral(types[field.name], f"{prefix}{field.name}.")
+
+
+# Keys and sections of keys that do not change what a run computes: where and how it is computed,
+# stored and printed. They are not part of a run's identity.
+NEUTRAL_KEYS = tuple(
+    dict.fromkeys(
+        [*_neutral(Config), *(key for task in TASKS.values() for key in _neutral(task, "task."))]
+    )
+)
+
+
 @cache
 def register() -> None:
-    """Make the schemas known to Hydra under `schema/`."""
+    """Store the schemas with Hydra under `schema/`."""
+    from hydra.core.config_store import ConfigStore
+
     store = ConfigStore.instance()
     store.store(group="schema", name="config", node=Config)
     store.store(group="schema", name="cell", node=CellConfig)

@@ -2,18 +2,189 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import json
 import os
 import re
+import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from odyssey.config.cells import cell_mistakes
-from odyssey.config.checks import above, at_least, below_one, between, finite, one_of, shown
+from odyssey.cli_utils import see_current_folder
+from odyssey.config.fields import above, as_typed, at_least, below_one, between, finite, one_of
 from odyssey.config.keys import named_by
+from odyssey.errors import did_you_mean, options
+
+if TYPE_CHECKING:
+    from odyssey.cells import Cell
+
+
+OURS = "odyssey.cells."
+
+
+def cell_mistakes(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
+    """What is wrong with `cfg.cell`, and with running it on `model.backend`.
+
+    wrong: keys whose values are known to be wrong, and so are kept from the class.
+    """
+    see_current_folder()
+    found = _class(cfg.cell._target_)
+    if isinstance(found, str):
+        return [found]
+    sentences = []
+    forget_bias = cfg.cell.forget_bias
+    if forget_bias is not None and found.forget_gate is None:
+        sentences.append(
+            f"cell.forget_bias={as_typed(forget_bias)} is without effect, since "
+            f"{found.__name__} has no forget gate: type cell.forget_bias=null"
+        )
+    given = OmegaConf.to_container(cfg.cell)
+    assert isinstance(given, dict)
+    if sentences or "cell.forget_bias" in wrong:
+        given["forget_bias"] = None
+    if any(k.startswith("cell.init") for k in wrong):
+        given["init"] = {}
+    ours = cfg.cell._target_.startswith(OURS)
+    if ours or "model.hidden_size" not in wrong:
+        # Our own cells are the same at any size.
+        size = 2 if ours else cfg.model.hidden_size
+        made = _made(found, json.dumps(given), size)  # type: ignore[arg-type]  # it is hashable
+        if isinstance(made, str):
+            sentences.append(made)
+        else:
+            sentences += _backend(made, cfg.model.backend)
+    return sentences
+
+
+def _class(target: str) -> type[Cell] | str:
+    """The class by that name, or what is wrong with the name."""
+    from odyssey import cells
+
+    start = f"cell._target_={target}"
+    module, _, name = target.rpartition(".")
+    if not module or not name.isidentifier():
+        return f"{start} is not module.Class: type my_cells.MyCell for class MyCell in my_cells.py"
+    try:
+        there = importlib.import_module(module)
+    except Exception as error:  # whatever a user's file raises while it is read
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            return (
+                f"{start} is not there: type a module that is installed, or put "
+                f"{module.split('.')[0]}.py into the folder you start from"
+            )
+        return f"{start} is not importable: {_told(error)}"
+    found = getattr(there, name, None)
+    if isinstance(found, type) and issubclass(found, cells.Cell) and found is not cells.Cell:
+        return found
+    names = [
+        k
+        for k, v in vars(there).items()
+        if isinstance(v, type) and issubclass(v, cells.Cell) and v is not cells.Cell
+    ]
+    if not names:
+        return f"{start} is not a cell: type the name of a subclass of odyssey.cells.Cell"
+    near = did_you_mean(name, names)
+    return f"{start} is not a cell{near}: type {module}. and one of {options(names)}"
+
+
+@cache
+def _made(found: type[Cell], text: str, size: int) -> Cell | str:
+    """A cell of H = `size`, or what its class says against it: wrong declaration, wrong options.
+
+    text: the section `cell` as JSON, which can be remembered.
+    """
+    import torch
+
+    from odyssey.cells import Init
+
+    cell = json.loads(text)
+    given = cell["options"]
+    first: Exception | None = None
+    # The number of inputs is not known before the data are read, and some cells may want H of them.
+    for inputs in (size, size + 1):
+        try:
+            with torch.random.fork_rng(devices=[]):
+                return found(
+                    inputs,
+                    size,
+                    init=Init(**cell["init"]),
+                    forget_bias=cell["forget_bias"],
+                    **given,
+                )
+        except Exception as error:  # whatever a user's class raises
+            first = first or error
+    assert first is not None
+    allowed = _options(found)
+    for name in given:
+        if f"unexpected keyword argument '{name}'" in str(first):
+            wanted = f"type one of {options(allowed)}" if allowed else "leave it out"
+            return (
+                f"cell.options.{name}={as_typed(given[name])} is not an option of {found.__name__}"
+                f"{did_you_mean(name, allowed)}: {wanted}"
+            )
+    set_to = " ".join(f"cell.options.{k}={as_typed(v)}" for k, v in given.items())
+    return (
+        f"cell._target_={cell['_target_']} is not usable{' with ' * bool(set_to)}{set_to}: "
+        f"{_told(first)}"
+    )
+
+
+def _options(found: type[Cell]) -> list[str]:
+    """The keyword arguments that the class adds to those of a cell."""
+    from odyssey.cells import Cell
+
+    base = inspect.signature(Cell.__init__).parameters
+    names: set[str] = set()
+    for kind in found.__mro__:
+        if "__init__" in vars(kind) and issubclass(kind, Cell):
+            own: Any = vars(kind)["__init__"]
+            names |= {
+                name
+                for name, p in inspect.signature(own).parameters.items()
+                if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and name not in base
+            }
+    return sorted(names)
+
+
+def _told(error: Exception) -> str:
+    """An exception of a user's file in one line, with where it came from."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    if frames and Path(frames[-1].filename).parent == Path(inspect.getfile(_cells())).parent:
+        return said  # one of our own sentences about the declaration
+    if not isinstance(error, (ValueError, ImportError)):
+        said = f"{type(error).__name__}: {said}"
+    here = Path.cwd()
+    own = [f for f in frames if Path(f.filename).is_relative_to(here)] or list(frames)
+    return f"{said} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else said
+
+
+def _cells() -> Any:
+    from odyssey import cells
+
+    return cells
+
+
+def _backend(cell: Cell, backend: str) -> list[str]:
+    from odyssey.recurrence import backends, compiled
+
+    can = ("auto", *backends(cell))
+    if backend in can:
+        return []
+    if backend == "compiled":
+        return [str(compiled.reason_against(cell))]
+    return [
+        f"model.backend={backend} is not possible with {type(cell).__name__}, since torch.nn has "
+        f"no such cell: type one of {options(can)}"
+    ]
+
 
 Check = Callable[[str, Any], list[str]]
 
@@ -132,19 +303,19 @@ def _combinations(cfg: DictConfig) -> Iterator[str]:
         )
     if clip.kind == "none" and clip.threshold is not None:
         yield (
-            f"clip.threshold={shown(clip.threshold)} is without effect with clip=none: "
+            f"clip.threshold={as_typed(clip.threshold)} is without effect with clip=none: "
             "type clip=norm or clip=value, or leave it out"
         )
     if decay.kind == "plateau" and not 0 < decay.factor < 1:
         yield (
-            f"decay.factor={shown(decay.factor)} is out of range with decay=plateau: "
+            f"decay.factor={as_typed(decay.factor)} is out of range with decay=plateau: "
             "type a number between 0 and 1"
         )
     if decay.kind == "exponential" and decay.factor == 0:
         yield "decay.factor=0 is the end of learning: type a number above 0, up to 1"
     if model.dropout and model.num_layers == 1:
         yield (
-            f"model.dropout={shown(model.dropout)} is without effect with model.num_layers=1, "
+            f"model.dropout={as_typed(model.dropout)} is without effect with model.num_layers=1, "
             "since dropout lies between layers: type model.num_layers=2 or model.dropout=0"
         )
     if model.init.kind is not None and model.init.scale is None:
@@ -154,14 +325,14 @@ def _combinations(cfg: DictConfig) -> Iterator[str]:
         )
     if model.init.kind is None and model.init.scale is not None:
         yield (
-            f"model.init.scale={shown(model.init.scale)} is without effect: type "
+            f"model.init.scale={as_typed(model.init.scale)} is without effect: type "
             "model.init.kind=uniform or model.init.kind=normal with it"
         )
     for name in ("input", "recurrent", "bias", "vector"):
         kind, scale = cfg.cell.init[name], cfg.cell.init[f"{name}_scale"]
         if kind == "zeros" and scale is not None:
             yield (
-                f"cell.init.{name}_scale={shown(scale)} is without effect with "
+                f"cell.init.{name}_scale={as_typed(scale)} is without effect with "
                 f"cell.init.{name}=zeros: type cell.init.{name}=uniform or leave it out"
             )
 

@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from odyssey.config import keys
-from odyssey.config.files import MISTAKES, file_mistake
+from odyssey.config.compose import MISTAKES, file_mistake
+from odyssey.config.overrides import Setting
 from odyssey.config.schema import register
-from odyssey.config.words import Setting
 from odyssey.errors import did_you_mean, options
 
 # Launchers that come with an extra: name -> extra.

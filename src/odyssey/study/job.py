@@ -94,7 +94,7 @@ def _claim(cfg: DictConfig, study: Path, data: Mapping[str, str]) -> None:
 
 
 def _finished(cfg: DictConfig) -> DictConfig:
-    from odyssey.config.resolve import finish
+    from odyssey.config.compose import finish
 
     cfg = finish(cfg)
     if cfg.trainer.threads is None:

@@ -104,7 +104,7 @@ def lost(study: Mapping[str, Any], words: Sequence[str], index: int, why: str) -
 
 
 def _note(cfg: Any, error: str) -> dict[str, Any]:
-    from odyssey.config.resolve import finish
+    from odyssey.config.compose import finish
     from odyssey.study.job import died
     from odyssey.study.records import read_run
     from odyssey.training.folder import run_path

@@ -7,7 +7,7 @@ import re
 from itertools import islice
 from typing import Any
 
-from odyssey.config.checks import shown
+from odyssey.config.fields import as_typed
 from odyssey.errors import UserError, did_you_mean
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")  # strings that need no quotes, but for
@@ -80,7 +80,7 @@ def listed(option: str, value: Any, most: int = MOST_VALUES) -> list[Any] | None
         return [_unquoted(v) for v in value.list]
     if not isinstance(value, RangeSweep):
         return None
-    called = f"range({_ends(value)},{shown(value.step)})"
+    called = f"range({_ends(value)},{as_typed(value.step)})"
     if not value.step:
         raise UserError(f"{option}={called} has steps of 0: type another step, as in 1")
     ends: tuple[Any, ...] = (value.start, value.stop, value.step)
@@ -117,7 +117,7 @@ def spec(option: str, value: Any) -> Any:
             low, high = values[0], values[-1]
             return {"distribution": "uniform", "low": low, "high": high, "integer": True}
     else:
-        _by_tags(option, value, f"choice({','.join(shown(v) for v in values)})", {})
+        _by_tags(option, value, f"choice({','.join(as_typed(v) for v in values)})", {})
     return {"distribution": "choice", "values": values}
 
 
@@ -141,7 +141,7 @@ def _by_tags(option: str, sweep: Any, called: str, meanings: dict[str, str]) -> 
 
 
 def _ends(sweep: Any) -> str:
-    return f"{shown(sweep.start)},{shown(sweep.end if is_interval(sweep) else sweep.stop)}"
+    return f"{as_typed(sweep.start)},{as_typed(sweep.end if is_interval(sweep) else sweep.stop)}"
 
 
 def _unquoted(value: Any) -> Any:

@@ -16,11 +16,11 @@ from omegaconf import DictConfig
 from odyssey.config.compose import compose
 from odyssey.config.identity import plain, run_name
 from odyssey.config.keys import named_by
+from odyssey.config.schema import NEUTRAL_KEYS
 from odyssey.errors import UserError
 from odyssey.study.bars import StudyBar
 from odyssey.study.draws import uniforms
 from odyssey.study.settings import LIMIT, Settings, read_settings
-from odyssey.unhashed import UNHASHED
 
 STARTUP = 10  # trials of an arm that an adaptive search draws at random, to have a beginning
 MOST_MISTAKES = 20  # that are said at once: what is wrong with one arm is so with most
@@ -231,7 +231,7 @@ def _in_common(settings: Settings, firsts: Sequence[DictConfig]) -> dict[str, An
     return {
         key: value
         for key, value in flats[0].items()
-        if not is_under(key, [*axes, *UNHASHED])
+        if not is_under(key, [*axes, *NEUTRAL_KEYS])
         and all(key in f and f[key] == value for f in flats[1:])
     }
 

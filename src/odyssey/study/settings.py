@@ -12,15 +12,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Sweep
 
 from odyssey.config import keys
-from odyssey.config.checks import at_least, between, one_of, shown
-from odyssey.config.words import Setting, bad_choice, read
+from odyssey.config.fields import as_typed, at_least, between, one_of
+from odyssey.config.overrides import Setting, bad_choice, read
+from odyssey.config.schema import NEUTRAL_KEYS
 from odyssey.errors import UserError, options
 from odyssey.study import pool
 from odyssey.study.draws import SAMPLERS
 from odyssey.study.hydras import hydras_part, refused, resolved, sweep_file
 from odyssey.study.overrides import listed
 from odyssey.study.space import Parameter, from_override, parse_compared, parse_space
-from odyssey.unhashed import UNHASHED
 
 OURS = ("grid", "search")
 DRAWS = ("shared", "independent")
@@ -82,7 +82,7 @@ def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
     if cfg.runtime.choices["hydra/launcher"] == "local_pool":
         wrong += pool.mistakes(launcher)
     for s in own:
-        if isinstance(s.value, Sweep) and _is_unhashed(s.key):
+        if isinstance(s.value, Sweep) and _is_neutral(s.key):
             wrong.append(
                 f"{s.word} changes no result, so that its values would be one run: type one of them"
             )
@@ -114,8 +114,8 @@ def _bad_sweep(chosen: Setting) -> str | None:
     return mistakes[0] if mistakes else None
 
 
-def _is_unhashed(key: str) -> bool:
-    return any(key == u or key.startswith(f"{u}.") for u in UNHASHED)
+def _is_neutral(key: str) -> bool:
+    return any(key == u or key.startswith(f"{u}.") for u in NEUTRAL_KEYS)
 
 
 def _search(found: Settings, raw: Mapping[str, Any]) -> list[str]:
@@ -162,7 +162,7 @@ def _only(found: Settings, given: Any) -> list[str]:
     numbers = given if isinstance(given, list) else [given]
     other = [n for n in numbers if type(n) is not int]
     if other or not numbers:
-        what = shown(other[0]) if other else "[]"
+        what = as_typed(other[0]) if other else "[]"
         return [f"{name}={what} is no trial: type a number, as in {name}=17, or several, [3,17]"]
     found.only = sorted(set(numbers))
     return [m for n in numbers for m in between(name, n, 0, LIMIT)][:1]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from odyssey.config.checks import shown
+from odyssey.config.fields import as_typed
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.study.distributions import FIELDS, Parameter
 from odyssey.study.overrides import text
@@ -52,7 +52,7 @@ def read_spec(option: str, keys: tuple[str, ...], spec: Any) -> Parameter:
         for end, value in ("low", low), ("high", high):
             if value is not None and value != int(value):
                 wrong.append(
-                    f"{option} has {end}={shown(value)} with integer: true, and that is not "
+                    f"{option} has {end}={as_typed(value)} with integer: true, and that is not "
                     f"whole: type {end}: {round(value)}, or leave integer out"
                 )
     values = read_values(option, keys, spec["values"], wrong) if "values" in spec else ()
@@ -160,22 +160,22 @@ def _range(
     if low is not None and high is not None:
         if low > high:
             wrong.append(
-                f"{option} is upside down, from low={shown(low)} to high={shown(high)}: "
-                f"type low: {shown(high)}, high: {shown(low)}"
+                f"{option} is upside down, from low={as_typed(low)} to high={as_typed(high)}: "
+                f"type low: {as_typed(high)}, high: {as_typed(low)}"
             )
         elif low == high:
             wrong.append(
-                f"{option} has low and high equal, {shown(low)}: type a larger high, or leave the "
-                "search out and set the key"
+                f"{option} has low and high equal, {as_typed(low)}: type a larger high, or leave "
+                "the search out and set the key"
             )
     if kind and "log" in kind and low is not None and low <= 0:
         wrong.append(
-            f"{option} has low={shown(low)}, and {kind} has no logarithm of it: "
+            f"{option} has low={as_typed(low)}, and {kind} has no logarithm of it: "
             "type a number above 0"
         )
     if kind == "one_minus_log_uniform" and high is not None and high > 1:
         wrong.append(
-            f"{option} has high={shown(high)}, which makes 1 - x negative: type a number up to 1"
+            f"{option} has high={as_typed(high)}, which makes 1 - x negative: type a number up to 1"
         )
 
 
@@ -207,5 +207,5 @@ def _frozen(value: Any) -> Any:
 
 def _brief(value: Any) -> str:
     """A value as it stands in a sentence, not too long."""
-    typed = f"'{value}'" if value == "" else shown(value)
+    typed = f"'{value}'" if value == "" else as_typed(value)
     return typed if len(typed) <= 60 else f"{typed[:57]}..."

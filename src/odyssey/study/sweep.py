@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from odyssey.cli_utils import show
-from odyssey.config.words import hydras
+from odyssey.config.overrides import hydras
 from odyssey.errors import UserError
 from odyssey.study import adaptive, wandb_agent
 from odyssey.study.display import Display

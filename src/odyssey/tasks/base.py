@@ -13,6 +13,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from odyssey.errors import UserError
+from odyssey.tasks.metric import Metric
 
 Split = Literal["train", "valid", "test"]
 
@@ -99,8 +100,7 @@ class Task(LightningDataModule, ABC):
 
     name: str = ""  # a class attribute, as in Lightning
     streamed: ClassVar[bool] = False  # windows of one long text, with the state carried over
-    monitor: ClassVar[str] = "loss"  # the metric that says which checkpoint is best
-    mode: ClassVar[Literal["min", "max"]] = "min"
+    measures: ClassVar[tuple[Metric, ...]]  # what `metrics` returns, the monitor first
 
     spec: ModelSpec
     data: dict[str, str]  # {"name": …, "sha256": …}
@@ -120,6 +120,16 @@ class Task(LightningDataModule, ABC):
         # The updates that `train_dataloader` gives; asked again for each loader.
         self.round: Callable[[], tuple[int, int]] | None = None
         self._ready: dict[str, Batches] = {}
+
+    @property
+    def monitor(self) -> str:
+        """The metric whose best validation value chooses the checkpoint: the first measure."""
+        return self.measures[0].name
+
+    @property
+    def mode(self) -> Literal["min", "max"]:
+        """`max` where a larger value of the monitor is better, else `min`."""
+        return self.measures[0].mode
 
     @abstractmethod
     def load(self) -> None:
@@ -146,7 +156,7 @@ class Task(LightningDataModule, ABC):
 
     @abstractmethod
     def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
-        """The metrics to report, from each score's sum over count."""
+        """The metrics to report, from each score's sum over count: one for each of `measures`."""
 
     def sample(
         self,

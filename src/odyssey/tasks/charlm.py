@@ -8,6 +8,7 @@ from typing import Any
 
 from odyssey.data.types import Text
 from odyssey.tasks import characters
+from odyssey.tasks.metric import Metric
 from odyssey.tasks.streamed import LanguageModel
 
 
@@ -22,7 +23,10 @@ class CharLM(LanguageModel):
     """
 
     name = "charlm"
-    monitor = "bits_per_char"
+    measures = (
+        Metric("bits_per_char", "min", "bits per character", "bits per character"),
+        Metric("nats_per_char", "min", "nats per character", "nats per character"),
+    )
     unit = "character"
     rare = {"python": 10}
     start = "\n"

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from odyssey.tasks.base import Batch, Sums, Task
+from odyssey.tasks.metric import Metric
 
 
 class Classification(Task):
@@ -16,8 +17,10 @@ class Classification(Task):
     Metrics: `accuracy` (0 to 1) and `nats`.
     """
 
-    monitor = "accuracy"
-    mode = "max"
+    measures = (
+        Metric("accuracy", "max", "accuracy", "accuracy"),
+        Metric("nats", "min", "cross-entropy in nats", "nats"),
+    )
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         return F.cross_entropy(logits, batch.targets)

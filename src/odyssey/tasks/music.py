@@ -18,6 +18,7 @@ from odyssey.data.types import Rolls
 from odyssey.errors import UserError
 from odyssey.tasks import midi, sampling
 from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
+from odyssey.tasks.metric import Metric
 from odyssey.tasks.order import Order
 from odyssey.tasks.sequences import Sequences, valid
 
@@ -39,7 +40,7 @@ class Music(Task):
     """
 
     name = "music"
-    monitor = "nats_per_frame"
+    measures = (Metric("nats_per_frame", "min", "nats per frame", "nats per frame"),)
 
     def load(self) -> None:
         parts = data.rolls(self.cfg.data, self.data_dir)

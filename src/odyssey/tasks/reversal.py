@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from odyssey.tasks.base import Batch, ModelSpec, Sums
+from odyssey.tasks.metric import Metric
 from odyssey.tasks.sequences import valid
 from odyssey.tasks.synthetic import Arrays, Synthetic
 
@@ -30,8 +31,11 @@ class Reversal(Synthetic):
     """
 
     name = "synthetic"
-    monitor = "sequence_accuracy"
-    mode = "max"
+    measures = (
+        Metric("sequence_accuracy", "max", "sequence accuracy", "sequence accuracy"),
+        Metric("token_accuracy", "max", "token accuracy", "token accuracy"),
+        Metric("nats", "min", "cross-entropy in nats", "nats"),
+    )
 
     def make(self, chance: np.random.Generator, size: int) -> Arrays:
         end = self.cfg.symbols

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from odyssey.config.tasks import LENGTHS
+from odyssey.config.task_schema import LENGTHS
 from odyssey.tasks.base import Batch, ModelSpec, Split, Sums, Task
+from odyssey.tasks.metric import Metric
 
 Arrays = dict[str, NDArray[Any]]  # by the names of Batch's fields, time first
 STREAM = {"train": 0, "valid": 1, "test": 2}  # first number of each seed: splits never meet
@@ -132,7 +133,7 @@ class Adding(Synthetic):
     """
 
     name = "synthetic"
-    monitor = "mse"
+    measures = (Metric("mse", "min", "mean squared error", "mean squared error"),)
 
     def make(self, chance: np.random.Generator, size: int) -> Arrays:
         steps, rows = self.length, np.arange(size)
@@ -169,7 +170,10 @@ class Copying(Synthetic):
     """
 
     name = "synthetic"
-    monitor = "nats_per_step"
+    measures = (
+        Metric("nats_per_step", "min", "nats per step", "nats per step"),
+        Metric("recalled", "max", "share of symbols recalled", "of the symbols"),
+    )
     KINDS, BLANK, SIGN, KEPT = 8, 8, 9, 10
 
     def make(self, chance: np.random.Generator, size: int) -> Arrays:

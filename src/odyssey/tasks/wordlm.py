@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from odyssey.data.types import Text
+from odyssey.tasks.metric import Metric
 from odyssey.tasks.streamed import LanguageModel
 from odyssey.tasks.words import END, Tokenizer
 
@@ -20,7 +21,10 @@ class WordLM(LanguageModel):
     """
 
     name = "wordlm"
-    monitor = "perplexity"
+    measures = (
+        Metric("perplexity", "min", "perplexity", "perplexity"),
+        Metric("nats_per_word", "min", "nats per word", "nats per word"),
+    )
     unit = "word"
     rare = {"python_docs": 3, "file": 2}
     start = END

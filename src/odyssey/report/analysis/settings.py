@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from odyssey.config.schema import NEUTRAL_KEYS
 from odyssey.report.io.runs import Run, Study
-from odyssey.unhashed import UNHASHED
 
 SEED = "seed"
 # What says which data: the data's hash says it better than the place they are read from.
@@ -25,7 +25,7 @@ def is_under(key: str, axes: Iterable[str]) -> bool:
 @lru_cache(maxsize=4096)
 def matters(key: str) -> bool:
     """Whether another value gives another configuration of a run; the seed is none."""
-    return key != SEED and not is_under(key, UNHASHED)
+    return key != SEED and not is_under(key, NEUTRAL_KEYS)
 
 
 def compared_keys(study: Study) -> list[str]:

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Sweep
 from hydra.errors import HydraException
 
-from odyssey.config.checks import one_of
+from odyssey.config.fields import one_of
 from odyssey.config.keys import (
     CHOSEN_BY,
     GROUPS,

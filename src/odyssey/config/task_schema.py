@@ -9,8 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from odyssey.config.checks import above, at_least, one_of
-from odyssey.config.key import key
+from odyssey.config.fields import above, at_least, key, one_of
 from odyssey.errors import options
 
 # The names that the data room knows.
@@ -75,9 +74,13 @@ class StreamedConfig(TaskConfig):
     min_count: int | None = key(None, "rarer symbols become <unk>; null = the data set's own")
     reduction: str = key("mean", "over a window's steps: mean or sum (then the lanes' mean)")
     drop_last: bool = key(False, "train on whole windows alone and drop the rest of each lane")
-    sample_length: int = key(500, "symbols in a sample written during training")
-    sample_prompt: str | None = key(None, "what it goes on from; null = the data set's own")
-    sample_temperature: float = key(0.7, "0 = always the likeliest, 1 = as the model says")
+    sample_length: int = key(500, "symbols in a sample written during training", neutral=True)
+    sample_prompt: str | None = key(
+        None, "what it goes on from; null = the data set's own", neutral=True
+    )
+    sample_temperature: float = key(
+        0.7, "0 = always the likeliest, 1 = as the model says", neutral=True
+    )
 
     def mistakes(self) -> list[str]:
         found = super().mistakes()
@@ -114,7 +117,7 @@ class WordLMConfig(StreamedConfig):
 
     name: str = key("wordlm", NAME)
     data: str = key("python_docs", DATA)
-    sample_length: int = key(150, "symbols in a sample written during training")
+    sample_length: int = key(150, "symbols in a sample written during training", neutral=True)
     tokenizer: str = key("words", "words (splits punctuation off) or whitespace (for ptb)")
     lower: bool = key(False, "read capitals as small letters")
     max_size: int | None = key(None, "keep the commonest words, so many in all; null = all")
@@ -197,12 +200,15 @@ class MusicConfig(TaskConfig):
     first_frame: bool = key(
         False, "also predict the first frame, from silence; false = frames 2..T, as in most papers"
     )
-    sample_length: int = key(96, "frames in a sample written during training")
+    sample_length: int = key(96, "frames in a sample written during training", neutral=True)
     sample_temperature: float = key(
         1.0,
         "its temperature: below 1 is more careful, 0 plays each key that is likelier on than off",
+        neutral=True,
     )
-    tempo: float = key(90.0, "quarter notes a minute in the MIDI files; a frame is an eighth note")
+    tempo: float = key(
+        90.0, "quarter notes a minute in the MIDI files; a frame is an eighth note", neutral=True
+    )
 
     def mistakes(self) -> list[str]:
         found = super().mistakes()

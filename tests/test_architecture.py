@@ -1,0 +1,139 @@
+"""Who may import whom: downwards only, in no circle, and nothing heavy where it is not needed."""
+
+from __future__ import annotations
+
+import pytest
+
+import architecture
+from architecture import circles, loaded_with, own, part_of
+
+MODULES = architecture.read_modules()
+# Modules that everyone may import.
+BASE = {"cli_utils", "code_hash", "errors", "io"}
+# What each part may import besides itself and BASE; "late:", in functions alone.
+MAY_IMPORT = {
+    "cells": "",
+    "recurrence": "cells",
+    "nn": "cells recurrence",
+    "data": "",
+    "config": "late:cells late:recurrence late:data",  # to look at a cell or a file
+    "tasks": "data config",
+    "training": "cells nn tasks config",
+    "study": "config training",
+    "report": "study config",
+    "benchmark": "cells recurrence nn config tasks training",
+    "cli": "config late:training late:study",
+    "odyssey": "",
+    "hydra_plugins": "late:study",
+}
+# What these parts do without: whoever composes, plans or looks need not wait for it.
+HEAVY = ("torch", "pytorch_lightning", "wandb", "optuna", "pandas", "matplotlib", "sklearn")
+WITHOUT = {
+    "cli": (*HEAVY, "numpy"),
+    "config": (*HEAVY, "numpy"),
+    "study": HEAVY,
+    "report": ("torch", "pytorch_lightning", "hydra", "omegaconf"),
+    "hydra_plugins": HEAVY,
+}
+# Modules that are there to import it.
+EXEMPT = {"odyssey.study.preload"}
+# Parts of which what their functions import counts too.
+EVEN_LATE = {"report"}
+# Of the study, the report imports what reads a study's folder; of the configuration, the schema.
+REPORT_READS = {
+    *("study.arms", "study.files", "study.folders", "study.records", "study.shown"),
+    "config.schema",
+}
+# Circles inside a part that a late import closes. Without one a module can be read by itself.
+LATE_CIRCLES = [
+    ["ledger", "job", "worker", "pool", "settings", "plan"],
+    ["reversal", "synthetic"],
+]
+
+
+def test_every_part_has_a_row() -> None:
+    parts = {part_of(name) for name in MODULES} - BASE
+    assert parts == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("part", [*MAY_IMPORT, *BASE])
+def test_a_part_imports_only_what_it_may(part: str) -> None:
+    allowed = MAY_IMPORT.get(part, "").split()
+    late = BASE | {part} | {name.removeprefix("late:") for name in allowed}
+    top = late - {name.removeprefix("late:") for name in allowed if name.startswith("late:")}
+    for name, module in MODULES.items():
+        if part_of(name) == part:
+            for names, permitted in ((module.top, top), (module.late | module.types, late)):
+                found = {part_of(other) for other in own(names, MODULES, name)}
+                assert found <= permitted, (name, found - permitted)
+
+
+def test_parts_import_each_other_in_no_circle_not_even_late() -> None:
+    edges: dict[str, set[str]] = {}
+    for name, module in MODULES.items():
+        others = {part_of(other) for other in own(module.named(), MODULES, name)}
+        edges.setdefault(part_of(name), set()).update(others - {part_of(name)})
+    assert circles(edges) == []
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    assert circles({n: own(m.top, MODULES, n) for n, m in MODULES.items()}) == []
+
+
+def test_circles_that_late_imports_close_are_known() -> None:
+    found = circles({n: own(m.named(), MODULES, n) for n, m in MODULES.items()})
+    leaves = [sorted(name.rpartition(".")[2] for name in circle) for circle in found]
+    assert sorted(leaves) == sorted(map(sorted, LATE_CIRCLES))
+
+
+@pytest.mark.parametrize("part", WITHOUT)
+def test_what_is_heavy_is_not_loaded_where_it_is_not_needed(part: str) -> None:
+    for name in MODULES:
+        if part_of(name) == part and name not in EXEMPT:
+            loaded = loaded_with(name, MODULES, late=lambda n: part_of(n) in EVEN_LATE)
+            for other, way in loaded.items():
+                assert other.split(".")[0] not in WITHOUT[part], " imports ".join(way)
+
+
+def test_the_report_imports_of_other_parts_what_reads_folders() -> None:
+    for name, module in MODULES.items():
+        if part_of(name) == "report":
+            found = own(module.named(), MODULES, name)
+            others = {n for n in found if part_of(n) in ("study", "config")}
+            assert others <= {f"odyssey.{module}" for module in REPORT_READS}, name
+
+
+def test_the_graph_sees_what_it_has_to() -> None:
+    """The reading of imports on a source with every kind of them."""
+    source = """
+import a.b, c
+from . import near
+from ..up import thing
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from d import E
+else:
+    import f
+try:
+    import g
+except ImportError:
+    def h():
+        import late.one
+class K:
+    import in_class
+    def m(self):
+        from late import two
+"""
+    module = architecture.read_module("p.q.r", source)
+    assert module.top == {
+        *("a.b", "c", "p.q.near", "p.up.thing", "typing.TYPE_CHECKING", "f", "g", "in_class")
+    }
+    assert module.late == {"late.one", "late.two"} and module.types == {"d.E"}
+    package = architecture.read_module("p.q", "from . import near\nfrom .. import far", True)
+    assert package.top == {"p.q.near", "p.far"}
+
+
+def test_circles_are_found() -> None:
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a"}}
+    assert circles(edges) == [["d", "e"], ["a", "b", "c"]]
+    assert circles({"a": {"b", "c"}, "b": {"c"}}) == []
