@@ -121,7 +121,7 @@ def test_a_failed_run_is_closed_as_failed(
         raise RuntimeError("a bug")
 
     out = tmp_path / "out"
-    monkeypatch.setattr("odyssey.tasks.streamed.LanguageModel.scores", broken)
+    monkeypatch.setattr("odyssey.tasks.language_model.LanguageModel.scores", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         train(out, *overrides(tmp_path), mode="offline")
     (part,) = parts(out)

@@ -18,7 +18,7 @@ RUN = (
     "odyssey.config.validate",
     "odyssey.study.job",
     "odyssey.study.ledger",
-    "odyssey.tasks.charlm",
+    "odyssey.tasks.language_model",
     "odyssey.training.failure",
     "odyssey.training.train",
     # What others put off to their first use, at which each trial would import it again.
