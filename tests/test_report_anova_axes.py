@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from odyssey.errors import UserError
-from odyssey.report.anova.axes import Axis, axis_from_values, axis_of
-from odyssey.report.anova.curves import grid
+from odyssey.report.fanova.axes import Axis, axis_from_values, axis_of
+from odyssey.report.fanova.decomposition import grid
 from odyssey.study.distributions import Parameter
 from odyssey.study.space import parse_space
 
