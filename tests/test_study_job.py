@@ -18,7 +18,7 @@ import torch
 from odyssey.cells import CELLS, name_of
 from odyssey.config.compose import compose
 from odyssey.config.identity import cell_name, run_name
-from odyssey.study.job import died, job
+from odyssey.study.trial import died, job
 from odyssey.training import train as training
 from odyssey.training.failure import record_failure
 from odyssey.training.run_dir import RunFolder, run_path

@@ -16,7 +16,7 @@ from odyssey.report.io.runs import Collection, Run
 from odyssey.report.palette import colour_of
 from odyssey.report.stats.methods import METHODS
 from odyssey.report.stats.samples import Interval
-from odyssey.study.shown import several
+from odyssey.study.formatting import several
 
 FIRST, LAST = "better", "worse"  # the others stand between them, by their means
 Made = tuple[Analysis, list[Table], list[Figure]]

@@ -26,7 +26,7 @@ from odyssey.report.io.formats import Table, as_csv, as_latex, as_markdown
 from odyssey.report.io.runs import Collection
 from odyssey.report.page.build import write_page
 from odyssey.report.payload import Made, headline, payload, plain
-from odyssey.study.shown import duration, several
+from odyssey.study.formatting import duration, several
 
 LONGEST = 80
 

@@ -36,7 +36,7 @@ from odyssey.report.stats.estimates import (
     wilson,
 )
 from odyssey.report.stats.samples import Interval
-from odyssey.study.records import STATES
+from odyssey.study.state import STATES
 
 OVERALL = ""
 VARIANT = "variant"  # the name of the axis that tells the variants apart

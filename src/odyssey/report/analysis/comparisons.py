@@ -24,7 +24,7 @@ from odyssey.report.analysis.settings import (
 )
 from odyssey.report.analysis.variants import split_by_variant
 from odyssey.report.io.runs import Collection, Run, Study
-from odyssey.study.shown import several
+from odyssey.study.formatting import several
 
 Configuration = tuple[tuple[str, str], ...]
 WHY = {

@@ -10,7 +10,7 @@ from odyssey.report.analysis.outcomes import value_of
 from odyssey.report.analysis.result import SEARCH, SINGLE, Analysis, Comparison, Variant
 from odyssey.report.analysis.settings import matters, word
 from odyssey.report.io.runs import Run
-from odyssey.study.shown import several
+from odyssey.study.formatting import several
 
 
 def notes(analysis: Analysis) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from odyssey.report.io.runs import Collection, Run, Study
-from odyssey.study.shown import duration, several
+from odyssey.study.formatting import duration, several
 
 LEFT = ("missing", "interrupted", "running", "failed", "damaged")
 

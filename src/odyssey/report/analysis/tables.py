@@ -13,7 +13,7 @@ from odyssey.report.analysis.result import SEARCH, Analysis, Summary, Verdict
 from odyssey.report.io.formats import Column, Table
 from odyssey.report.stats.estimates import ROUND
 from odyssey.report.stats.samples import Interval
-from odyssey.study.records import STATES
+from odyssey.study.state import STATES
 
 
 def tables(analysis: Analysis) -> list[Table]:

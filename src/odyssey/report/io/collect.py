@@ -26,10 +26,9 @@ from odyssey.report.io.run_files import (
     whole,
 )
 from odyssey.report.io.runs import Collection, Run, Series, Study
-from odyssey.study.files import Stamp, stamp_of
-from odyssey.study.folders import not_a_study
-from odyssey.study.records import RunState, StudyState, read_study
-from odyssey.study.shown import several
+from odyssey.study.formatting import several
+from odyssey.study.state import RunState, StudyState, not_a_study, read_study
+from odyssey.study.store import Stamp, stamp_of
 
 FORMAT = "odyssey-report-cache-1"  # another number whenever the content below is another
 FILE = Path("report", "cache.json")

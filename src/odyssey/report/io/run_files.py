@@ -15,7 +15,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from odyssey.report.io.runs import Series
-from odyssey.study.shown import words
+from odyssey.study.formatting import words
 
 NAMES = ("nan", "inf", "-inf")  # numbers that JSON has not, as run.json writes them
 LARGEST = 2**53  # whole numbers beyond this are no counts, and no column of a table holds them

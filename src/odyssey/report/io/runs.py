@@ -16,7 +16,7 @@ class Run:
 
     study: str
     name: str
-    state: str  # one of odyssey.study.records.STATES
+    state: str  # one of odyssey.study.state.STATES
     cell: str = ""
     task: str = ""
     data: str = ""

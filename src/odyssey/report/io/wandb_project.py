@@ -20,8 +20,8 @@ from odyssey.errors import UserError
 from odyssey.report.io.collect import Kept, run_of
 from odyssey.report.io.run_files import number, table, text, thinned, whole
 from odyssey.report.io.runs import Collection, Run, Study
-from odyssey.study.records import STATES, WRITTEN, RunState, as_float
-from odyssey.study.shown import several
+from odyssey.study.formatting import several
+from odyssey.study.state import STATES, WRITTEN, RunState, as_float
 
 WAY_IN = "type `wandb login` or set WANDB_API_KEY"
 

@@ -11,8 +11,8 @@ from typing import Any
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.report.analysis.outcomes import HIGHER
 from odyssey.report.palette import colour_of
-from odyssey.study.records import read_study
-from odyssey.study.shown import words
+from odyssey.study.formatting import words
+from odyssey.study.state import read_study
 
 CELL = "cell"
 ALWAYS = ("optimizer.lr", "model.hidden_size")  # looked at, whatever was searched

@@ -60,7 +60,7 @@ def outlast(run: Callable[[], Any]) -> Any:
 
     That process may be what is left of this very trial on a machine that is gone.
     """
-    from odyssey.study.records import is_locked
+    from odyssey.study.state import is_locked
 
     end = time.monotonic() + LEASE_SECONDS
     while True:
@@ -105,8 +105,8 @@ def lost(study: Mapping[str, Any], words: Sequence[str], index: int, why: str) -
 
 def _note(cfg: Any, error: str) -> dict[str, Any]:
     from odyssey.config.compose import finish
-    from odyssey.study.job import died
-    from odyssey.study.records import read_run
+    from odyssey.study.state import read_run
+    from odyssey.study.trial import died
     from odyssey.training.run_dir import run_path
 
     now = read_run(run_path(finish(cfg)))

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from odyssey.errors import UserError
-from odyssey.study import nodes
+from odyssey.study.launchers import remote
 
 
 def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any]:
@@ -27,7 +27,7 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
     from hydra.core.singleton import Singleton
     from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
 
-    study = nodes.study_of(launcher)
+    study = remote.study_of(launcher)
     numbers = range(first, first + len(jobs))
     try:
         submitted = _executor(launcher._EXECUTOR, launcher.params).map_array(
@@ -52,7 +52,7 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
                 returned.append(job.results()[0])
             except (UncompletedJobError, FailedJobError) as error:
                 why = f"job {job.job_id} of {launcher._EXECUTOR}: {_last_line(error)}"
-                returned.append(nodes.lost(study, words, number, why))
+                returned.append(remote.lost(study, words, number, why))
     except KeyboardInterrupt:
         _cancel(launcher._EXECUTOR, submitted[len(returned) :])
         raise

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from odyssey.code_hash import code_version
 from odyssey.errors import UserError
 from odyssey.study.plan import Plan, Trial, is_under
-from odyssey.study.records import DONE, StudyState, read_study
+from odyssey.study.state import DONE, StudyState, read_study
 from odyssey.training.run_dir import write_text
 
 COLUMNS = ("trial", "run", "arm", "overrides")

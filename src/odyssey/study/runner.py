@@ -11,12 +11,13 @@ from typing import Any, TextIO
 from odyssey.cli_utils import show
 from odyssey.config.overrides import hydras
 from odyssey.errors import UserError
-from odyssey.study import adaptive, wandb_agent
+from odyssey.study import adaptive
+from odyssey.study.compatibility import begin
 from odyssey.study.display import Display
-from odyssey.study.ledger import begin
 from odyssey.study.plan import Plan, Trial
-from odyssey.study.records import DONE, StudyState, read_study
-from odyssey.study.table import closing_table, failures
+from odyssey.study.state import DONE, StudyState, read_study
+from odyssey.study.summary import closing_table, failures
+from odyssey.study.wandb import fill_agent_run
 
 Launch = Callable[..., Any]  # Hydra's Launcher.launch
 ROUNDS = 5  # times that a run may be launched in one session, by whatever it was cut short
@@ -47,7 +48,7 @@ class Session:
             with Display(plan.folder, rows, state, stream, bar, **_to_come(plan)) as display:
                 self._rounds(state, display)
         state = read_study(plan.folder, before=state)
-        wandb_agent.give_done(plan, state, self.launched)
+        fill_agent_run(plan, state, self.launched)
         show(closing_table(state))
         told = failures(state)
         if told:

@@ -21,15 +21,52 @@ from pathlib import Path
 from typing import Any
 
 from odyssey.errors import UserError
-from odyssey.study import gpus
-from odyssey.study.worker import Trial
+from odyssey.study.launchers.server import Trial
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+ORDER = "CUDA_DEVICE_ORDER"
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, by number or by name; those of CUDA_VISIBLE_DEVICES."""
+    allowed = os.environ.get(VISIBLE)
+    if allowed is None:
+        return _counted()
+    names = [name.strip() for name in allowed.split(",")]
+    # CUDA itself reads the list up to the first entry that names no GPU.
+    end = next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
+    return names[:end]
+
+
+def _counted() -> list[str]:
+    """The numbers of this machine's GPUs; none without NVIDIA's driver."""
+    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def gpu_environment(slot: int, gpus: Sequence[str] | None) -> dict[str, str]:
+    """The variables that give the trial in `slot` (0, 1, …) its GPU, of those in turn.
+
+    gpus: the numbers or names to hand out; [] hides every GPU, None leaves all as it is.
+    """
+    if gpus is None:
+        return {}
+    given = {VISIBLE: gpus[slot % len(gpus)] if gpus else ""}
+    if ORDER not in os.environ:
+        given[ORDER] = "PCI_BUS_ID"  # the numbers of nvidia-smi, which CUDA's own may not be
+    return given
+
 
 APART_SECONDS = 1.0  # of two signals that are meant as two
 
 _server: Server | None = None  # of this process; kept, since its imports take seconds
 
 
-def mistakes(launcher: Mapping[str, Any]) -> list[str]:
+def check_settings(launcher: Mapping[str, Any]) -> list[str]:
     """A sentence for each setting of hydra.launcher that is wrong; nothing is started."""
     found = []
     jobs, listed = launcher.get("n_jobs"), launcher.get("gpus")
@@ -62,10 +99,10 @@ def slots(launcher: Mapping[str, Any], threads: int | None) -> list[dict[str, st
     threads: CPU threads of a trial; None is 1.
     """
     listed = launcher.get("gpus")
-    names: list[str] | None = gpus.visible() or None
+    names: list[str] | None = visible_gpus() or None
     if listed is not None:
         names = [str(name).strip() for name in listed]
-    return [gpus.environment(slot, names) for slot in range(at_a_time(launcher, threads))]
+    return [gpu_environment(slot, names) for slot in range(at_a_time(launcher, threads))]
 
 
 def at_a_time(launcher: Mapping[str, Any], threads: int | None) -> int:
@@ -82,13 +119,13 @@ def _cores() -> int:
 
 
 class Server:
-    """The process that forks trials (odyssey.study.server), from this side."""
+    """The process that forks trials (odyssey.study.launchers.server), from this side."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         start = (
             f"import sys; sys.path[:] = {sys.path!r}; "
-            f"from odyssey.study.server import main; main({theirs.fileno()})"
+            f"from odyssey.study.launchers.server import main; main({theirs.fileno()})"
         )
         # A session of its own: Ctrl-C in the terminal is for this process alone to pass on.
         self.process = subprocess.Popen(
