@@ -38,7 +38,7 @@ def test_kjv_is_the_same_text_everywhere() -> None:
     assert d.sha256 == hashlib.sha256(content).hexdigest() == KJV_SHA256
     lines = content.decode().splitlines()
     verses = [line for line in lines if re.match(r"\d+:\d+ ", line)]
-    titles = [line for line in lines if line and line not in set(verses)]
+    titles = [line for line in lines if line and not re.match(r"\d+:\d+ ", line)]
     assert (len(verses), len(titles), len(set(titles))) == (31_102, 1_189, 1_189)
     assert len(lines) == len(verses) + 2 * len(titles)  # a blank line before each chapter
     assert "11:35 Jesus wept." in verses
