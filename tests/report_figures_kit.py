@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from odyssey.report.anova.axes import Axis
 from odyssey.report.anova.shares import Decomposition, decompose
+from odyssey.report.figures import figures
+from odyssey.report.figures.marks import Figure
+from odyssey.report.figures.plotly import render
 from odyssey.report.result import (
     SEARCH,
     SEEDS,
@@ -95,6 +99,33 @@ def build(
     if kind == SEARCH:
         analysis.importance = _importance(summaries, axes, trees)
     return analysis
+
+
+@dataclass(frozen=True)
+class OnPage:
+    """A figure with what Plotly draws of it."""
+
+    figure: Figure
+    traces: list[dict[str, Any]]
+    layout: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return self.figure.key
+
+    @property
+    def title(self) -> str:
+        return self.figure.title
+
+    @property
+    def caption(self) -> str:
+        return self.figure.caption
+
+
+def on_page(analysis: Analysis, *, run_index: Mapping[tuple[str, str], int]) -> list[OnPage]:
+    """All figures of an analysis as the page has them."""
+    made = [(figure, render(figure)) for figure in figures(analysis, run_index=run_index)]
+    return [OnPage(figure, drawn.traces, drawn.layout) for figure, drawn in made]
 
 
 def places(analysis: Analysis) -> dict[tuple[str, str], int]:

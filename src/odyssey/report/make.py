@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from odyssey.report.analyse import analyse
 from odyssey.report.export import export
-from odyssey.report.figure import Figure
-from odyssey.report.figures.all import figures
+from odyssey.report.figures import figures
+from odyssey.report.figures.marks import Figure
 from odyssey.report.file_names import file_names
 from odyssey.report.formats import as_csv, as_latex, as_markdown
 from odyssey.report.make_tables import tables
@@ -111,13 +110,15 @@ def _write_tables(folder: Path, made: list[Table]) -> int:
 
 
 def _draw(folder: Path, made: list[Figure], tell: Tell) -> int:
+    from odyssey.report.figures import mpl
+
     folder.mkdir(parents=True, exist_ok=True)
     for figure, name in zip(made, file_names([figure.key for figure in made]), strict=True):
-        canvas: Any = figure.draw()
+        paper = mpl.draw(figure)
         for form in ("pdf", "png"):
             # In memory first: matplotlib's PDF writer turns a full disk into another error.
             drawn = BytesIO()
-            canvas.savefig(drawn, format=form, dpi=200)
+            paper.savefig(drawn, format=form, dpi=200)
             (folder / f"{name}.{form}").write_bytes(drawn.getvalue())
         tell(f"figure {figure.key}")
     return len(made)
