@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import secrets
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import random_kit
 
 # The tests' models are so small that a second thread costs more than it brings. Read when torch is
 # first loaded, so it must be set before; the processes that tests start inherit it.
@@ -76,26 +77,29 @@ def pytest_terminal_summary(exitstatus: int, config: pytest.Config) -> None:
         _print_seed(config)
 
 
-@pytest.fixture
-def seed(request: pytest.FixtureRequest) -> int:
-    """A seed of this test's own: the same in any order and number of processes, and alone."""
-    text = f"{request.config.option.seed} {request.node.nodeid}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-
-
-@pytest.fixture
-def rng(seed: int) -> np.random.Generator:
-    """Random inputs of this test."""
-    return np.random.default_rng(seed)
-
-
 @pytest.fixture(autouse=True)
-def _seed_global_generators(seed: int) -> None:
-    """So that what a test draws from a global generator is repeated too."""
+def _random_inputs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Seed random_kit, and the global generators, whose draws are repeated too."""
+    seed = random_kit.derive(request.config.option.seed, request.node.nodeid)
+    random_kit.set_seed(seed)
     random.seed(seed)
     np.random.seed(seed)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(seed)
+    yield
+    random_kit.set_seed(None)
+
+
+@pytest.fixture
+def seed() -> int:
+    """A seed of this test's own: the same in any order and number of processes, and alone."""
+    return random_kit.seed()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random inputs of this test; see random_kit for more generators."""
+    return random_kit.rng()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from odyssey.report.anova.axes import Axis
+from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Analysis
+from odyssey.report.fanova.axes import Axis
 from odyssey.report.palette import CELLS
-from odyssey.report.result import SEARCH, SEEDS, SINGLE, Analysis
 from report_figures_kit import AXES, GREFF, OnPage, build, on_page, places
 
 go = pytest.importorskip("plotly.graph_objects")

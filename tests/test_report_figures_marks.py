@@ -20,6 +20,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 import odyssey.report.figures as package
+from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE
 from odyssey.report.figures import FIGURES, figures, mpl, plotly
 from odyssey.report.figures.marks import (
     DASHES,
@@ -47,7 +48,6 @@ from odyssey.report.figures.marks import (
     quartiles,
 )
 from odyssey.report.figures.scales import category_axis, number_axis
-from odyssey.report.result import SEARCH, SEEDS, SINGLE
 from report_figures_kit import GREFF, build, places
 
 go = pytest.importorskip("plotly.graph_objects")

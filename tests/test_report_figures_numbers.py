@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis
 from odyssey.report.figures.curves import median_curve
 from odyssey.report.figures.marks import quartiles
 from odyssey.report.figures.plotly import number
 from odyssey.report.palette import CELLS, colour_of_verdict
-from odyssey.report.result import SEARCH, SEEDS, Analysis
 from report_figures_kit import AXES, GREFF, OnPage, build, on_page, places
 
 SHIFTS = {"nfg": 0.9, "niaf": -0.4, "np": 0.01}

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from odyssey.report.analysis.result import Analysis
 from odyssey.report.figures.costs import params, time, truncation
 from odyssey.report.figures.curves import expected, learning
 from odyssey.report.figures.marks import Figure
 from odyssey.report.figures.settings import importance, marginals, pairs
 from odyssey.report.figures.variants import differences, divergence, top, trials
 from odyssey.report.figures.view import View
-from odyssey.report.result import Analysis
 
 Maker = Callable[[View], Figure | Iterable[Figure] | None]
 FIGURES: tuple[Maker, ...] = (

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from odyssey.report.analysis.names import axis_of_setting, name_of_setting
+from odyssey.report.analysis.result import Outcome, Summary
 from odyssey.report.figures.marks import AnyMark, Axis, Figure, Interval, Line, Panel, spread
 from odyssey.report.figures.scales import category_axis, extent, number_axis
 from odyssey.report.figures.view import View
-from odyssey.report.names import axis_of_setting, name_of_setting
+from odyssey.report.io.runs import Run
 from odyssey.report.palette import colour_of, dash_of, symbol_of
-from odyssey.report.result import Outcome, Summary
-from odyssey.report.runs import Run
 
 LOG_RATIO = 5  # largest to smallest, from which on the axis is logarithmic
 KEY = "bptt.length"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from odyssey.report.analysis.notes import percent
+from odyssey.report.analysis.result import Outcome, Summary
 from odyssey.report.figures.marks import TOGETHER, AnyMark, Axis, Band, Figure, Line, Panel
 from odyssey.report.figures.scales import Extent, extent, number_axis
 from odyssey.report.figures.view import View
-from odyssey.report.notes import percent
-from odyssey.report.result import Outcome, Summary
-from odyssey.report.runs import Run, Series
+from odyssey.report.io.runs import Run, Series
 
 ALONE = " A double click on a name shows it alone, with its band."  # of captions
 POINTS = 60  # of a learning curve

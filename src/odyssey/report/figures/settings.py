@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from odyssey.report.anova.axes import Axis as Searched
-from odyssey.report.anova.shares import Decomposition
+from odyssey.report.analysis.analyse import OVERALL, VARIANT
+from odyssey.report.analysis.names import axis_of_setting, name_of_setting
+from odyssey.report.analysis.result import Outcome, Summary
+from odyssey.report.fanova.axes import Axis as Searched
+from odyssey.report.fanova.decomposition import Decomposition
 from odyssey.report.figures.curves import ALONE, Curve, curve_marks
 from odyssey.report.figures.marks import (
     TOGETHER,
@@ -24,10 +27,7 @@ from odyssey.report.figures.marks import (
 )
 from odyssey.report.figures.scales import Extent, category_axis, extent, number_axis
 from odyssey.report.figures.view import View
-from odyssey.report.importance import OVERALL, VARIANT
-from odyssey.report.names import axis_of_setting, name_of_setting
-from odyssey.report.result import Outcome, Summary
-from odyssey.report.runs import Run
+from odyssey.report.io.runs import Run
 
 WEAK = 0.3  # out-of-bag R², below which a forest's curves and shares are not shown
 ALL = "all variants"

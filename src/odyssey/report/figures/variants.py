@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from odyssey.report.analysis.names import unit_of
+from odyssey.report.analysis.notes import percent
+from odyssey.report.analysis.result import SEARCH, SEEDS, Outcome, Summary, Verdict
 from odyssey.report.figures.marks import (
     AnyMark,
     Axis,
@@ -24,10 +27,7 @@ from odyssey.report.figures.marks import (
 )
 from odyssey.report.figures.scales import Extent, category_axis, extent
 from odyssey.report.figures.view import View, split_lost
-from odyssey.report.names import unit_of
-from odyssey.report.notes import percent
 from odyssey.report.palette import colour_of_verdict
-from odyssey.report.result import SEARCH, SEEDS, Outcome, Summary, Verdict
 
 FEW = 5  # values, below which quartiles mean little and no box is drawn
 MOST_POINTS = 2500  # of all boxes of a figure, up to which each value is a point on the page

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from odyssey.report.analysis.names import axis_of_metric
+from odyssey.report.analysis.result import SEARCH, Analysis, Outcome, Summary, Verdict
 from odyssey.report.figures.marks import Points
-from odyssey.report.names import axis_of_metric
+from odyssey.report.io.runs import Run
 from odyssey.report.palette import colour_of, dash_of, symbol_of
-from odyssey.report.result import SEARCH, Analysis, Outcome, Summary, Verdict
-from odyssey.report.runs import Run
 
 
 @dataclass(frozen=True)
