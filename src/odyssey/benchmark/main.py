@@ -12,6 +12,7 @@ from tqdm import tqdm
 from odyssey.benchmark import cells, compiled, figure, loading, processes, steps, studies
 from odyssey.benchmark.timing import Row, table
 from odyssey.cells import CELLS
+from odyssey.device import resolve_device
 from odyssey.training.provenance import device_name, git, versions
 
 PARTS = ("step", "library", "variants", "compiled", "loading", "startup", "corpus", "study")
@@ -40,7 +41,7 @@ def main() -> int:
     if wrong:
         parser.error(f"no part or cell is called {wrong[0]}; parts are {', '.join(PARTS)}")
     parts = asked.parts or PARTS
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = resolve_device()
     rows: list[Row] = []
     facts: dict[str, Any] = {}
     for part in tqdm(parts, desc="benchmark"):

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from odyssey.config import keys
-from odyssey.config.compose import MISTAKES, file_mistake
+from odyssey.config.compose import FILE_ERRORS, file_error
 from odyssey.config.overrides import Setting
 from odyssey.config.schema import register
 from odyssey.errors import did_you_mean, options
@@ -29,7 +29,7 @@ EXTRAS = {
     "submitit_local": "slurm",
 }
 
-REFUSALS = (*MISTAKES, ValueError, TypeError)  # Hydra's own for a word that it cannot use
+REFUSALS = (*FILE_ERRORS, ValueError, TypeError)  # Hydra's own for a word that it cannot use
 # Where Hydra would put things: a study's runs know by themselves.
 PLACES = ("hydra.sweep.", "hydra.run.", "hydra.output_subdir", "hydra.job.chdir")
 
@@ -61,17 +61,18 @@ def refused(settings: Sequence[Setting]) -> list[str]:
     wrong = []
     for s in settings:
         if s.key in ("hydra.sweeper", "hydra.launcher"):
-            wrong.append(f"{s.word} is not allowed for a section: type {s.key.replace('.', '/')}=…")
+            instead = s.key.replace(".", "/")
+            wrong.append(f"{s.typed} is not allowed for a section: type {instead}=…")
         elif s.key in ("hydra.sweeper._target_", "hydra.launcher._target_"):
             group = s.key.split(".")[1]
-            wrong.append(f"{s.word} is not allowed: type hydra/{group}= and its name")
+            wrong.append(f"{s.typed} is not allowed: type hydra/{group}= and its name")
         elif s.key.startswith(PLACES):
             wrong.append(
-                f"{s.word} is not allowed, since a study is in output_dir/study: type output_dir=… "
-                "or study=…"
+                f"{s.typed} is not allowed, since a study is in output_dir/study: type "
+                "output_dir=… or study=…"
             )
         elif s.key == "hydra.mode":
-            wrong.append(f"{s.word} is not possible with -m: leave one of them out")
+            wrong.append(f"{s.typed} is not possible with -m: leave one of them out")
     return wrong
 
 
@@ -127,7 +128,7 @@ def _mistake(word: str, words: Sequence[str], error: BaseException | None = None
     """The sentence for a word that Hydra, or the sweep's file, refuses."""
     key, _, text = word.lstrip("+").partition("=")
     if key == "sweep" and error is not None:
-        return file_mistake("sweep", text, error)
+        return file_error("sweep", text, error)
     if key in ("hydra/sweeper", "hydra/launcher"):
         extra = EXTRAS.get(text)
         if extra is not None and key == "hydra/launcher":
