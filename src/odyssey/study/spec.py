@@ -79,8 +79,8 @@ def refused(settings: Sequence[Setting]) -> list[str]:
             wrong.append(f"{s.typed} is not allowed: type hydra/{group}= and its name")
         elif s.key.startswith(PLACES):
             wrong.append(
-                f"{s.typed} is not allowed, since a study is in output_dir/study: type output_dir=… "
-                "or study=…"
+                f"{s.typed} is not allowed, since a study is in output_dir/study: type "
+                "output_dir=… or study=…"
             )
         elif s.key == "hydra.mode":
             wrong.append(f"{s.typed} is not possible with -m: leave one of them out")
@@ -244,7 +244,8 @@ def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
     for s in own:
         if isinstance(s.value, Sweep) and _is_neutral(s.key):
             wrong.append(
-                f"{s.typed} changes no result, so that its values would be one run: type one of them"
+                f"{s.typed} changes no result, so that its values would be one run: type one of "
+                "them"
             )
     if raw["space"]:  # of a sweep=…
         sweeper = "search"
