@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from odyssey.report.statistics.averages import bootstrap, iqm, mean, median
-from odyssey.report.statistics.interval import percentiles
-from odyssey.report.statistics.values import CHUNK, chunks
+from odyssey.report.stats.estimates import bootstrap, iqm, mean, median
+from odyssey.report.stats.samples import CHUNK, chunks, percentiles
 
 INF = math.inf
 ALL = pytest.mark.parametrize("statistic", [mean, median, iqm])

@@ -8,7 +8,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from odyssey.report.statistics.expected import expected_best
+from odyssey.report.stats.estimates import expected_best
 
 INF = math.inf
 

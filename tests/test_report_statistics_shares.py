@@ -9,9 +9,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from odyssey.report.statistics.methods import METHODS
-from odyssey.report.statistics.rates import wilson
-from odyssey.report.statistics.top import top_share
+from odyssey.report.stats.estimates import top_share, wilson
+from odyssey.report.stats.methods import METHODS
 
 INF = math.inf
 

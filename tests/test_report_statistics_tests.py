@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.nonparametric import rank_compare_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from odyssey.report.statistics.tests import SMALL, TOO_FEW, brunner_munzel, welch
+from odyssey.report.stats.tests import SMALL, TOO_FEW, brunner_munzel, welch
 
 INF = math.inf
 SIZES = [(2, 2), (2, 3), (3, 7), (20, 20), (13, 31), (180, 7)]

@@ -10,7 +10,7 @@ import pytest
 import wandb
 from omegaconf import OmegaConf
 
-from odyssey.training.tracking import Tracker
+from odyssey.training.wandb import Tracker
 from run_kit import folder, record, train
 from wandb_kit import Part, overrides, parts, python, rows_in, rows_of, serving
 
@@ -164,7 +164,7 @@ def test_offline_asks_nothing_of_the_network(tmp_path: Path) -> None:
 def test_training_outlives_wandb(tmp_path: Path) -> None:
     code = f"""
 import os, signal, subprocess
-from odyssey.training.tracking import Tracker
+from odyssey.training.wandb import Tracker
 tracker = Tracker("offline")
 tracker.start(output_dir={str(tmp_path)!r}, project="p", entity=None, name="n", study="s",
               cell="c", config={{}}, id=None)
