@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from odyssey.report.analysis.result import (
 )
 from odyssey.report.fanova.axes import Axis
 from odyssey.report.fanova.decomposition import Decomposition, decompose
+from odyssey.report.figures import figures
+from odyssey.report.figures.marks import Figure
+from odyssey.report.figures.plotly import render
 from odyssey.report.io.runs import Run
 from odyssey.report.stats.estimates import (
     bootstrap,
@@ -100,6 +104,33 @@ def build(
     if kind == SEARCH:
         analysis.importance = _importance(summaries, axes, trees)
     return analysis
+
+
+@dataclass(frozen=True)
+class OnPage:
+    """A figure with what Plotly draws of it."""
+
+    figure: Figure
+    traces: list[dict[str, Any]]
+    layout: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return self.figure.key
+
+    @property
+    def title(self) -> str:
+        return self.figure.title
+
+    @property
+    def caption(self) -> str:
+        return self.figure.caption
+
+
+def on_page(analysis: Analysis, *, run_index: Mapping[tuple[str, str], int]) -> list[OnPage]:
+    """All figures of an analysis as the page has them."""
+    made = [(figure, render(figure)) for figure in figures(analysis, run_index=run_index)]
+    return [OnPage(figure, drawn.traces, drawn.layout) for figure, drawn in made]
 
 
 def places(analysis: Analysis) -> dict[tuple[str, str], int]:

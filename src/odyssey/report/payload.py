@@ -10,7 +10,8 @@ from typing import Any
 from odyssey.report.analysis.names import name_of_metric, name_of_setting
 from odyssey.report.analysis.provenance import how
 from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis, Comparison
-from odyssey.report.figure import Figure
+from odyssey.report.figures.marks import Figure
+from odyssey.report.figures.plotly import render
 from odyssey.report.io.formats import Table
 from odyssey.report.io.runs import Collection, Run
 from odyssey.report.palette import colour_of
@@ -150,16 +151,19 @@ def _metric(analysis: Analysis, tables: list[Table], figures: list[Figure]) -> d
         "headline": headline(analysis),
         "notes": analysis.notes,
         "tables": [_table(table) for table in tables],
-        "figures": [
-            {
-                "key": f.key,
-                "title": f.title,
-                "caption": f.caption,
-                "traces": plain(f.traces),
-                "layout": plain(f.layout),
-            }
-            for f in figures
-        ],
+        "figures": [_figure(figure) for figure in figures],
+    }
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    drawn = render(figure)
+    return {
+        "key": figure.key,
+        "title": figure.title,
+        "caption": figure.caption,
+        "wide": figure.wide,
+        "traces": plain(drawn.traces),
+        "layout": plain(drawn.layout),
     }
 
 

@@ -19,8 +19,8 @@ from odyssey.report.analysis.names import name_of_metric
 from odyssey.report.analysis.outcomes import wanted
 from odyssey.report.analysis.result import Analysis, Comparison, Options
 from odyssey.report.analysis.tables import tables
-from odyssey.report.figure import Figure
-from odyssey.report.figures.all import figures
+from odyssey.report.figures import figures
+from odyssey.report.figures.marks import Figure
 from odyssey.report.io.export import export
 from odyssey.report.io.formats import Table, as_csv, as_latex, as_markdown
 from odyssey.report.io.runs import Collection
@@ -179,13 +179,15 @@ def _write_tables(folder: Path, made: list[Table]) -> int:
 
 
 def _draw(folder: Path, made: list[Figure], tell: Tell) -> int:
+    from odyssey.report.figures import mpl  # late: a report without these files needs none of it
+
     folder.mkdir(parents=True, exist_ok=True)
     for figure, name in zip(made, file_names([figure.key for figure in made]), strict=True):
-        canvas: Any = figure.draw()
+        paper = mpl.draw(figure)
         for form in ("pdf", "png"):
             # In memory first: matplotlib's PDF writer turns a full disk into another error.
             drawn = BytesIO()
-            canvas.savefig(drawn, format=form, dpi=200)
+            paper.savefig(drawn, format=form, dpi=200)
             (folder / f"{name}.{form}").write_bytes(drawn.getvalue())
         tell(f"figure {figure.key}")
     return len(made)

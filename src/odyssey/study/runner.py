@@ -9,15 +9,16 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from odyssey.cli_utils import show
-from odyssey.config.overrides import hydras
+from odyssey.config.overrides import to_hydra
 from odyssey.errors import UserError
 from odyssey.study import adaptive
 from odyssey.study.compatibility import begin
 from odyssey.study.display import Display
 from odyssey.study.plan import Plan, Trial
-from odyssey.study.state import DONE, StudyState, read_study
+from odyssey.study.state import StudyState, read_study
 from odyssey.study.summary import closing_table, failures
 from odyssey.study.wandb import fill_agent_run
+from odyssey.training.record import DONE
 
 Launch = Callable[..., Any]  # Hydra's Launcher.launch
 ROUNDS = 5  # times that a run may be launched in one session, by whatever it was cut short
@@ -135,7 +136,7 @@ class Session:
             words.append("resume=force")
         if self.plan.resume.get("mixed"):
             words.append("resume.mixed=true")
-        return hydras(words)
+        return to_hydra(words)
 
 
 def _to_come(plan: Plan) -> dict[str, Any]:

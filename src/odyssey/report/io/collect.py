@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -29,8 +28,9 @@ from odyssey.report.io.runs import Collection, Run, Series, Study
 from odyssey.study.formatting import several
 from odyssey.study.state import RunState, StudyState, not_a_study, read_study
 from odyssey.study.store import Stamp, stamp_of
+from odyssey.training.record import RunRecord
 
-FORMAT = "odyssey-report-cache-1"  # another number whenever the content below is another
+FORMAT = "odyssey-report-cache-2"  # another number whenever the content below is another
 FILE = Path("report", "cache.json")
 
 
@@ -78,15 +78,26 @@ def _head(body: bytes) -> str:
 def _entry(kept: Kept) -> list[Any]:
     state = kept.state
     return [
-        [state.state, state.record, state.changed, state.stamp],
+        [
+            state.state,
+            state.record and state.record.as_dict(),
+            state.record.odd if state.record else [],
+            state.changed,
+            state.stamp,
+            state.later,
+        ],
         [kept.config_stamp, kept.config],
         [kept.curves_stamp, kept.curves, kept.damaged_lines],
     ]
 
 
 def _kept(path: Path, entry: list[Any]) -> Kept:
-    (state, record, changed, stamp), (config_stamp, config), (at, curves, damaged) = entry
-    run = RunState(path.name, path, state, record, changed, _stamp(stamp))
+    (state, said, odd, changed, stamp, later), (config_stamp, config), (at, curves, damaged) = entry
+    record = None
+    if said is not None:
+        record = RunRecord.from_dict(said)
+        record.odd = odd
+    run = RunState(path.name, path, state, record, changed, _stamp(stamp), later)
     series = {name: (steps, values) for name, (steps, values) in curves.items()}
     return Kept(run, _stamp(config_stamp), config, _stamp(at), series, damaged)
 
@@ -96,9 +107,6 @@ def _stamp(found: list[int] | None) -> Stamp | None:
 
 
 LONGEST = 2000  # characters of an error that are kept, its end
-WHOLE = ("seed", "params", "steps", "best_step")
-NUMBERS = ("seconds", "epochs")
-TABLES = ("data", "metrics", "monitor", "versions", "code", "git")
 
 
 def run_of(
@@ -107,7 +115,7 @@ def run_of(
     """row: its line of trials.csv, None where it is not in the plan. fixed: of the study."""
     state = kept.state
     record = state.record
-    metrics = {text(k): number(v) for k, v in table(record.get("metrics")).items()}
+    metrics = {text(k): v for k, v in record.metrics.items()} if record else {}
     arm = {k: v for k, v in pairs(row["arm"]).items() if k != "seed"} if row else {}
     config = kept.config or {}
     cell = text(state.cell)
@@ -118,54 +126,40 @@ def run_of(
         cell=cell,
         task=text(state.task),
         data=text(state.data),
-        data_hash=text(table(record.get("data")).get("sha256")),
+        data_hash=text(record.data.sha256) if record and record.data else "",
         seed=_seed(record, config, row, fixed),
-        params=whole(record.get("params")),
+        params=whole(record and record.params),
         monitor=text(state.monitor),
         mode=state.mode,
         metrics=metrics,
         config=config,
         compared=arm or {"cell": cell},
         trial=row["trial"] if row else None,
-        seconds=number(record.get("seconds")),
-        steps=whole(record.get("steps")),
-        epochs=number(record.get("epochs")),
-        best_step=whole(record.get("best_step")),
-        device=text(record.get("device")),
-        versions={text(k): text(v) for k, v in table(record.get("versions")).items()},
-        code=text(table(record.get("code")).get("sha256")),
-        commit=_commit(table(record.get("git"))),
-        started=text(record.get("started")),
-        error=text(record.get("error")).strip()[-LONGEST:],
+        seconds=state.seconds,
+        steps=whole(record and record.steps),
+        epochs=number(record and record.epochs),
+        best_step=whole(record and record.best_step),
+        device=text(record and record.device),
+        versions=({text(k): text(v) for k, v in (record.versions or {}).items()} if record else {}),
+        code=text(record.code.sha256) if record and record.code else "",
+        commit=_commit(record),
+        started=text(record and record.started),
+        error=text(record and record.error).strip()[-LONGEST:],
         command=command_of(row["overrides"]) if row else _own_command(state),
         path=text(state.path),
         curves=kept.curves if curves else {},
     )
 
 
-def odd_values(record: Mapping[str, Any]) -> list[str]:
-    """Keys of run.json whose values are of another kind than a run writes."""
-    found = [k for k in WHOLE if record.get(k) is not None and whole(record[k]) is None]
-    found += [k for k in NUMBERS if record.get(k) is not None and not _is_number(record[k])]
-    found += [k for k in TABLES if not isinstance(record.get(k) or {}, Mapping)]
-    metrics = table(record.get("metrics"))
-    found += [f"metrics.{text(k)}" for k, v in metrics.items() if not _is_number(v)]
-    return found
-
-
-def _is_number(value: Any) -> bool:
-    return not math.isnan(number(value)) or value == "nan" or isinstance(value, float)
-
-
 def _seed(
-    record: Mapping[str, Any],
+    record: RunRecord | None,
     config: Mapping[str, Any],
     row: Mapping[str, Any] | None,
     fixed: Mapping[str, Any],
 ) -> int | None:
     """As run.json has it; else as the run was configured, or is to be."""
-    if record.get("seed") is not None:
-        return whole(record["seed"])
+    if record is not None and (record.seed is not None or "seed" in record.odd):
+        return whole(record.seed)
     if config.get("seed") is not None:
         return whole(config["seed"])
     if row is None:
@@ -174,9 +168,11 @@ def _seed(
     return whole(int(typed)) if typed.isdecimal() and len(typed) < 17 else whole(fixed.get("seed"))
 
 
-def _commit(git: Mapping[str, Any]) -> str:
-    commit = text(git.get("commit"))
-    return f"{commit}+" if commit and git.get("dirty") is True else commit
+def _commit(record: RunRecord | None) -> str:
+    if record is None or record.git is None:
+        return ""
+    commit = text(record.git.commit)
+    return f"{commit}+" if commit and record.git.dirty else commit
 
 
 def _own_command(state: RunState) -> str:
@@ -283,7 +279,8 @@ def _notes(kept: Mapping[str, Kept]) -> list[str]:
     """A sentence for each kind of damage, with the runs that have it."""
     damaged = [name for name, k in kept.items() if k.state.state == "damaged"]
     whole_ = {name: k for name, k in kept.items() if k.state.state != "damaged"}
-    odd = {name: keys for name, k in whole_.items() if (keys := odd_values(k.state.record))}
+    records = {name: k.state.record for name, k in whole_.items()}
+    odd = {name: record.odd for name, record in records.items() if record and record.odd}
     bare = [name for name, k in whole_.items() if k.state.state != "running" and not k.config]
     ended = {name: k for name, k in kept.items() if k.state.state != "running"}
     lines = {name: k.damaged_lines for name, k in ended.items() if k.damaged_lines}

@@ -80,8 +80,8 @@ def export(collection: Collection, folder: Path) -> list[Path]:
             written.insert(0, _write(folder / f"{NAME}.parquet", content))
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written to ({error.strerror or error}): mend that, or type "
-            "another folder"
+            f"the report cannot be written to {folder}: {error.strerror or error}; type another "
+            "folder, as in --out report"
         ) from None
     return written
 

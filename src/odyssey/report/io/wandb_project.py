@@ -21,7 +21,8 @@ from odyssey.report.io.collect import Kept, run_of
 from odyssey.report.io.run_files import number, table, text, thinned, whole
 from odyssey.report.io.runs import Collection, Run, Study
 from odyssey.study.formatting import several
-from odyssey.study.state import STATES, WRITTEN, RunState, as_float
+from odyssey.study.state import STATES, RunState
+from odyssey.training.record import STATUSES, RunRecord, as_float
 
 WAY_IN = "type `wandb login` or set WANDB_API_KEY"
 
@@ -263,7 +264,7 @@ def _status(state: str, said: Any) -> str:
     """
     if state in ("running", "pending", "preempting"):
         return "running"
-    if said in WRITTEN and said != "running":
+    if said in STATUSES and said != "running":
         return str(said)
     return "failed" if state == "failed" else "interrupted"
 
@@ -362,7 +363,7 @@ def collection(records: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> Co
 def _run(study: str, record: Mapping[str, Any]) -> Run:
     search = table(record.get("search"))
     name = text(record.get("name"))
-    state = RunState(name, Path(name), str(record["status"]), dict(record))
+    state = RunState(name, Path(name), str(record["status"]), RunRecord.from_dict(record))
     curves = {
         text(metric): thinned({number(s): number(v) for s, v in zip(*series, strict=True)})
         for metric, series in table(record.get("curves")).items()

@@ -59,11 +59,11 @@ def records_of(folder: Path) -> list[dict[str, Any]]:
     shared = {key: study.definition.get(key) for key in ("compare", "space")}
     found = []
     for run in study.runs.values():
-        if isinstance(run.record.get("data"), dict):
+        if run.record is not None and run.record.data is not None:
             row = trials.get(run.name)
             search = {} if row is None else shared | {"arm": row["arm"]}
             own = {"status": run.state, "study": study.name, "name": run.name, "search": search}
-            found.append(run.record | own | {"cell": run.cell, "task": run.task})
+            found.append(run.record.as_dict() | own | {"cell": run.cell, "task": run.task})
     return found
 
 
