@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(180)
 
 READ = """
 import json
+from dataclasses import asdict
 from odyssey.errors import UserError
 from odyssey.report.io.wandb_project import read_project
 for path, group in %r:
@@ -34,6 +35,8 @@ for path, group in %r:
     except UserError as error:
         print(json.dumps({"error": str(error)}))
     else:
+        found = [asdict(run) for run in runs]
+        runs = [run | run.pop("record") for run in found]
         print(json.dumps({"runs": runs, "notes": notes, "told": told}))
 """
 

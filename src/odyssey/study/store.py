@@ -27,12 +27,21 @@ def read_text(file: str | Path) -> tuple[str, Stamp]:
 
     Raises OSError where there is none, ValueError where it is no text.
     """
+    content, stamp = read_bytes(file)
+    return content.decode("utf-8-sig"), stamp
+
+
+def read_bytes(file: str | Path) -> tuple[bytes, Stamp]:
+    """The content of a plain file, with its stamp at that moment. Raises OSError for no such file.
+
+    Anything else, such as a pipe, is refused without waiting for it.
+    """
     handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe must not hold us
     with open(handle, "rb") as stream:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(f"{file} is not a plain file")
-        return stream.read().decode("utf-8-sig"), _stamp(found)
+        return stream.read(), _stamp(found)
 
 
 def read_definition(file: Path) -> tuple[dict[str, Any], str]:

@@ -117,10 +117,9 @@ class RunRecord:
 
     def metric(self, name: str) -> Metric:
         """What the task said of a metric; the monitor's direction is known in any case."""
-        info = self.metric_info.get(name)
+        found, info = Metric.unknown(name), self.metric_info.get(name)
         if info is not None:
-            return Metric(name, info.mode, info.label, info.unit)
-        found = Metric.unknown(name)
+            return Metric(name, info.mode, info.label or found.label, info.unit or found.unit)
         if self.monitor is not None and self.monitor.name == name:
             return Metric(name, self.monitor.mode, found.label, found.unit)
         return found
