@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import pickle
-import random
 from typing import Any
 
 import numpy as np
 import pytest
 
 import anova_kit as kit
+import random_kit
 from odyssey.report.anova.axes import Axis
 from odyssey.report.anova.shares import Decomposition, decompose
 
@@ -55,7 +55,7 @@ def test_ishigami() -> None:
 
 
 def test_a_logarithmic_axis_is_measured_on_its_log_scale() -> None:
-    rng = np.random.default_rng(0)
+    rng = random_kit.rng()
     u = rng.random((1000, 2))
     axes = [Axis("lr", "log", 1e-6, 1e-2), Axis("noise", "linear", 0, 1)]
     y = 3 * np.maximum(0.6 - u[:, 0], 0) + 0.3 * u[:, 1]
@@ -75,7 +75,7 @@ def test_choices() -> None:
     names = ["lstm", "gru", "rnn", "mgu", "jordan"]
     heights = dict(zip(names, [1.0, 5.0, 1.0, 3.0, 0.0], strict=True))
     axes = [Axis("cell", "choice", choices=tuple(names)), Axis("a", "linear", 0, 1)]
-    rng = np.random.default_rng(1)
+    rng = random_kit.rng()
     # Not drawn alike often: the measure is that of the search, not of the sample.
     points = [
         {"cell": str(rng.choice(names, p=[0.5, 0.2, 0.1, 0.1, 0.1])), "a": rng.random()}
@@ -112,12 +112,11 @@ def test_shares_add_up_to_one(names: str, n: int) -> None:
 
 
 def test_an_irrelevant_parameter_gets_about_nothing() -> None:
-    rng = np.random.default_rng(2)
+    rng = random_kit.rng()
     labels = tuple("abcdefghi")
     axes = [*kit.cube("xy"), Axis("label", "choice", choices=labels)]
     points = [
-        {"x": rng.random(), "y": rng.random(), "label": random.Random(i).choice(labels)}
-        for i in range(600)
+        {"x": rng.random(), "y": rng.random(), "label": str(rng.choice(labels))} for i in range(600)
     ]
     y = [4 * (p["x"] - 0.3) ** 2 + p["y"] + 0.2 * rng.standard_normal() for p in points]
     d = decompose(axes, points, y)
@@ -139,7 +138,7 @@ def test_noise_makes_no_claims() -> None:
 
 
 def test_a_few_extreme_outcomes_are_told() -> None:
-    rng = np.random.default_rng(8)
+    rng = random_kit.rng()
     unit = rng.random((203, 2))
     y = unit[:, 0] + 0.1 * unit[:, 1]
     points = kit.rows(kit.cube("ab"), unit)
@@ -150,7 +149,7 @@ def test_a_few_extreme_outcomes_are_told() -> None:
 
 
 def test_units_of_the_outcome_do_not_matter() -> None:
-    rng = np.random.default_rng(3)
+    rng = random_kit.rng()
     unit = rng.random((150, 3))
     y = kit.ishigami(unit)
     points = kit.rows(kit.cube("abc"), unit)
@@ -167,7 +166,7 @@ def test_units_of_the_outcome_do_not_matter() -> None:
 def test_the_same_again() -> None:
     first, second = (kit.of(kit.ishigami, "abc", 97) for _ in range(2))
     assert first == second == pickle.loads(pickle.dumps(first))
-    unit = np.random.default_rng(0).random((97, 3))
+    unit = random_kit.rng().random((97, 3))
     told: list[tuple[int, int]] = []
     other = decompose(
         kit.cube("abc"),
@@ -203,7 +202,7 @@ def test_one_parameter_has_a_curve_and_no_shares() -> None:
 
 
 def test_a_constant_parameter_is_left_out() -> None:
-    rng = np.random.default_rng(4)
+    rng = random_kit.rng()
     points = [{"a": rng.random(), "b": 0.3, "c": rng.random()} for _ in range(200)]
     d = decompose(kit.cube("abc"), points, [p["a"] + p["c"] for p in points])
     assert math.isnan(d.singles["b"].value) and "only one value of b" in d.note
@@ -214,7 +213,7 @@ def test_a_constant_parameter_is_left_out() -> None:
 
 
 def test_points_that_no_axis_holds_are_counted() -> None:
-    rng = np.random.default_rng(5)
+    rng = random_kit.rng()
     axes = [Axis("lr", "log", 1e-4, 1), Axis("kind", "choice", choices=("p", "q", "r"))]
     points: list[dict[str, Any]] = [
         {"lr": 10 ** rng.uniform(-4, 0), "kind": "pq"[i % 2]} for i in range(60)
@@ -230,7 +229,7 @@ def test_points_that_no_axis_holds_are_counted() -> None:
 
 
 def test_seeds_of_one_configuration_are_one_point() -> None:
-    rng = np.random.default_rng(6)
+    rng = random_kit.rng()
     grid = [{"a": i / 5, "b": j / 5} for i in range(6) for j in range(6)]
     y = np.array([p["a"] + 2 * p["b"] for p in grid])
     one = decompose(kit.cube("ab"), grid, y)
@@ -243,7 +242,7 @@ def test_seeds_of_one_configuration_are_one_point() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_an_outcome_that_is_not_finite_is_refused(bad: float) -> None:
-    points = kit.rows(kit.cube("ab"), np.random.default_rng(7).random((20, 2)))
+    points = kit.rows(kit.cube("ab"), random_kit.rng().random((20, 2)))
     with pytest.raises(ValueError, match="not finite"):
         decompose(kit.cube("ab"), points, [*range(19), bad])
     with pytest.raises(ValueError, match="20 points"):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import random_kit
 from odyssey.report.figure import Figure
 from odyssey.report.figures.all import figures
 from odyssey.report.figures.boxes import box_of
@@ -71,7 +72,7 @@ def test_few_points_are_no_box(count: int) -> None:
 
 @pytest.mark.parametrize("count", [6, 7, 8, 20, 31])
 def test_boxes_on_paper_have_hazens_quartiles(count: int) -> None:
-    values = np.random.default_rng(count).normal(size=count).tolist()
+    values = random_kit.rng().normal(size=count).tolist()
     values[1] += 20  # beyond the whisker
     low, first, middle, third, high = box_of(values)
     ordered = sorted(values)

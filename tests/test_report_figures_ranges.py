@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
+import random_kit
 from odyssey.report.figures.common import number, short, spread
 from odyssey.report.figures.ranges import span
 
 
 def test_a_view_holds_the_bulk_and_counts_the_rest() -> None:
-    random = np.random.default_rng(5)
+    random = random_kit.rng()
     groups = [list(random.normal(9, 0.1, 37)) for _ in range(8)]
     groups[2][5], groups[4][1] = 400.0, math.inf
     found = span(groups)
