@@ -2,7 +2,7 @@
 
 import sys
 
-from odyssey.report.dashboard.main import main
+from odyssey.report.wandb_dashboard.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

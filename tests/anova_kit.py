@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 import random_kit
-from odyssey.report.anova.axes import Axis
-from odyssey.report.anova.forest import Tree
-from odyssey.report.anova.shares import Decomposition, decompose
+from odyssey.report.fanova.axes import Axis
+from odyssey.report.fanova.decomposition import Decomposition, decompose
+from odyssey.report.fanova.forest import Tree
 
 Expected = tuple[float, np.ndarray, dict[tuple[int, int], float], float]
 Function = Callable[[np.ndarray], np.ndarray]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+import random_kit
 from odyssey.cells.cell import Cell
 
 UNARY: list[Callable[[Any], Any]] = [
@@ -96,3 +97,13 @@ def random_cell(seed: int) -> type[Cell]:
         "__doc__": f"Random cell {seed}.",
     }
     return type(f"Random{seed}", (Cell,), body)
+
+
+def randomise(cell: Cell, seed: int = 0) -> Cell:
+    """Draw every weight of the cell as `cell_cases.make` does."""
+    generator = random_kit.torch_rng(seed)
+    with torch.no_grad():
+        for key, weight in cell.named_parameters():
+            noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+            weight.copy_(noise * (cell.hidden_size**-0.5 if key == "R" else 0.7))
+    return cell

@@ -111,7 +111,7 @@ def let_go(holder: subprocess.Popen[str]) -> None:
 RUNNING_AND_BACK = """
 import json, sys, threading, time
 from pathlib import Path
-from odyssey.training.folder import RunFolder
+from odyssey.training.run_dir import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
 record = json.loads(folder.record_path.read_text())
 over = threading.Event()

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from odyssey.report.anova.axes import Axis
-from odyssey.report.anova.shares import Decomposition, decompose
-from odyssey.report.result import (
+from odyssey.report.analysis.result import (
     SEARCH,
     SEEDS,
     SINGLE,
@@ -22,13 +20,20 @@ from odyssey.report.result import (
     Variant,
     Verdict,
 )
-from odyssey.report.runs import Run
-from odyssey.report.statistics.averages import bootstrap, iqm, mean, median
-from odyssey.report.statistics.expected import expected_best
-from odyssey.report.statistics.interval import Interval
-from odyssey.report.statistics.rates import wilson
-from odyssey.report.statistics.tests import welch
-from odyssey.report.statistics.top import top_share
+from odyssey.report.fanova.axes import Axis
+from odyssey.report.fanova.decomposition import Decomposition, decompose
+from odyssey.report.io.runs import Run
+from odyssey.report.stats.estimates import (
+    bootstrap,
+    expected_best,
+    iqm,
+    mean,
+    median,
+    top_share,
+    wilson,
+)
+from odyssey.report.stats.samples import Interval
+from odyssey.report.stats.tests import welch
 
 GREFF = ("lstm_peephole", "nig", "nfg", "nog", "niaf", "noaf", "cifg", "np", "fgr")
 AXES = (

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import random
+
 import pytest
 import torch
+from torch import sigmoid, tanh
 
 import random_kit
 from cell_cases import CELLS, able, assert_same, inputs, leaves, make, normal, results
+from odyssey.cells import Cell
+from odyssey.errors import UserError
 from odyssey.recurrence import compiled, run
-from random_cells import random_cell
+from odyssey.recurrence.compiled import dispatch
+from random_cells import random_cell, randomise
 
 CASES = [  # X, H, T, B, lengths, truncation
     (3, 3, 7, 4, [3, 7, 1, 5], None),
@@ -19,16 +26,6 @@ CASES = [  # X, H, T, B, lengths, truncation
 ]
 LARGER = [(100, 129, 3, 7, [3, 1, 2, 3, 3, 3, 2], 2), (3, 257, 2, 1, None, None)]
 TYPES = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
-
-
-def randomise(cell, seed=0):
-    """Every weight random, as in `make`."""
-    generator = random_kit.torch_rng(seed)
-    with torch.no_grad():
-        for key, weight in cell.named_parameters():
-            noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
-            weight.copy_(noise * (cell.hidden_size**-0.5 if key == "R" else 0.7))
-    return cell
 
 
 def check(cell, case, dtype, tolerance, reverse=False):
@@ -128,3 +125,213 @@ def test_backward_twice_and_changed_outputs():
     outputs, _ = run(cell, x, state, backend="compiled")
     with pytest.raises(RuntimeError, match="inplace|in-place"):
         outputs.mul_(2).sum().backward()
+
+
+# -- raw values as operands, factors and states, which no cell of the package has ------------------
+
+
+# Name -> (what the cell has besides gate h, the new states).
+STEPS = {
+    "R of a bare input": ({"bare": ["e"]}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(x.e))]),
+    "R of a vector": ({"vectors": ["v"]}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(p.v))]),
+    "R of x.h": ({}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(x.h))]),
+    "R of R": ({}, lambda x, R, p, s: [tanh(x.h + R.q(R.h(s.h)))]),
+    "R of a sum": ({"bare": ["e"]}, lambda x, R, p, s: [tanh(R.h(s.h + x.e) * x.h + R.q(x.h))]),
+    "R times x.h": ({}, lambda x, R, p, s: [tanh(x.h * R.h(s.h)) - R.q(s.h) * R.q(s.h)]),
+    "R times R": ({}, lambda x, R, p, s: [tanh(R.h(s.h) * R.q(s.h) * x.h)]),
+    "x.h kept": ({}, lambda x, R, p, s: [tanh(R.h(s.h) * x.h + R.q(s.h * x.h) * x.h) * x.h]),
+    "state is R": ({"state": "hc"}, lambda x, R, p, s: [tanh(x.h + R.q(s.c)), R.h(s.h)]),
+    "one R twice": ({"state": "hc"}, lambda x, R, p, s: [R.h(s.c) + R.q(s.h) * x.h, R.h(s.c)]),
+    "state is x.h": ({"state": "hc"}, lambda x, R, p, s: [x.h, tanh(R.h(s.c) * x.h + R.q(x.h))]),
+    "state is bare": (
+        {"state": "hc", "bare": ["e"]},
+        lambda x, R, p, s: [tanh(R.h(s.h) + R.q(s.h) + x.h), x.e],
+    ),
+    "states pass": (
+        {"state": "hcd"},
+        lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.d)) * s.c, s.h, s.c],
+    ),
+    "states swap": (
+        {"state": "hcd"},
+        lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.c)), s.d, s.c],
+    ),
+    "states equal": ({"state": "hc"}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.c))] * 2),
+    "vector squared": (
+        {"vectors": ["v", "unused"]},
+        lambda x, R, p, s: [tanh(x.h + R.h(s.h) * p.v * p.v + R.q(s.h)) * sigmoid(p.v)],
+    ),
+    "chain": (
+        {"state": "hc"},
+        lambda x, R, p, s: [tanh(R.q(R.h(s.h) + x.h) * s.c), tanh(R.h(s.h) - x.h)],
+    ),
+}
+# Those in which generated C takes another way than the plan's other engine.
+IN_C = ["R of a bare input", "R of R", "R times x.h", "state is R", "state is bare"]
+
+
+def odd(name):
+    declared, new = STEPS[name]
+    body = {k: tuple(v) for k, v in declared.items()}
+    body |= {"gates": ("h",), "recurrent": ("q",), "step": lambda self, *a: tuple(new(*a))}
+    return type("Odd", (Cell,), body)
+
+
+@pytest.fixture(autouse=True)
+def memory_of_nan():
+    """What is read before it was written shows."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [*((k, 0) for k in STEPS), *((k, 1) for k in IN_C)], ids=str
+)
+def test_odd_cells_equal_the_reference(name, kind):
+    for k, case in enumerate(CASES[: 2 if kind else 4] + [(5, 5, 6, 3, [2, 6, 1], 1)]):
+        cell = randomise(odd(name)(*case[:2], dtype=torch.float64))
+        check(cell, case, *TYPES[kind], reverse=k % 2 == 1)
+
+
+class Leaky(Cell):
+    """Its step reads things of the cell that are not among its weights."""
+
+    gates = ("h",)
+    leak, gain = 0.5, 1.0
+
+    def step(self, x, R, p, s):
+        new = tanh(x.h + self.gain * R.h(s.h))
+        return (self.leak * s.h + new if self.training else new,)
+
+
+def test_a_step_that_reads_numbers_and_switches_of_its_cell():
+    """They are part of a plan, and may change after it was made."""
+    cell = randomise(Leaky(3, 5).double())
+    x, h = torch.randn(4, 2, 3, dtype=torch.float64), torch.randn(2, 5, dtype=torch.float64)
+
+    def right():
+        assert_same(*(results(cell, x, (h,), backend=k) for k in ("compiled", "reference")))
+        return dispatch.plan_of(cell)
+
+    first = right()
+    cell.leak = 0.25
+    assert right() is not first
+    plain = cell.eval() and right()
+    cell.gain = torch.tensor(3.0, dtype=torch.float64)
+    assert right() is not plain
+    cell.gain.fill_(1.0)
+    cell.unread = "changes nothing"
+    assert right() is plain
+
+
+def test_a_step_whose_numbers_always_change_is_for_the_reference():
+    cell, x = Leaky(3, 5).double(), torch.zeros(2, 1, 3, dtype=torch.float64)
+    for k in range(dispatch.MAX_PLANS):
+        cell.leak = float(k + 2)
+        run(cell, x, backend="compiled")
+    cell.leak = 0.5
+    with pytest.raises(UserError, match="numbers of the cell that keep changing"):
+        run(cell, x, backend="compiled")
+    run(cell, x)
+
+
+# -- awkward sizes, long sequences, the same bits --------------------------------------------------
+
+
+SIZES = (1, 2, 3, 7, 100, 129, 257)
+
+
+def drawn(name):
+    """(X, H, T, B, lengths, truncation, reverse) of a cell, three for each."""
+    draw = random.Random(name)  # always the same ones: all sizes are to be among them
+    # Over the cells every size comes up as B and as H; none has both large, which takes long.
+    k = able("compiled").index(name)
+    for j in (0, 1, 2):
+        small, large = SIZES[(k + j) % 4], SIZES[(k + 3 * j) % 7]
+        B, H = (small, large) if draw.random() < 0.5 else (large, small)
+        T = draw.choice([1, 2, 3, 5])
+        lengths = None if draw.random() < 0.3 else [draw.randint(1, T) for _ in range(B)]
+        truncation = draw.choice([None, 2, 3])
+        yield draw.choice([1, 3, 7, H]), H, T, B, lengths, truncation, draw.random() < 0.5
+
+
+def test_the_sizes_drawn_are_all_there():
+    every = [case for name in able("compiled") for case in drawn(name)]
+    assert {case[1] for case in every} == {case[3] for case in every} == set(SIZES)
+
+
+def both(cell, x, state, lengths=None, **options):
+    """Results of the compiled cell in float32, and of the reference in float64, rounded."""
+    exact, wide = copy.deepcopy(cell).double(), (x.double(), tuple(v.double() for v in state))
+    got = results(cell, x, state, lengths, backend="compiled", **options)
+    want = results(exact, *wide, lengths, backend="reference", **options)
+    return got, {k: v.float() for k, v in want.items()}
+
+
+def single(name, X, H, T, B):
+    cell = make(name, X, H).float()
+    x, state = inputs(cell, T, B)
+    return cell, x.float(), tuple(v.float() for v in state)
+
+
+@pytest.mark.parametrize("name", able("compiled"))
+def test_sizes(name):
+    for X, H, T, B, lengths, truncation, reverse in drawn(name):
+        n = None if lengths is None else torch.tensor(lengths)
+        options = {"truncation": truncation, "reverse": reverse}
+        assert_same(*both(*single(name, X, H, T, B), n, **options), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "lengths", "truncation"),
+    [("lstm_peephole", [2000, 1999, 1], 37), ("gru", None, None), ("mut1", [731, 2000, 7], None)],
+)
+def test_two_thousand_steps(name, lengths, truncation):
+    n = None if lengths is None else torch.tensor(lengths)
+    cell = single(name, 3, 7, 2000, 3)
+    assert_same(*both(*cell, n, truncation=truncation), 1e-5)
+
+
+@pytest.mark.parametrize("name", ["lstm_peephole", "gru", "fgr", "mut1"])
+def test_nan_in_one_sequence(name):
+    """Comes out where the reference has it, in that sequence alone, and not at its padding."""
+    draw = random_kit.dice()
+    lengths = torch.tensor([5, 7, 2, 6])
+    for reverse in (False, True):
+        cell, x, state = single(name, 3, 7, 7, 4)
+        b = draw.randrange(4)
+        x[draw.randrange(int(lengths[b])), b, draw.randrange(3)] = float("nan")
+        x[int(lengths[2]) :, 2] = float("nan")
+        found = [
+            results(cell, x, state, lengths, truncation=3, reverse=reverse, backend=k)
+            for k in ("compiled", "reference")
+        ]
+        for key, value in found[0].items():
+            assert torch.equal(value.isnan(), found[1][key].isnan()), key
+        assert found[0]["outputs"][:, b].isnan().any()
+        assert not found[0]["outputs"][:, [k for k in range(4) if k != b]].isnan().any()
+
+
+@pytest.fixture
+def threads():
+    """torch.set_num_threads, undone after the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["lstm_peephole", "gru", "fgr", "gru_reset_after"])
+def test_the_same_bits_for_the_same_number_of_threads(name, threads):
+    """Outputs have the same bits for any number; gradients of weights are sums over threads."""
+    cell, x, state = single(name, 3, 100, 13, 11)  # enough work that threads are made
+    lengths = torch.tensor([13, 1, 7, 13, 2, 12, 5, 13, 13, 3, 9])
+    found = {}
+    for count in (1, 2, 3):
+        threads(count)
+        first, again = (results(cell, x, state, lengths, backend="compiled") for _ in range(2))
+        assert all(torch.equal(first[k], again[k]) for k in first)
+        found[count] = first
+    for key, value in found[1].items():
+        if key.startswith(("outputs", "final")):
+            assert torch.equal(value, found[2][key]) and torch.equal(value, found[3][key]), key
+    assert_same(found[2], found[1], 1e-5)

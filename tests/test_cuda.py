@@ -10,8 +10,8 @@ import torch
 
 from odyssey.cells import CELLS
 from odyssey.recurrence import backends, choose, run
-from odyssey.recurrence.compiled import backend, engines
-from odyssey.recurrence.compiled.gpu import Generated
+from odyssey.recurrence.compiled import dispatch
+from odyssey.recurrence.compiled.triton.engine import TritonEngine
 from odyssey.recurrence.library import supports
 from run_kit import STREAMED, folder, metrics, record, train, write_text
 
@@ -69,11 +69,11 @@ def test_generated_kernels_equal_the_reference(
         grads = [p.grad for p in cell.parameters()]
         return [v.detach().float().cpu().clone() for v in (y, *last, given.grad, *grads)]
 
-    engine = Generated(backend.plan_of(cell), precision, form)
+    engine = TritonEngine(dispatch.plan_of(cell), precision, form)
     for factor in (1.0, 0.5, 2.0):
         wanted = numbers("cpu", torch.float64, "reference", factor)
         with monkeypatch.context() as patch:
-            patch.setattr(engines, "engine_for", lambda *_: engine)
+            patch.setattr(dispatch, "engine_for", lambda *_: engine)
             found = numbers("cuda", torch.float32, "compiled", factor)
         for a, b in zip(found, wanted, strict=True):
             limit = TOLERANCE[precision] * max(1.0, float(b.abs().max()))
@@ -91,10 +91,10 @@ def test_the_setting_of_precision_reaches_the_kernels(precision: str) -> None:
             run(cell, x, backend="compiled")
     finally:
         torch.set_float32_matmul_precision(before)
-    plan = backend.plan_of(cell)
-    engine = engines.engine_for(plan, x.device, x.dtype, precision)
-    assert isinstance(engine, Generated) and engine.precision == precision
-    assert list(engines._engines[plan]) == [("cuda", precision)]
+    plan = dispatch.plan_of(cell)
+    engine = dispatch.engine_for(plan, x.device, x.dtype, precision)
+    assert isinstance(engine, TritonEngine) and engine.precision == precision
+    assert list(dispatch.built_engines(plan)) == [("cuda", precision)]
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from odyssey.data.fetch import RemoteFile, data_folder, fetch, sha256
-from odyssey.data.resume import CHUNK
+from odyssey.data.download import CHUNK, RemoteFile, data_folder, fetch, sha256
 from odyssey.errors import UserError
 
 CONTENT = np.random.RandomState(3).bytes(1_000_003)
@@ -267,7 +266,7 @@ def test_sha256_of_parts_is_that_of_the_whole() -> None:
 
 def _fetching(url: str, folder: Path) -> subprocess.Popen[bytes]:
     code = (
-        "import sys; from odyssey.data.fetch import RemoteFile, fetch; "
+        "import sys; from odyssey.data.download import RemoteFile, fetch; "
         "fetch(RemoteFile('set/file.bin', (sys.argv[1],), sys.argv[2], ''), sys.argv[3])"
     )
     command = [sys.executable, "-c", code, url, f"sha256:{SHA}", str(folder)]

@@ -9,7 +9,7 @@ import pytest
 
 from odyssey import data
 from odyssey.data import chorales
-from odyssey.data.kept import kept
+from odyssey.data.cache import kept
 
 KEY, OTHER = "0123456789abcdef" * 4, "0123456789abcdef" + "f" * 48
 

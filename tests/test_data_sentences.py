@@ -15,12 +15,12 @@ import pytest
 
 import random_kit
 from odyssey import data
-from odyssey.data.fetch import RemoteFile, data_folder, sha256
-from odyssey.data.sentences import read_imdb
-from odyssey.data.split import stratified
+from odyssey.data.download import RemoteFile, data_folder, sha256
+from odyssey.data.labelled import read_imdb
+from odyssey.data.splits import stratified
 from odyssey.errors import UserError
 
-module = importlib.import_module("odyssey.data.sentences")  # `data.sentences` is the function
+module = importlib.import_module("odyssey.data.labelled")  # `data.sentences` is the function
 
 
 def parts(d: data.Dataset[data.Labelled]) -> tuple[data.Labelled, data.Labelled, data.Labelled]:

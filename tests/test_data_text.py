@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from odyssey import data
-from odyssey.data import utf8
+from odyssey.data.text import CHUNK
 from odyssey.errors import UserError
 
 module = importlib.import_module("odyssey.data.text")  # `data.text` is the function
@@ -87,7 +87,7 @@ def test_byte_order_mark_is_not_text(tmp_path: Path) -> None:
     assert data.text("file", path=path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("at", [0, 1, 1000, utf8.CHUNK - 1, utf8.CHUNK, utf8.CHUNK + 1, 2_500_000])
+@pytest.mark.parametrize("at", [0, 1, 1000, CHUNK - 1, CHUNK, CHUNK + 1, 2_500_000])
 def test_the_place_of_a_wrong_byte_is_told(tmp_path: Path, at: int) -> None:
     content = bytearray(GREEK.encode() * 40_000)
     while content[at] & 0xC0 == 0x80:  # the first byte of a character
@@ -108,7 +108,7 @@ def test_a_character_that_lacks_its_end_is_told(tmp_path: Path) -> None:
 
 def test_characters_may_cross_the_chunks_of_the_check(tmp_path: Path) -> None:
     for shift in range(4):
-        content = b"a" * (utf8.CHUNK - shift) + "😀".encode() * 1000
+        content = b"a" * (CHUNK - shift) + "😀".encode() * 1000
         assert whole(data.text("file", path=write(tmp_path / "t.txt", content))) == content
 
 

@@ -10,11 +10,10 @@ import pytest
 from scipy import stats
 
 from odyssey.errors import UserError
-from odyssey.report.analyse import analyse
-from odyssey.report.metrics import better, metrics_of, wanted
-from odyssey.report.options import Options
-from odyssey.report.result import SEARCH, SEEDS, SINGLE, Comparison, Variant
-from odyssey.report.runs import Run, Study
+from odyssey.report.analysis.analyse import analyse
+from odyssey.report.analysis.outcomes import better, metrics_of, wanted
+from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Comparison, Options, Variant
+from odyssey.report.io.runs import Run, Study
 
 FAST = {"draws": 200, "trees": 8}
 SPACE = {

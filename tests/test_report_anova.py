@@ -11,8 +11,8 @@ import pytest
 
 import anova_kit as kit
 import random_kit
-from odyssey.report.anova.axes import Axis
-from odyssey.report.anova.shares import Decomposition, decompose
+from odyssey.report.fanova.axes import Axis
+from odyssey.report.fanova.decomposition import Decomposition, decompose
 
 
 def shares(d: Decomposition) -> list[float]:

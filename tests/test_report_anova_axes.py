@@ -10,10 +10,9 @@ import pytest
 
 import random_kit
 from odyssey.errors import UserError
-from odyssey.report.anova.axes import Axis, axis_from_values, axis_of
-from odyssey.report.anova.curves import grid
-from odyssey.study.distributions import Parameter
-from odyssey.study.space import parse_space
+from odyssey.report.fanova.axes import Axis, axis_from_values, axis_of
+from odyssey.report.fanova.decomposition import grid
+from odyssey.study.search_space import Parameter, parse_space
 
 SPACE: dict[str, Any] = {
     "optimizer.lr": {"distribution": "log_uniform", "low": 1e-6, "high": 1e-2},

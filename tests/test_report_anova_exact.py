@@ -10,9 +10,8 @@ import pytest
 
 import anova_kit as kit
 import random_kit
-from odyssey.report.anova.axes import Axis
-from odyssey.report.anova.forest import Tree, boxes, grow
-from odyssey.report.anova.marginals import Parts, parts
+from odyssey.report.fanova.axes import Axis
+from odyssey.report.fanova.forest import Parts, Tree, boxes, grow, parts
 
 
 def same(found: Parts, expected: kit.Expected) -> None:

@@ -11,16 +11,15 @@ import pytest
 
 import random_kit
 from odyssey.errors import UserError
-from odyssey.report.analyse import analyse
-from odyssey.report.collect import collect
-from odyssey.report.file_names import file_names
-from odyssey.report.groups import split
+from odyssey.report.analysis.analyse import analyse
+from odyssey.report.analysis.comparisons import split
+from odyssey.report.analysis.result import SEARCH, SEEDS, Comparison, Options
+from odyssey.report.analysis.tables import tables
+from odyssey.report.io.collect import collect
 from odyssey.report.main import main
-from odyssey.report.make_tables import tables
-from odyssey.report.options import Options
 from odyssey.report.payload import headline
-from odyssey.report.result import SEARCH, SEEDS, Comparison
-from odyssey.report.statistics.correction import holm
+from odyssey.report.pipeline import file_names
+from odyssey.report.stats.tests import holm
 from report_kit import edit_json, plan_of, write_study
 from test_report_analyse import FAST, compared, normal
 

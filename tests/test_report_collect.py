@@ -13,9 +13,9 @@ import yaml
 from filelock import FileLock
 
 from odyssey.errors import UserError
-from odyssey.report.collect import collect
-from odyssey.report.curves import POINTS
-from odyssey.report.runs import Collection, Run
+from odyssey.report.io.collect import collect
+from odyssey.report.io.run_files import POINTS
+from odyssey.report.io.runs import Collection, Run
 from records_kit import real_run
 from report_kit import CELLS, plan_of, write_study
 from report_run_kit import CONFIG, write_run

@@ -12,12 +12,10 @@ from typing import Any
 import pytest
 
 import random_kit
-from odyssey.report.cache import FILE
-from odyssey.report.collect import collect
-from odyssey.report.curves import read_curves
-from odyssey.report.groups import split
-from odyssey.report.runs import Run, Study
-from odyssey.report.settings_of import read_settings
+from odyssey.report.analysis.comparisons import split
+from odyssey.report.io.collect import FILE, collect
+from odyssey.report.io.run_files import read_curves, read_settings
+from odyssey.report.io.runs import Run, Study
 from report_kit import edit_json, plan_of, write_study
 
 

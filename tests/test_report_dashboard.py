@@ -15,10 +15,10 @@ from wandb_workspaces.reports.v2 import internal as report_models
 from wandb_workspaces.workspaces import internal as view_models
 
 from odyssey.errors import UserError
-from odyssey.report.dashboard import panels
-from odyssey.report.dashboard.save import specifications
-from odyssey.report.dashboard.subject import Subject, subjects
 from odyssey.report.palette import colour_of
+from odyssey.report.wandb_dashboard import panels
+from odyssey.report.wandb_dashboard.documents import specifications
+from odyssey.report.wandb_dashboard.subject import Subject, subjects
 from report_wandb_kit import DATA
 
 SPACE = {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from odyssey.report.dashboard.main import main
-from odyssey.report.dashboard.subject import records_of
 from odyssey.report.palette import colour_of
+from odyssey.report.wandb_dashboard.main import main
+from odyssey.report.wandb_dashboard.subject import records_of
 from records_kit import plan, write_plan, write_run
 from report_wandb_kit import Project, configuration, summary
 from wandb_kit import KEY, python, serving
@@ -73,7 +73,8 @@ def test_wrong_options_are_one_sentence(
 
 def command(server: Project, *words: str) -> tuple[int, str, str]:
     """The status, output and errors of the command in a process of its own."""
-    code = f"from odyssey.report.dashboard.main import main; print(main({['--entity', *words]!r}))"
+    code = "from odyssey.report.wandb_dashboard.main import main; "
+    code += f"print(main({['--entity', *words]!r}))"
     done = python(code, WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY)
     *lines, status = done.stdout.splitlines()
     return int(status), "\n".join(lines), done.stderr
@@ -127,7 +128,7 @@ def test_without_the_extra_it_is_said() -> None:
     code = """
 import sys
 sys.modules["wandb_workspaces"] = None
-from odyssey.report.dashboard.main import main
+from odyssey.report.wandb_dashboard.main import main
 print(main(["--entity", "me"]))
 """
     done = python(code)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from odyssey.errors import UserError
-from odyssey.report.collect import collect
-from odyssey.report.export import export
-from odyssey.report.runs import Collection, Run
+from odyssey.report.io.collect import collect
+from odyssey.report.io.export import export
+from odyssey.report.io.runs import Collection, Run
 from report_kit import write_study
 
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from odyssey.report.anova.axes import Axis
+from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Analysis
+from odyssey.report.fanova.axes import Axis
 from odyssey.report.figure import Figure
 from odyssey.report.figures.all import figures
 from odyssey.report.palette import CELLS
-from odyssey.report.result import SEARCH, SEEDS, SINGLE, Analysis
 from report_figures_kit import AXES, GREFF, build, places
 
 go = pytest.importorskip("plotly.graph_objects")

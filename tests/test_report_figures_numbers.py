@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import random_kit
+from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis
 from odyssey.report.figure import Figure
 from odyssey.report.figures.all import figures
 from odyssey.report.figures.boxes import box_of
 from odyssey.report.figures.common import number
 from odyssey.report.figures.learning import _line
 from odyssey.report.palette import CELLS, colour_of_verdict
-from odyssey.report.result import SEARCH, SEEDS, Analysis
 from report_figures_kit import AXES, GREFF, build, places
 
 SHIFTS = {"nfg": 0.9, "niaf": -0.4, "np": 0.01}

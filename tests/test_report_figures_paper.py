@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Analysis
 from odyssey.report.figure import Figure
 from odyssey.report.figures.all import figures
-from odyssey.report.result import SEARCH, SEEDS, SINGLE, Analysis
 from report_figures_kit import GREFF, build, places
 
 LENGTHS = [f"{cell} bptt.length={n}" for cell in ("rnn", "gru") for n in (7, "null")]

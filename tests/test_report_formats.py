@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from odyssey.report.formats import as_csv, as_latex, as_markdown, number, p_value
-from odyssey.report.statistics.interval import Interval
-from odyssey.report.tables import Column, Table
+from odyssey.report.io.formats import Column, Table, as_csv, as_latex, as_markdown, number, p_value
+from odyssey.report.stats.samples import Interval
 
 HOSTILE = r"a_b & 50% #1 {x} ~ ^ \end{table} $m$ <b> | “q”"
 TABLE = Table(

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from odyssey.errors import UserError
-from odyssey.report.collect import collect
-from odyssey.report.groups import split
-from odyssey.report.keys import word
-from odyssey.report.result import SEARCH, SEEDS, SINGLE, Comparison
-from odyssey.report.runs import Collection
+from odyssey.report.analysis.comparisons import split
+from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Comparison
+from odyssey.report.analysis.settings import word
+from odyssey.report.io.collect import collect
+from odyssey.report.io.runs import Collection
 from report_kit import edit_json, plan_of, write_study
 from report_run_kit import CONFIG, write_run
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from odyssey.report.collect import collect
-from odyssey.report.groups import split
-from odyssey.report.result import SEARCH, SEEDS, Comparison
+from odyssey.report.analysis.comparisons import split
+from odyssey.report.analysis.result import SEARCH, SEEDS, Comparison
+from odyssey.report.io.collect import collect
 from report_kit import edit_json, plan_of, write_study
 
 

@@ -10,9 +10,8 @@ from scipy import stats
 
 import random_kit
 from bootstrap_kit import assert_limits
-from odyssey.report.statistics.averages import bootstrap, iqm, mean, median
-from odyssey.report.statistics.interval import percentiles
-from odyssey.report.statistics.values import CHUNK, chunks
+from odyssey.report.stats.estimates import bootstrap, iqm, mean, median
+from odyssey.report.stats.samples import CHUNK, chunks, percentiles
 
 INF = math.inf
 ALL = pytest.mark.parametrize("statistic", [mean, median, iqm])

@@ -14,10 +14,8 @@ from statsmodels.stats.weightstats import ttost_ind
 
 import random_kit
 from odyssey.errors import UserError
-from odyssey.report.statistics.correction import bonferroni, holm
-from odyssey.report.statistics.effect import hedges_g
-from odyssey.report.statistics.equivalence import tost
-from odyssey.report.statistics.tests import welch
+from odyssey.report.stats.effects import hedges_g
+from odyssey.report.stats.tests import bonferroni, holm, tost, welch
 
 NAN = math.nan
 SIZES = [(2, 2), (3, 5), (20, 20), (7, 31)]

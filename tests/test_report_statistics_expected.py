@@ -10,7 +10,7 @@ import pytest
 
 import random_kit
 from bootstrap_kit import assert_limits
-from odyssey.report.statistics.expected import expected_best
+from odyssey.report.stats.estimates import expected_best
 
 INF = math.inf
 

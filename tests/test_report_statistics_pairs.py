@@ -11,8 +11,8 @@ from scipy import stats
 
 import random_kit
 from bootstrap_kit import assert_limits
-from odyssey.report.statistics.improvement import probability
-from odyssey.report.statistics.paired import paired, signed_rank
+from odyssey.report.stats.effects import probability
+from odyssey.report.stats.tests import paired, signed_rank
 
 INF = math.inf
 SIZES = [(2, 2), (3, 7), (23, 11), (40, 40)]

@@ -10,9 +10,8 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 import random_kit
-from odyssey.report.statistics.methods import METHODS
-from odyssey.report.statistics.rates import wilson
-from odyssey.report.statistics.top import top_share
+from odyssey.report.stats.estimates import top_share, wilson
+from odyssey.report.stats.methods import METHODS
 
 INF = math.inf
 

@@ -12,7 +12,7 @@ from statsmodels.stats.nonparametric import rank_compare_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 import random_kit
-from odyssey.report.statistics.tests import SMALL, TOO_FEW, brunner_munzel, welch
+from odyssey.report.stats.tests import SMALL, TOO_FEW, brunner_munzel, welch
 
 INF = math.inf
 SIZES = [(2, 2), (2, 3), (3, 7), (20, 20), (13, 31), (180, 7)]

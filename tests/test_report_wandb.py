@@ -13,8 +13,7 @@ import pytest
 import yaml
 
 from odyssey.errors import UserError
-from odyssey.report.wandb_api import split_path
-from odyssey.report.wandb_runs import flat
+from odyssey.report.io.wandb_project import flat, split_path
 from records_kit import real_run
 from report_wandb_kit import DATA, Project, configuration, summary
 from run_kit import record
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.timeout(180)
 READ = """
 import json
 from odyssey.errors import UserError
-from odyssey.report.wandb_runs import read_project
+from odyssey.report.io.wandb_project import read_project
 for path, group in %r:
     notes, told = [], []
     try:
@@ -50,7 +49,7 @@ def read(server: Project, *asked: tuple[str, str | None]) -> list[Any]:
 
 LOG = """
 from pathlib import Path
-from odyssey.training.mirror import mirror
+from odyssey.training.wandb import mirror
 mirror(Path(%r), "online", {"trial": 7})
 """
 

@@ -15,7 +15,7 @@ from odyssey.config.compose import compose
 from odyssey.training import checkpoint
 from odyssey.training.keeper import Keeper
 from odyssey.training.module import RecurrentModule
-from odyssey.training.tracking import Tracker
+from odyssey.training.wandb import Tracker
 from run_kit import STREAMED, assert_same_run, folder, record, train, write_text
 
 

@@ -18,10 +18,10 @@ import torch
 from odyssey.cells import CELLS, name_of
 from odyssey.config.compose import compose
 from odyssey.config.identity import cell_name, run_name
-from odyssey.study.job import died, job
+from odyssey.study.trial import died, job
 from odyssey.training import train as training
 from odyssey.training.failure import record_failure
-from odyssey.training.folder import RunFolder, run_path
+from odyssey.training.run_dir import RunFolder, run_path
 from run_kit import folder, record, write_text
 from study_kit import config
 
@@ -273,7 +273,7 @@ def test_the_names_of_runs_take_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from hydra import compose, initialize_config_dir\n"
         "from odyssey.config import keys; from odyssey.config.schema import register\n"
-        "from odyssey.training.folder import run_path; register()\n"
+        "from odyssey.training.run_dir import run_path; register()\n"
         "with initialize_config_dir(str(keys.CONF), version_base='1.3'): cfg = compose('config')\n"
         "print(run_path(cfg)); sys.exit('torch' in sys.modules)"
     )

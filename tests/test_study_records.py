@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from odyssey.study.records import STATES, is_locked, read_run, read_study
+from odyssey.study.state import STATES, is_locked, read_run, read_study
 from records_kit import (
     NOW,
     RUNNING_AND_BACK,
@@ -279,7 +279,7 @@ def test_the_files_are_read_without_torch_or_hydra() -> None:
     heavy = "{'torch', 'hydra', 'omegaconf', 'numpy', 'yaml', 'pytorch_lightning'}"
     program = f"""
 import sys
-import odyssey.study.records, odyssey.study.table, odyssey.study.status, odyssey.study.display
+import odyssey.study.state, odyssey.study.summary, odyssey.study.status, odyssey.study.display
 print(sorted({heavy} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from odyssey.report.names import METRICS
+
 from odyssey.tasks import TASKS
 from odyssey.tasks.base import Task
 from tasks_kit import lm, make, means

@@ -14,9 +14,8 @@ import random_kit
 from odyssey.config.task_schema import TASKS
 from odyssey.errors import UserError
 from odyssey.tasks import build, midi
+from odyssey.tasks.batching import Order, Sequences
 from odyssey.tasks.music import Frames
-from odyssey.tasks.order import Order
-from odyssey.tasks.sequences import Sequences
 from tasks_kit import means, same
 
 

@@ -11,7 +11,7 @@ import torch
 from odyssey.config.task_schema import TASKS
 from odyssey.errors import UserError
 from odyssey.tasks import build
-from odyssey.tasks.windows import IGNORED
+from odyssey.tasks.language_model import IGNORED
 from tasks_kit import lm, make, means, nats_of
 
 TEXT = "the quick brown fox jumps over the lazy dog; " * 40

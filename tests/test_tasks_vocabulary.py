@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 
 from odyssey.errors import UserError
-from odyssey.tasks import characters, words
-from odyssey.tasks.vocabulary import UNKNOWN, Vocabulary
-from odyssey.tasks.words import Tokenizer
+from odyssey.tasks.tokenization import (
+    END,
+    UNKNOWN,
+    Tokenizer,
+    Vocabulary,
+    count_characters,
+    encode_characters,
+)
 from tasks_kit import bytes_of
 
 TEXTS = ["a", "hello\nworld", "naïve café — 我們 🎼🎹\n" * 50, "é" * 99, "🎼", "a\x00b\r\n\tz"]
@@ -20,12 +25,12 @@ TEXTS = ["a", "hello\nworld", "naïve café — 我們 🎼🎹\n" * 50, "é" * 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1 << 20])
 def test_characters_round_trip_whatever_the_pieces(text, chunk, monkeypatch):
-    monkeypatch.setattr(characters, "CHUNK", chunk)
+    monkeypatch.setattr("odyssey.tasks.tokenization.CHUNK", chunk)
     data = bytes_of(text)
-    counts = characters.count(data)
+    counts = count_characters(data)
     assert counts == Counter(text)
     vocabulary = Vocabulary.build(counts, unknown=False)
-    ids = characters.encode(data, vocabulary, "training")
+    ids = encode_characters(data, vocabulary, "training")
     assert ids.dtype == np.uint8
     assert "".join(vocabulary.symbols[i] for i in ids) == text
 
@@ -33,8 +38,8 @@ def test_characters_round_trip_whatever_the_pieces(text, chunk, monkeypatch):
 @pytest.mark.parametrize("kinds", [100, 254, 255, 256, 5000, 40000])
 def test_ids_take_the_smallest_type_that_fits(kinds):
     text = "".join(chr(0x10000 + i) for i in range(kinds))
-    vocabulary = Vocabulary.build(characters.count(bytes_of(text)))
-    ids = characters.encode(bytes_of(text), vocabulary, "training")
+    vocabulary = Vocabulary.build(count_characters(bytes_of(text)))
+    ids = encode_characters(bytes_of(text), vocabulary, "training")
     size = len(vocabulary)
     assert size == kinds + 1
     assert ids.dtype == (np.uint8 if size <= 255 else np.int16 if size <= 32767 else np.int32)
@@ -42,16 +47,16 @@ def test_ids_take_the_smallest_type_that_fits(kinds):
 
 
 def test_rare_and_unseen_become_unknown():
-    vocabulary = Vocabulary.build(characters.count(bytes_of("aaabbc")), min_count=2)
+    vocabulary = Vocabulary.build(count_characters(bytes_of("aaabbc")), min_count=2)
     assert vocabulary.symbols == ("a", "b", UNKNOWN)
-    assert characters.encode(bytes_of("abcé"), vocabulary, "test").tolist() == [0, 1, 2, 2]
+    assert encode_characters(bytes_of("abcé"), vocabulary, "test").tolist() == [0, 1, 2, 2]
 
 
 def test_unseen_is_an_error_that_names_it_where_there_is_no_unknown():
     vocabulary = Vocabulary.build(Counter("ab\n"), unknown=False)
     assert UNKNOWN not in vocabulary.symbols
     with pytest.raises(UserError, match="test part has 'c', 'é'.*task.unknown=false"):
-        characters.encode(bytes_of("abéc"), vocabulary, "test")
+        encode_characters(bytes_of("abéc"), vocabulary, "test")
 
 
 def test_sizes_limits_and_an_empty_vocabulary():
@@ -82,7 +87,7 @@ def test_whitespace_words_are_those_of_the_treebank():
     split = Tokenizer("whitespace").split(text)
     assert split == "no it was n't <unk> <eos> the N cats <eos>".split()
     counts = Tokenizer("whitespace").count(bytes_of(text))
-    vocabulary = Vocabulary.build(counts, start=words.END)
+    vocabulary = Vocabulary.build(counts, start=END)
     assert len(vocabulary) == len(counts)  # <unk> of the text is our own
 
 
@@ -97,8 +102,8 @@ def test_words_split_punctuation_off():
 @pytest.mark.parametrize("kind", ["words", "whitespace"])
 @pytest.mark.parametrize("chunk", [1, 5, 64, 1 << 20])
 def test_words_in_pieces_are_those_of_the_whole(kind, chunk, monkeypatch):
-    monkeypatch.setattr(words, "CHUNK", chunk)
-    monkeypatch.setattr(words, "REMEMBERED", 3)
+    monkeypatch.setattr("odyssey.tasks.tokenization.CHUNK", chunk)
+    monkeypatch.setattr("odyssey.tasks.tokenization.REMEMBERED", 3)
     text = "Der naïve Bär — it's 我們,\u00a0(🎼) x=[1,2];\r\n\n  don't <unk>stop\ttabs " * 7
     tokenizer = Tokenizer(kind)
     whole = tokenizer.split(text)

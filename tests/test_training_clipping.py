@@ -12,7 +12,7 @@ from torch import nn
 
 from cell_cases import normal
 from odyssey.training import checkpoint
-from odyssey.training.clipping import clip_gradients
+from odyssey.training.optim import clip_gradients
 from odyssey.training.train import train
 from training_kit import charlm, module
 

@@ -10,8 +10,8 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from odyssey.config import schema
-from odyssey.training.optimizers import make_decay, make_optimizer
-from odyssey.training.rounds import Plan
+from odyssey.training.optim import make_decay, make_optimizer
+from odyssey.training.schedule import Schedule
 from odyssey.training.train import train
 from training_kit import charlm
 
@@ -41,14 +41,14 @@ def test_char_rnns_rule(steps, after, kind):
         if i % steps == 0 and i // steps >= after:
             rate *= 0.97
     cfg = schema.ExponentialConfig(factor=0.97, after=after)
-    plan = Plan.make(steps, epochs, None, None)
+    plan = Schedule.make(steps, epochs, None, None)
     assert _rates(cfg, plan, kind=kind) == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize("final", [0.0, 0.1, 1.0])
 def test_cosine_ends(final):
     total = 41
-    rates = _rates(schema.CosineConfig(final=final), Plan(5, total, 5), lr=2.0)
+    rates = _rates(schema.CosineConfig(final=final), Schedule(5, total, 5), lr=2.0)
     assert rates[0] == 2.0
     half = 1 + math.cos(math.pi * (total - 1) / total)  # the update before the end
     assert rates[-1] == pytest.approx(2.0 * (final + (1 - final) * half / 2), rel=1e-12)
@@ -60,7 +60,7 @@ def test_cosine_ends(final):
 
 def test_cosine_reaches_its_end_and_stays():
     optimizer = make_optimizer(schema.SgdConfig(lr=2.0), [nn.Parameter(torch.zeros(1))])
-    schedule = make_decay(schema.CosineConfig(final=0.1), optimizer, Plan(5, 10, 5), "min")
+    schedule = make_decay(schema.CosineConfig(final=0.1), optimizer, Schedule(5, 10, 5), "min")
     optimizer.step()
     for step in range(1, 15):
         schedule.step()
@@ -70,7 +70,7 @@ def test_cosine_reaches_its_end_and_stays():
 
 def test_none():
     optimizer = make_optimizer(schema.SgdConfig(), [nn.Parameter(torch.zeros(1))])
-    assert make_decay(schema.DecayConfig(), optimizer, Plan(5, 10, 5), "min") is None
+    assert make_decay(schema.DecayConfig(), optimizer, Schedule(5, 10, 5), "min") is None
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -83,7 +83,7 @@ def test_plateau(mode, patience, lr):
         values = [-v for v in values]
     optimizer = make_optimizer(schema.SgdConfig(lr=lr), [nn.Parameter(torch.zeros(1))])
     cfg = schema.PlateauConfig(factor=0.5, patience=patience)
-    schedule = make_decay(cfg, optimizer, Plan(5, 100, 5), mode)
+    schedule = make_decay(cfg, optimizer, Schedule(5, 100, 5), mode)
     best, worse, rate = None, 0, lr
     for value in values:
         schedule.step(value)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from odyssey.config import schema
-from odyssey.training.optimizers import make_optimizer
+from odyssey.training.optim import make_optimizer
 from training_kit import settings
 
 STEPS = 20

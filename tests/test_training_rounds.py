@@ -6,31 +6,37 @@ import pytest
 
 import random_kit
 from odyssey.tasks.base import FirstBatch, Pass
-from odyssey.training.rounds import Plan
+from odyssey.training.schedule import Schedule
 
 
-def _plans():
+def _schedules():
     chance = random_kit.dice()
-    yield from [Plan(1, 1, 1), Plan(5, 1, 9), Plan(5, 13, 13), Plan(1, 97, 1), Plan(3, 10, 100)]
+    yield from [
+        Schedule(1, 1, 1),
+        Schedule(5, 1, 9),
+        Schedule(5, 13, 13),
+        Schedule(1, 97, 1),
+        Schedule(3, 10, 100),
+    ]
     for _ in range(60):
-        yield Plan(chance.randint(1, 50), chance.randint(1, 200), chance.randint(1, 60))
+        yield Schedule(chance.randint(1, 50), chance.randint(1, 200), chance.randint(1, 60))
 
 
 @pytest.mark.parametrize("number", range(65))
 def test_boundaries_rounds_and_is_boundary_agree(number):
     """Against a list: every multiple of val_every below the total, and the total."""
-    plan = list(_plans())[number]
-    stops = sorted({*range(plan.val_every, plan.total, plan.val_every), plan.total})
-    for step in range(plan.total + 1):
+    schedule = list(_schedules())[number]
+    stops = sorted({*range(schedule.val_every, schedule.total, schedule.val_every), schedule.total})
+    for step in range(schedule.total + 1):
         left = [s for s in stops if s > step]
-        assert plan.rounds(step) == len(left)
+        assert schedule.rounds(step) == len(left)
         if step:
-            assert plan.is_boundary(step) == (step in stops)
-        if step < plan.total:
-            assert plan.boundary(step) == left[0]
+            assert schedule.is_boundary(step) == (step in stops)
+        if step < schedule.total:
+            assert schedule.boundary(step) == left[0]
         walked, at = [], step
-        while at < plan.total:
-            at = plan.boundary(at)
+        while at < schedule.total:
+            at = schedule.boundary(at)
             walked.append(at)
         assert walked == left
 
@@ -48,9 +54,13 @@ def test_boundaries_rounds_and_is_boundary_agree(number):
 )
 def test_from_the_configuration(epochs, steps, every, total, val_every):
     """Whichever limit comes first; null validates once an epoch of 7 updates."""
-    plan = Plan.make(7, epochs, steps, every)
-    assert (plan.steps_per_epoch, plan.total, plan.val_every) == (7, total, val_every)
-    assert plan.epoch(0) == 0 and plan.epoch(7) == 1 and plan.epoch(10) == pytest.approx(10 / 7)
+    schedule = Schedule.make(7, epochs, steps, every)
+    assert (schedule.steps_per_epoch, schedule.total, schedule.val_every) == (7, total, val_every)
+    assert (
+        schedule.epoch(0) == 0
+        and schedule.epoch(7) == 1
+        and schedule.epoch(10) == pytest.approx(10 / 7)
+    )
 
 
 class _Numbered:
@@ -82,13 +92,15 @@ def test_a_pass_from_any_start(count):
 
 def test_rounds_one_after_another_are_all_updates_once():
     """As a run does it: from boundary to boundary, across epochs, from wherever it was left."""
-    for plan in _plans():
-        for start in {0, plan.total // 3, max(plan.total - 1, 0)}:
+    for schedule in _schedules():
+        for start in {0, schedule.total // 3, max(schedule.total - 1, 0)}:
             seen, at = [], start
-            while at < plan.total:
-                seen += Pass(_Numbered(plan.steps_per_epoch), at, plan.boundary(at))
-                at = plan.boundary(at)
-            assert seen == [divmod(u, plan.steps_per_epoch) for u in range(start, plan.total)]
+            while at < schedule.total:
+                seen += Pass(_Numbered(schedule.steps_per_epoch), at, schedule.boundary(at))
+                at = schedule.boundary(at)
+            assert seen == [
+                divmod(u, schedule.steps_per_epoch) for u in range(start, schedule.total)
+            ]
 
 
 def test_the_first_batch_alone_always_starts_anew():

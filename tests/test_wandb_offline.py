@@ -10,7 +10,7 @@ import pytest
 import wandb
 from omegaconf import OmegaConf
 
-from odyssey.training.tracking import Tracker
+from odyssey.training.wandb import Tracker
 from run_kit import folder, record, train
 from wandb_kit import Part, overrides, parts, python, rows_in, rows_of, serving
 
@@ -121,7 +121,7 @@ def test_a_failed_run_is_closed_as_failed(
         raise RuntimeError("a bug")
 
     out = tmp_path / "out"
-    monkeypatch.setattr("odyssey.tasks.streamed.LanguageModel.scores", broken)
+    monkeypatch.setattr("odyssey.tasks.language_model.LanguageModel.scores", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         train(out, *overrides(tmp_path), mode="offline")
     (part,) = parts(out)
@@ -164,7 +164,7 @@ def test_offline_asks_nothing_of_the_network(tmp_path: Path) -> None:
 def test_training_outlives_wandb(tmp_path: Path) -> None:
     code = f"""
 import os, signal, subprocess
-from odyssey.training.tracking import Tracker
+from odyssey.training.wandb import Tracker
 tracker = Tracker("offline")
 tracker.start(output_dir={str(tmp_path)!r}, project="p", entity=None, name="n", study="s",
               cell="c", config={{}}, id=None)

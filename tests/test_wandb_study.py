@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from odyssey.cli import main
 from odyssey.study import status
-from odyssey.study.search import search_of
+from odyssey.study.store import search_of
 from records_kit import plan, write_plan, write_run
 from run_kit import ROOT, record
 from wandb_kit import KEY, Part, overrides, parts, python, serving
@@ -229,7 +229,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.mark.slow
 def test_a_run_goes_on_after_its_study_has_grown(tmp_path: Path) -> None:
     code = f"""
-from odyssey.training.tracking import begin
+from odyssey.training.wandb import begin
 for trials in (2, 4):
     run = begin("online", output_dir={str(tmp_path)!r}, project="p", entity=None, name="n",
                 group="s", job_type="gru", id="abc",

@@ -17,10 +17,10 @@ from triton.compiler import ASTSource
 
 import random_kit
 from cell_cases import make
-from odyssey.recurrence.compiled import gpu
-from odyssey.recurrence.compiled.plan import make_plan
-from odyssey.recurrence.compiled.triton_build import load_module
-from odyssey.recurrence.compiled.triton_source import source
+from odyssey.recurrence.compiled.schedule import make_plan
+from odyssey.recurrence.compiled.triton import engine as triton_engine
+from odyssey.recurrence.compiled.triton.codegen import source
+from odyssey.recurrence.compiled.triton.engine import load_module
 
 SHARED = {75: 64, 80: 163, 86: 99, 90: 227}  # KB that a program may have
 CASES = "100:ieee:80,128:tf32:90,128:bf16:90"
@@ -71,8 +71,8 @@ def main(names: str, cases: str = CASES) -> None:
         for case in cases.split(","):
             hidden, precision, architecture = case.split(":")
             H, sm = int(hidden), int(architecture)
-            size = gpu.tiles(plan, H, 64, precision, SHARED[sm] * 1024)
-            if gpu.weight_bytes(plan, size.units, precision) > gpu.ON_CHIP:
+            size = triton_engine.tiles(plan, H, 64, precision, SHARED[sm] * 1024)
+            if triton_engine.weight_bytes(plan, size.units, precision) > triton_engine.ON_CHIP:
                 print(name, case, "is run step by step")
                 continue
             constants = {

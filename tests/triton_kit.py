@@ -16,11 +16,11 @@ import torch
 import random_kit
 from cell_cases import able, assert_same, inputs, make, results
 from odyssey.cells import Cell
-from odyssey.recurrence.compiled import backend, engines, gpu
-from odyssey.recurrence.compiled.gpu import Generated
-from odyssey.recurrence.compiled.memory import Adjoints, Memory
-from random_cells import random_cell
-from test_compiled import randomise
+from odyssey.recurrence.compiled import dispatch
+from odyssey.recurrence.compiled.buffers import Adjoints, Memory
+from odyssey.recurrence.compiled.triton import engine as triton_engine
+from odyssey.recurrence.compiled.triton.engine import TritonEngine
+from random_cells import random_cell, randomise
 
 CASES = [  # X, H, T, B, lengths, truncation, reverse, whether weights are resident
     (3, 3, 5, 4, [3, 5, 1, 4], None, False, True),
@@ -39,8 +39,8 @@ def check(cell: Cell, case, form: str, precision: str = "ieee", tolerance: float
     x, state = x.float(), tuple(v.float() for v in state)
     n = None if lengths is None else torch.tensor(lengths)
     options = {"reverse": reverse, "truncation": truncation}
-    gpu._shared_memory = lambda device: 227 * 1024 if resident else 0
-    engines.engine_for = lambda plan, *_: Generated(plan, precision, form)
+    triton_engine.shared_memory = lambda device: 227 * 1024 if resident else 0
+    dispatch.engine_for = lambda plan, *_: TritonEngine(plan, precision, form)
     got = results(cell.float(), x, state, n, backend="compiled", **options)
     exact = [v.double() for v in (x, *state)]
     want = results(cell.double(), exact[0], tuple(exact[1:]), n, backend="reference", **options)
@@ -101,7 +101,7 @@ def models() -> int:
     def copied(value):
         return _shaped([value], lambda v: v[0].clone())
 
-    class Recording(Generated):
+    class Recording(TritonEngine):
         def forward(self, plan, memory):
             self.given = copied(memory)
             super().forward(plan, memory)
@@ -118,15 +118,15 @@ def models() -> int:
             alone = []
             for seed in (0, 1):
                 cell = make(name, X, H, seed).float()
-                plan = backend.plan_of(cell)
+                plan = dispatch.plan_of(cell)
                 alone.append(engine := Recording(plan, form=form))
-                engines.engine_for = lambda *_, engine=engine: engine
+                dispatch.engine_for = lambda *_, engine=engine: engine
                 x, state = inputs(cell, T, B, seed)
                 n = None if lengths is None else torch.tensor(lengths)
                 x, state = x.float(), tuple(v.float() for v in state)
                 results(cell, x, state, n, backend="compiled", truncation=truncation)
             memory: Memory = _shaped([e.given for e in alone], torch.stack)
-            both = Generated(plan, form=form)
+            both = TritonEngine(plan, form=form)
             both.forward(plan, memory)
             for m, engine in enumerate(alone):
                 for one, two in zip(engine.left.states, memory.states, strict=True):
@@ -147,7 +147,7 @@ def models() -> int:
 
 def numbers() -> int:
     """tanh and sigmoid over the range of floats, their edges, and NaN through a loop."""
-    engines.engine_for = lambda plan, *_: Generated(plan, form="persistent")
+    dispatch.engine_for = lambda plan, *_: TritonEngine(plan, form="persistent")
     for function in (torch.tanh, torch.sigmoid, torch.relu, torch.abs, torch.sin):
 
         class One(Cell):
@@ -161,11 +161,11 @@ def numbers() -> int:
         torch.nn.init.ones_(cell.W)
         size = torch.logspace(-30, 1.9, 301)
         x = torch.cat([size, -size, torch.linspace(-2, 2, 501), torch.tensor([0.0])])
-        got, _ = backend.forward(cell, x.view(1, -1, 1), (torch.zeros(x.numel(), 1),), None, None)
+        got, _ = dispatch.forward(cell, x.view(1, -1, 1), (torch.zeros(x.numel(), 1),), None, None)
         want = function(x.double())
         assert ((got.flatten() - want).abs() <= 3e-7 * want.abs() + 2e-38).all(), function
         edges = torch.tensor([float("inf"), -float("inf"), float("nan"), 200.0, -200.0])
-        got, _ = backend.forward(cell, edges.view(1, -1, 1), (torch.zeros(5, 1),), None, None)
+        got, _ = dispatch.forward(cell, edges.view(1, -1, 1), (torch.zeros(5, 1),), None, None)
         torch.testing.assert_close(got.flatten(), function(edges), equal_nan=True)
     for name in ("lstm_peephole", "elman_relu"):
         cell = make(name, 3, 5).float()
@@ -180,11 +180,11 @@ def numbers() -> int:
 def no_steps() -> int:
     """A sequence of no step hands its state and its gradient through."""
     for form in FORMS:
-        engines.engine_for = lambda plan, *_, form=form: Generated(plan, form=form)
+        dispatch.engine_for = lambda plan, *_, form=form: TritonEngine(plan, form=form)
         cell = make("gru", 3, 5).float()
         x = torch.randn(4, 3, 3)
         h = torch.randn(3, 5, requires_grad=True)
-        _, last = backend.forward(cell, x, (h,), torch.tensor([2, 0, 4]), None)
+        _, last = dispatch.forward(cell, x, (h,), torch.tensor([2, 0, 4]), None)
         assert torch.equal(last.h[1], h[1])
         (gradient,) = torch.autograd.grad(last.h[1].sum(), [h])
         assert torch.equal(gradient, torch.tensor([[0.0], [1.0], [0.0]]).expand(3, 5))

@@ -113,8 +113,8 @@ def _print_mistakes(error: UserError) -> None:
 
 def _train(cfg: DictConfig, overrides: Sequence[str]) -> None:
     # Training imports torch, which a wrong option need not wait for.
-    from odyssey.study.search import search_of
-    from odyssey.training.folder import run_path
+    from odyssey.study.store import search_of
+    from odyssey.training.run_dir import run_path
     from odyssey.training.train import train
 
     train(cfg, overrides, study=search_of(run_path(cfg)))
@@ -129,10 +129,10 @@ def _plan(overrides: Sequence[str]) -> Plan | None:
 
 def _study(overrides: Sequence[str]) -> int:
     """A study: its plan is checked, then Hydra's sweeper and launcher run it."""
-    from odyssey.study import pool
+    from odyssey.study.launchers import local
 
     if not any(word.startswith("hydra/launcher=") for word in overrides):
-        pool.warm()  # its imports take as long as the checks
+        local.warm()  # its imports take as long as the checks
     plan = _plan(overrides)
     if plan is not None:
         _check(plan)
@@ -142,12 +142,12 @@ def _study(overrides: Sequence[str]) -> int:
 
 def _check(plan: Plan) -> None:
     """What the folder of the study, and W&B, have to say about the plan."""
-    from odyssey.study import wandb_agent
-    from odyssey.study.ledger import check
-    from odyssey.study.records import read_study
-    from odyssey.training.tracking import check_login
+    from odyssey.study.compatibility import check
+    from odyssey.study.state import read_study
+    from odyssey.study.wandb import check_agent
+    from odyssey.training.wandb import check_login
 
-    wandb_agent.check(plan)
+    check_agent(plan)
     check(plan, read_study(plan.folder))
     if plan.logger_mode == "online":
         check_login()
@@ -159,7 +159,7 @@ def _through_hydra(arguments: Sequence[str]) -> None:
     from hydra.core.global_hydra import GlobalHydra
 
     from odyssey.config.schema import register
-    from odyssey.study.job import job
+    from odyssey.study.trial import job
 
     register()
     before, sys.argv = sys.argv, [sys.argv[0], *hydras(arguments)]

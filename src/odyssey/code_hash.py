@@ -21,15 +21,12 @@ PACKAGES = ("cells", "recurrence", "nn", "data", "tasks", "training")
 WITHOUT_NUMBERS = (
     "recurrence/compiled/explain.py",
     "tasks/midi.py",
-    "training/bar.py",
     "training/console.py",
     "training/failure.py",
     "training/figures.py",
-    "training/login.py",
-    "training/mirror.py",
+    "training/wandb_login.py",
     "training/provenance.py",
-    "training/tracking.py",
-    "training/wandb_parts.py",
+    "training/wandb.py",
 )
 _C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 

@@ -1,1 +1,1 @@
-"""Speed, always against something: interleaved, medians, ratios."""
+"""Speed relative to a baseline that is measured in alternation, printed as ratios."""

@@ -3,22 +3,116 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from odyssey.benchmark import cells, compiled, figure, loading, processes, steps, studies
-from odyssey.benchmark.timing import Row, table
+from odyssey.benchmark import cells, processes, training
+from odyssey.benchmark.timing import Row, draw, table
 from odyssey.cells import CELLS
 from odyssey.training.provenance import device_name, git, versions
 
-PARTS = ("step", "library", "variants", "compiled", "loading", "startup", "corpus", "study")
+
+@dataclass
+class Results:
+    """What the parts have measured so far, and the options that they read."""
+
+    options: argparse.Namespace
+    device: torch.device
+    rows: list[Row] = field(default_factory=list)  # comparisons, for the table and the picture
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # single figures, by name
+
+    @property
+    def cells(self) -> list[str]:
+        names: list[str] = self.options.cells.split(",")
+        return names
+
+
+def _step(results: Results) -> None:
+    results.rows.append(training.step_row(results.options.pairs))
+
+
+def _library(results: Results) -> None:
+    results.rows += cells.library_rows(results.device, results.options.pairs)
+
+
+def _variants(results: Results) -> None:
+    results.rows += cells.reference_rows(results.device, results.options.pairs, results.cells)
+
+
+def _compiled(results: Results) -> None:
+    given = results.options
+    sizes = cells.compiled_rows(results.device, given.pairs, results.cells, given.torch_compile)
+    for rows in sizes:
+        results.rows += rows
+
+
+def _loading(results: Results) -> None:
+    rates = {task: training.batches_per_second(task) for task in ("charlm", "mnist")}
+    results.facts["loading"] = rates
+
+
+def _startup(results: Results) -> None:
+    results.facts["startup"] = processes.startup()
+
+
+def _corpus(results: Results) -> None:
+    results.facts["corpus"] = processes.large_corpus()
+
+
+def _study(results: Results) -> None:
+    results.facts["study, a worker"] = processes.study_overhead()
+    results.facts["study, two workers"] = processes.study_overhead(workers=2)
+    results.facts["study, a worker, without W&B"] = processes.study_overhead(mode="disabled")
+
+
+PARTS: dict[str, Callable[[Results], None]] = {
+    "step": _step,
+    "library": _library,
+    "variants": _variants,
+    "compiled": _compiled,
+    "loading": _loading,
+    "startup": _startup,
+    "corpus": _corpus,
+    "study": _study,
+}
 
 
 def main() -> int:
-    """Run the parts asked for."""
+    """Run the parts asked for, print their results and write them to a file."""
+    options = _options()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    results = Results(options, device)
+    for part in tqdm(options.parts or PARTS, desc="benchmark"):
+        PARTS[part](results)
+    if results.rows:
+        print(table(results.rows))
+    for name, values in results.facts.items():
+        print(f"{name}: " + ", ".join(f"{k} {_text(v)}" for k, v in values.items()))
+    content = {
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "git": git(),
+        "rows": [row.plain() for row in results.rows],
+        "facts": results.facts,
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(content, indent=2) + "\n")
+    print(f"written to {options.output}")
+    if options.figure:
+        draw(results.rows, options.figure)
+        print(f"drawn in {options.figure}")
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    """The command's options; ends the process where a part or a cell is unknown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all if none")
     parser.add_argument("--pairs", type=int, default=15, help="timed pairs of each comparison")
@@ -34,55 +128,15 @@ def main() -> int:
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmark.json"))
     parser.add_argument("--figure", type=Path, help="a picture of `compiled`, as in speed.png")
-    asked = parser.parse_args()
-    wrong = [p for p in asked.parts if p not in PARTS]
-    wrong += [c for c in asked.cells.split(",") if c not in CELLS]
-    if wrong:
-        parser.error(f"no part or cell is called {wrong[0]}; parts are {', '.join(PARTS)}")
-    parts = asked.parts or PARTS
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows: list[Row] = []
-    facts: dict[str, Any] = {}
-    for part in tqdm(parts, desc="benchmark"):
-        if part == "step":
-            rows.append(steps.step_row(asked.pairs))
-        elif part == "library":
-            rows += cells.library_rows(device, asked.pairs)
-        elif part == "variants":
-            rows += cells.reference_rows(device, asked.pairs, asked.cells.split(","))
-        elif part == "compiled":
-            names = asked.cells.split(",")
-            for some in compiled.compiled_rows(device, asked.pairs, names, asked.torch_compile):
-                rows += some
-        elif part == "loading":
-            facts[part] = {t: loading.batches_a_second(t) for t in ("charlm", "mnist")}
-        elif part == "startup":
-            facts[part] = processes.startup()
-        elif part == "corpus":
-            facts[part] = processes.large_corpus()
-        elif part == "study":
-            facts["study, a worker"] = studies.overhead()
-            facts["study, two workers"] = studies.overhead(workers=2)
-            facts["study, a worker, without W&B"] = studies.overhead(mode="disabled")
-    if rows:
-        print(table(rows))
-    for part, values in facts.items():
-        print(f"{part}: " + ", ".join(f"{k} {_shown(v)}" for k, v in values.items()))
-    machine = {
-        "device": device_name(device),
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "git": git(),
-    }
-    processes.write(asked.output, machine | {"rows": [r.plain() for r in rows], "facts": facts})
-    print(f"written to {asked.output}")
-    if asked.figure:
-        figure.draw(rows, asked.figure)
-        print(f"drawn in {asked.figure}")
-    return 0
+    options = parser.parse_args()
+    unknown = [part for part in options.parts if part not in PARTS]
+    unknown += [name for name in options.cells.split(",") if name not in CELLS]
+    if unknown:
+        parser.error(f"no part or cell is called {unknown[0]}; parts are {', '.join(PARTS)}")
+    return options
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, list):
-        return "[" + ", ".join(_shown(v) for v in value) + "]"
+        return "[" + ", ".join(_text(v) for v in value) + "]"
     return f"{value:.4g}"

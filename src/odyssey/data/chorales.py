@@ -19,8 +19,8 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from numpy.typing import NDArray
 
-from odyssey.data.fetch import sha256
-from odyssey.data.kept import kept
+from odyssey.data.cache import kept
+from odyssey.data.download import sha256
 from odyssey.data.types import Dataset, Rolls
 from odyssey.errors import UserError
 

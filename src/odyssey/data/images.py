@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from odyssey.data.fetch import RemoteFile, data_folder, fetch, found, sha256
-from odyssey.data.names import choose
-from odyssey.data.split import stratified
-from odyssey.data.types import Dataset, Images
+from odyssey.data.download import RemoteFile, data_folder, fetch, found, sha256
+from odyssey.data.splits import stratified
+from odyssey.data.types import Dataset, Images, choose
 from odyssey.errors import UserError
 
 MNIST = tuple(

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.data.chorales import chorales
-from odyssey.data.fetch import RemoteFile, data_folder, fetch
-from odyssey.data.names import choose
-from odyssey.data.types import Dataset, Rolls
+from odyssey.data.download import RemoteFile, data_folder, fetch
+from odyssey.data.types import Dataset, Rolls, choose
 from odyssey.errors import UserError
 
 MATLAB = {

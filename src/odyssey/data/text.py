@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import shutil
@@ -11,11 +12,65 @@ from pathlib import Path
 
 import numpy as np
 
-from odyssey.data import utf8
-from odyssey.data.fetch import RemoteFile, data_folder, fetch, found, locked, sha256
-from odyssey.data.names import choose
-from odyssey.data.types import Dataset, Text
+from odyssey.data.download import RemoteFile, data_folder, fetch, found, locked, sha256
+from odyssey.data.types import Dataset, Text, choose
 from odyssey.errors import UserError
+
+BOM = codecs.BOM_UTF8
+CHUNK = 1 << 20  # bytes decoded at a time: large texts are checked without a copy of the whole
+
+
+def read_bytes(path: str | os.PathLike[str], option: str = "task.path") -> Text:
+    """The bytes of a file that is there and not empty, mapped into memory, not copied."""
+    file = Path(path).expanduser()
+    if file.is_dir():
+        raise UserError(f"{option}={path} is a folder; name a text file")
+    if not file.exists():
+        raise UserError(f"{option}={path} does not exist; name a text file")
+    if not file.is_file():  # a pipe cannot be mapped, and waits for ever for one who writes
+        raise UserError(f"{option}={path} is a pipe or a device; save it as a file and name that")
+    try:
+        if file.stat().st_size == 0:
+            raise UserError(f"{option}={path} is empty; name a file with text in it")
+        return np.memmap(file, mode="r").view(np.ndarray)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{option}={path} cannot be read ({reason}); name a text file") from None
+
+
+def check_utf8(data: Text, name: str) -> Text:
+    """`data` without a byte order mark, known to be UTF-8; `name` is its file in the message."""
+    start = len(BOM) if data[: len(BOM)].tobytes() == BOM else 0
+    view, at = data.data, start
+    while at < len(view):
+        end = min(at + CHUNK, len(view))
+        try:
+            at += codecs.utf_8_decode(view[at:end], "strict", end == len(view))[1]
+        except UnicodeDecodeError as error:
+            at += error.start
+            hint = (
+                ", which looks like UTF-16"
+                if data[:2].tobytes() in (b"\xff\xfe", b"\xfe\xff")
+                else ""
+            )
+            raise UserError(
+                f"{name} is not UTF-8 text: byte {at} (0x{view[at]:02x}) cannot be decoded{hint}; "
+                "save it as UTF-8"
+            ) from None
+    return data[start:]
+
+
+def character_boundary(data: Text, at: int) -> int:
+    """The first place from `at` on that is between two characters."""
+    while at < len(data) and data[at] & 0xC0 == 0x80:  # 10xxxxxx goes on with a character
+        at += 1
+    return at
+
+
+def count_characters(data: Text) -> int:
+    """How many characters `data` has."""
+    return int(np.count_nonzero((data & 0xC0) != 0x80))
+
 
 PathLike = str | os.PathLike[str]
 Split = Sequence[float]
@@ -92,13 +147,13 @@ def text(
 
 def _cut(name: str, data: Text, digest: str, split: Split) -> Dataset[Text]:
     """Three parts of `data` in its own order."""
-    first = utf8.boundary(data, int(len(data) * split[0]))
-    second = utf8.boundary(data, max(first, int(len(data) * (split[0] + split[1]))))
+    first = character_boundary(data, int(len(data) * split[0]))
+    second = character_boundary(data, max(first, int(len(data) * (split[0] + split[1]))))
     parts = data[:first], data[first:second], data[second:]
-    counts = [utf8.characters(part[: 4 * LEAST]) for part in parts]
+    counts = [count_characters(part[: 4 * LEAST]) for part in parts]
     if min(counts) < LEAST:
         raise UserError(
-            f"task.data={name} has {utf8.characters(data)} characters, too few for "
+            f"task.data={name} has {count_characters(data)} characters, too few for "
             f"task.split={list(split)}: each part needs at least {LEAST}; give it more text"
         )
     return Dataset(name, digest, *parts)
@@ -144,15 +199,15 @@ def _python_docs(folder: Path, path: PathLike | None, split: Split) -> Dataset[T
 
 
 def _shakespeare(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
-    data = utf8.read_bytes(fetch(SHAKESPEARE, folder))
+    data = read_bytes(fetch(SHAKESPEARE, folder))
     return _cut("shakespeare", data, SHAKESPEARE.hash.removeprefix("sha256:"), split)
 
 
 def _file(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
     if path is None:
         raise UserError("task.data=file needs task.path=… to name a UTF-8 text file")
-    data = utf8.read_bytes(path)
-    return _cut("file", utf8.check(data, str(path)), sha256([data]), split)
+    data = read_bytes(path)
+    return _cut("file", check_utf8(data, str(path)), sha256([data]), split)
 
 
 def _hello(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
@@ -161,7 +216,7 @@ def _hello(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
 
 
 def _ptb(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
-    parts = [utf8.check(utf8.read_bytes(fetch(file, folder)), file.name) for file in PTB]
+    parts = [check_utf8(read_bytes(fetch(file, folder)), file.name) for file in PTB]
     return Dataset("ptb", sha256(parts), *parts)
 
 
@@ -176,7 +231,7 @@ def _unpacked(folder: Path) -> Text:
     plain = folder / "text8" / "text8"
     known = f"sha256:{TEXT8_SHA256}"
     if found(plain, known):
-        return utf8.read_bytes(plain)
+        return read_bytes(plain)
     with zipfile.ZipFile(fetch(TEXT8, folder)) as packed:
         try:
             with locked(plain):
@@ -187,7 +242,7 @@ def _unpacked(folder: Path) -> Text:
                     os.replace(part, plain)
         except OSError:  # a folder to read only, or a full disk
             return np.frombuffer(packed.read("text8"), np.uint8)
-    return utf8.read_bytes(plain)
+    return read_bytes(plain)
 
 
 _SOURCES: dict[str, Callable[[Path, PathLike | None, Split], Dataset[Text]]] = {

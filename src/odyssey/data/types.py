@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from odyssey.errors import UserError, did_you_mean, options
 
 T = TypeVar("T")
 
@@ -42,3 +44,14 @@ class Images:
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+
+
+S = TypeVar("S")
+
+
+def choose(name: str, sources: Mapping[str, S]) -> S:
+    """The source called `name`; a UserError with the options if there is none."""
+    if name not in sources:
+        hint = did_you_mean(name, sources)
+        raise UserError(f"task.data={name} is not a data set here{hint}; use {options(sources)}")
+    return sources[name]

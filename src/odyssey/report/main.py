@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey.cli_utils import Parser, exit_status, show
 from odyssey.errors import UserError
-from odyssey.report.folders import EXAMPLE
-from odyssey.report.options import Options
+from odyssey.report.analysis.result import Options
+from odyssey.report.io.collect import EXAMPLE
 
 if TYPE_CHECKING:
-    from odyssey.report.runs import Collection
+    from odyssey.report.io.runs import Collection
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,15 +49,15 @@ def _report(asked: argparse.Namespace, options: Options) -> None:
     bar = _Bar(quiet)
     try:
         collection = _collect(asked, bar)
-        from odyssey.report.groups import split
-        from odyssey.report.make import analyse_all, steps, write
+        from odyssey.report.analysis.comparisons import split
+        from odyssey.report.pipeline import analyse_all, steps, write
 
         comparisons = split(collection, baseline=options.baseline)
         bar.stage("statistics", steps(comparisons, asked.metric))
         found = analyse_all(comparisons, options, asked.metric, bar.tell)
         if quiet:
             bar.close()
-            from odyssey.report.verdict_json import verdict_json
+            from odyssey.report.pipeline import verdict_json
 
             show(json.dumps(verdict_json(found), indent=2, ensure_ascii=False, allow_nan=False))
             return
@@ -73,22 +73,22 @@ def _report(asked: argparse.Namespace, options: Options) -> None:
             ) from error
     finally:
         bar.close()
-    from odyssey.report.summary import summary
+    from odyssey.report.pipeline import summary
 
     show(summary(collection, found, made, time.monotonic() - started))
 
 
 def _collect(asked: argparse.Namespace, bar: _Bar) -> Collection:
-    from odyssey.report.runs import Collection
+    from odyssey.report.io.runs import Collection
 
     bar.stage("reading runs")
     collection = Collection()
     if asked.studies:
-        from odyssey.report.collect import collect
+        from odyssey.report.io.collect import collect
 
         collection = collect(asked.studies, progress=bar.count)
     if asked.wandb is not None:
-        from odyssey.report.wandb_collect import collect_project
+        from odyssey.report.io.wandb_project import collect_project
 
         further = collect_project(asked.wandb, asked.group, progress=bar.count)
         collection.studies += further.studies

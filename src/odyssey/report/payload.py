@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from odyssey.report.analysis.names import name_of_metric, name_of_setting
+from odyssey.report.analysis.provenance import how
+from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis, Comparison
 from odyssey.report.figure import Figure
-from odyssey.report.how import how
-from odyssey.report.names import name_of_metric, name_of_setting
+from odyssey.report.io.formats import Table
+from odyssey.report.io.runs import Collection, Run
 from odyssey.report.palette import colour_of
-from odyssey.report.result import SEARCH, SEEDS, Analysis, Comparison
-from odyssey.report.runs import Collection, Run
-from odyssey.report.statistics.interval import Interval
-from odyssey.report.statistics.methods import METHODS
-from odyssey.report.tables import Table
-from odyssey.study.shown import several
+from odyssey.report.stats.methods import METHODS
+from odyssey.report.stats.samples import Interval
+from odyssey.study.formatting import several
 
 FIRST, LAST = "better", "worse"  # the others stand between them, by their means
 Made = tuple[Analysis, list[Table], list[Figure]]

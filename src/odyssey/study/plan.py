@@ -18,9 +18,9 @@ from odyssey.config.identity import plain, run_name
 from odyssey.config.keys import named_by
 from odyssey.config.schema import NEUTRAL_KEYS
 from odyssey.errors import UserError
-from odyssey.study.bars import StudyBar
-from odyssey.study.draws import uniforms
-from odyssey.study.settings import LIMIT, Settings, read_settings
+from odyssey.study.display import StudyBar
+from odyssey.study.sampling import uniforms
+from odyssey.study.spec import LIMIT, Settings, read_settings
 
 STARTUP = 10  # trials of an arm that an adaptive search draws at random, to have a beginning
 MOST_MISTAKES = 20  # that are said at once: what is wrong with one arm is so with most

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from odyssey.tasks.base import Task
 
 TASKS = {  # name -> module:what makes it
-    "charlm": "odyssey.tasks.charlm:CharLM",
-    "wordlm": "odyssey.tasks.wordlm:WordLM",
+    "charlm": "odyssey.tasks.language_model:CharLM",
+    "wordlm": "odyssey.tasks.language_model:WordLM",
     "sentiment": "odyssey.tasks.sentiment:Sentiment",
     "mnist": "odyssey.tasks.mnist:Mnist",
     "music": "odyssey.tasks.music:Music",

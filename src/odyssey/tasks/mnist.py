@@ -13,8 +13,8 @@ from torch import Tensor
 from odyssey import data
 from odyssey.data.types import Images
 from odyssey.tasks.base import Batch, ModelSpec, Split
+from odyssey.tasks.batching import Order
 from odyssey.tasks.classification import Classification
-from odyssey.tasks.order import Order
 
 
 class Mnist(Classification):

@@ -16,11 +16,11 @@ from torch import Tensor
 from odyssey import data
 from odyssey.data.types import Rolls
 from odyssey.errors import UserError
-from odyssey.tasks import midi, sampling
+from odyssey.tasks import midi
 from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
+from odyssey.tasks.batching import Order, Sequences, valid
+from odyssey.tasks.decoding import draw_each, finite, generator
 from odyssey.tasks.metric import Metric
-from odyssey.tasks.order import Order
-from odyssey.tasks.sequences import Sequences, valid
 
 KEYS = 88
 
@@ -100,7 +100,7 @@ class Music(Task):
         It starts from silence, or from a chord: `prompt` is MIDI notes, as in "60 64 67". The
         prompt is not among the frames. Raises UserError, at the call, for notes off the piano.
         """
-        chance = sampling.generator(length, temperature, seed)
+        chance = generator(length, temperature, seed)
         return self._draw(step, chord(prompt or ""), length, temperature, chance, device)
 
     def write_sample(
@@ -136,7 +136,7 @@ class Music(Task):
         for _ in range(length):
             inputs = frame.to(device, torch.get_default_dtype()).reshape(1, 1, KEYS)
             logits, state = step(inputs, state)
-            frame = sampling.draw_each(sampling.finite(logits[-1, 0]), temperature, chance)
+            frame = draw_each(finite(logits[-1, 0]), temperature, chance)
             yield frame.numpy()
 
     def _set_spec(self) -> None:

@@ -14,11 +14,9 @@ from torch import Tensor
 from odyssey import data
 from odyssey.data.types import Labelled
 from odyssey.tasks.base import Batch, ModelSpec, Split
+from odyssey.tasks.batching import Order, Sequences
 from odyssey.tasks.classification import Classification
-from odyssey.tasks.order import Order
-from odyssey.tasks.sequences import Sequences
-from odyssey.tasks.vocabulary import Vocabulary
-from odyssey.tasks.words import Tokenizer
+from odyssey.tasks.tokenization import Tokenizer, Vocabulary
 
 
 class Sentiment(Classification):

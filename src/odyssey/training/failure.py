@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from odyssey.code_hash import code_version
 from odyssey.config.identity import cell_name, config_hash
 from odyssey.errors import UserError
-from odyssey.training.folder import DONE, RunFolder, run_path, write_text
+from odyssey.training.run_dir import DONE, RunFolder, run_path, write_text
 
 LINES = 12  # that run.json keeps of an error
 

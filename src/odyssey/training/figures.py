@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from odyssey.training.folder import RunFolder
+from odyssey.training.run_dir import RunFolder
 
 
 def learning_curves(folder: RunFolder, monitor: str) -> None:

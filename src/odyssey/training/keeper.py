@@ -16,12 +16,12 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from odyssey.nn import flatten_state, unflatten_state
 from odyssey.tasks.base import Task
 from odyssey.training import checkpoint
-from odyssey.training.bar import Bar
-from odyssey.training.folder import RunFolder
+from odyssey.training.console import Bar
 from odyssey.training.module import Diverged, RecurrentModule
-from odyssey.training.optimizers import make_decay
-from odyssey.training.rounds import Plan
-from odyssey.training.tracking import Tracker
+from odyssey.training.optim import make_decay
+from odyssey.training.run_dir import RunFolder
+from odyssey.training.schedule import Schedule
+from odyssey.training.wandb import Tracker
 
 
 class Interrupted(Exception):
@@ -35,7 +35,7 @@ class Keeper(Callback):
         self,
         folder: RunFolder,
         tracker: Tracker,
-        plan: Plan,
+        plan: Schedule,
         cfg: Any,
         bar: Bar,
         saved: Mapping[str, Any] | None,

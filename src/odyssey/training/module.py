@@ -12,8 +12,7 @@ from torch.optim import Optimizer
 
 from odyssey.nn import StackState, detach
 from odyssey.tasks.base import Batch, Sums, Task
-from odyssey.training.clipping import clip_gradients
-from odyssey.training.optimizers import make_optimizer
+from odyssey.training.optim import clip_gradients, make_optimizer
 
 
 class Diverged(Exception):

@@ -19,17 +19,16 @@ from odyssey.config.identity import config_hash
 from odyssey.errors import UserError
 from odyssey.tasks.base import Task
 from odyssey.training import checkpoint, console
-from odyssey.training.bar import Bar
 from odyssey.training.build import build_model, cell_source
+from odyssey.training.console import Bar
 from odyssey.training.failure import last_lines
 from odyssey.training.figures import learning_curves
-from odyssey.training.folder import RunFolder, write_text
 from odyssey.training.keeper import Interrupted, Keeper
-from odyssey.training.mirror import configuration, summary
 from odyssey.training.module import Diverged, RecurrentModule
 from odyssey.training.provenance import device_name, git, versions
-from odyssey.training.rounds import Plan
-from odyssey.training.tracking import Tracker
+from odyssey.training.run_dir import RunFolder, write_text
+from odyssey.training.schedule import Schedule
+from odyssey.training.wandb import Tracker, run_config, run_summary
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -73,7 +72,7 @@ class Run:
         task.device = device
         task.overfit = cfg.trainer.overfit_batch
         t = cfg.trainer
-        self.plan = Plan.make(len(task.ready("train")), t.max_epochs, t.max_steps, t.val_every)
+        self.plan = Schedule.make(len(task.ready("train")), t.max_epochs, t.max_steps, t.val_every)
         torch.manual_seed(cfg.seed)
         self.model = build_model(cfg, task.spec)
         self.module = RecurrentModule(self.model, task, cfg)
@@ -157,7 +156,7 @@ class Run:
             name=self.folder.path.name,
             study=cfg.study,
             cell=self.cell,
-            config=configuration(cfg, self.record, self.study),
+            config=run_config(cfg, self.record, self.study),
             id=(self.record["wandb"] or {}).get("id"),
         )
         self.record["wandb"] = begun or self.record["wandb"]
@@ -216,7 +215,7 @@ class Run:
         learning_curves(self.folder, self.record["monitor"]["name"])
         # W&B before run.json: once that says `finished`, nothing is left to do.
         self.tracker.finish(
-            summary(self.record),
+            run_summary(self.record),
             exit_code=255 if self.record["status"] == "interrupted" else 0,
         )
         self.folder.write(self.record)

@@ -18,9 +18,9 @@ from odyssey.tasks import build as build_task
 from odyssey.tasks.base import Task
 from odyssey.training import console
 from odyssey.training.build import cell_source
-from odyssey.training.folder import DONE, Refused, RunFolder, run_path
 from odyssey.training.run import Result, Run
-from odyssey.training.tracking import prepare
+from odyssey.training.run_dir import DONE, Refused, RunFolder, run_path
+from odyssey.training.wandb import prepare
 
 
 def train(

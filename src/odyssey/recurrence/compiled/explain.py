@@ -10,9 +10,10 @@ from odyssey.cells import CELLS
 from odyssey.cells.cell import Cell
 from odyssey.cli_utils import see_current_folder
 from odyssey.errors import UserError, did_you_mean, options
-from odyssey.recurrence.compiled import c_source, triton_source
-from odyssey.recurrence.compiled.plan import Plan, make_plan
-from odyssey.recurrence.compiled.segments import Product, Segment
+from odyssey.recurrence.compiled.c import codegen as c_codegen
+from odyssey.recurrence.compiled.schedule import Plan, make_plan
+from odyssey.recurrence.compiled.schedule.segments import Product, Segment
+from odyssey.recurrence.compiled.triton import codegen as triton_codegen
 
 HELP = """python scripts/explain.py cell=NAME [hidden=128] [input=64] [batch=32] [source=c]
 
@@ -21,8 +22,8 @@ the order of both, products, bytes and operations for each step, and the generat
 source=c, triton or none. A cell of your own is cell=my_cells.MyCell."""
 
 SOURCES = {  # name -> title, text
-    "c": ("C, after kernel.h", c_source.body),
-    "triton": ("Triton", triton_source.source),
+    "c": ("C, after kernel.h", c_codegen.body),
+    "triton": ("Triton", triton_codegen.source),
     "none": None,
 }
 

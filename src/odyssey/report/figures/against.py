@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from odyssey.report.analysis.result import SEARCH, Outcome
 from odyssey.report.figure import Figure
 from odyssey.report.figures.common import View, dots
 from odyssey.report.figures.lines import Scale, plotly_layout, scale
 from odyssey.report.figures.ranges import Span, span
-from odyssey.report.result import SEARCH, Outcome
-from odyssey.report.runs import Run
+from odyssey.report.io.runs import Run
 
 if TYPE_CHECKING:
     from odyssey.report.figures.paper import Paper

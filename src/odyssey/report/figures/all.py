@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from odyssey.report.analysis.result import SEARCH, Analysis
 from odyssey.report.figure import Figure
 from odyssey.report.figures.against import params, time
 from odyssey.report.figures.common import View
@@ -17,7 +18,6 @@ from odyssey.report.figures.pairs import pairs
 from odyssey.report.figures.top import top
 from odyssey.report.figures.trials import trials
 from odyssey.report.figures.truncation import truncation
-from odyssey.report.result import SEARCH, Analysis
 
 
 def figures(analysis: Analysis, *, run_index: Mapping[tuple[str, str], int]) -> list[Figure]:

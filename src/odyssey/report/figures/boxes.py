@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from odyssey.report.analysis.result import Outcome
 from odyssey.report.figures.common import FEW, View, dots, faint, numbers, spread
 from odyssey.report.figures.ranges import Span
-from odyssey.report.result import Outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

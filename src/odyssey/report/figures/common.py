@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from odyssey.report.analysis.names import axis_of_metric
+from odyssey.report.analysis.result import Analysis, Outcome, Summary, Verdict
 from odyssey.report.figures.ranges import Span
-from odyssey.report.names import axis_of_metric
+from odyssey.report.io.runs import Run
 from odyssey.report.palette import colour_of, dash_of, symbol_of
-from odyssey.report.result import Analysis, Outcome, Summary, Verdict
-from odyssey.report.runs import Run
 
 NEUTRAL = "#808890"  # of what belongs to no variant; seen on white and on black
 POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

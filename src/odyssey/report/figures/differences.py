@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from odyssey.report.analysis.names import unit_of
+from odyssey.report.analysis.result import Verdict
 from odyssey.report.figure import Figure
 from odyssey.report.figures.common import NEUTRAL, View, axis, faint, layout, numbers
 from odyssey.report.figures.ranges import Span, span
-from odyssey.report.names import unit_of
 from odyssey.report.palette import colour_of_verdict
-from odyssey.report.result import Verdict
 
 if TYPE_CHECKING:
     from odyssey.report.figures.paper import Paper

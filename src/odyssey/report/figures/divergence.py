@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from odyssey.report.analysis.result import Summary
 from odyssey.report.figure import Figure
 from odyssey.report.figures.common import NEUTRAL, View, axis, layout, number, numbers
-from odyssey.report.result import Summary
-from odyssey.report.statistics.interval import Interval
+from odyssey.report.stats.samples import Interval
 
 if TYPE_CHECKING:
     from odyssey.report.figures.paper import Paper

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from odyssey.report.anova.shares import Decomposition
+from odyssey.report.analysis.analyse import OVERALL
+from odyssey.report.analysis.names import name_of_setting
+from odyssey.report.fanova.decomposition import Decomposition
 from odyssey.report.figure import Figure
 from odyssey.report.figures.common import View, axis, layout, numbers
 from odyssey.report.figures.marginals import ALL, WEAK, strong
-from odyssey.report.importance import OVERALL
-from odyssey.report.names import name_of_setting
 
 if TYPE_CHECKING:
     from odyssey.report.figures.paper import Paper

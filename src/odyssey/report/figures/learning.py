@@ -8,13 +8,13 @@ from functools import partial
 
 import numpy as np
 
+from odyssey.report.analysis.notes import percent
+from odyssey.report.analysis.result import SEARCH, Outcome, Summary
 from odyssey.report.figure import Figure
 from odyssey.report.figures import lines
 from odyssey.report.figures.common import View, dots
 from odyssey.report.figures.ranges import span
-from odyssey.report.notes import percent
-from odyssey.report.result import SEARCH, Outcome, Summary
-from odyssey.report.runs import Run, Series
+from odyssey.report.io.runs import Run, Series
 
 POINTS = 60  # of a curve
 

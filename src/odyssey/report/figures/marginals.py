@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from odyssey.report.anova.shares import Decomposition
+from odyssey.report.analysis.analyse import OVERALL, VARIANT
+from odyssey.report.analysis.names import name_of_setting
+from odyssey.report.analysis.result import Outcome, Summary
+from odyssey.report.fanova.decomposition import Decomposition
 from odyssey.report.figure import Figure
 from odyssey.report.figures import lines
 from odyssey.report.figures.common import View, dots, spread
 from odyssey.report.figures.ranges import Span, span
 from odyssey.report.figures.settings import Setting
-from odyssey.report.importance import OVERALL, VARIANT
-from odyssey.report.names import name_of_setting
-from odyssey.report.result import Outcome, Summary
 
 WEAK = 0.3  # out-of-bag R², below which a forest's curves are not shown
 ALL = "all variants"

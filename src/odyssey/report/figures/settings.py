@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from odyssey.report.anova.axes import Axis
+from odyssey.report.analysis.names import axis_of_setting
+from odyssey.report.fanova.axes import Axis
 from odyssey.report.figures.lines import Scale
-from odyssey.report.names import axis_of_setting
-from odyssey.report.runs import Run
+from odyssey.report.io.runs import Run
 
 # Values of a setting such as momentum, of which 1 - x is on a log scale, to be named at its axis.
 NEAR_ONE = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)

@@ -7,6 +7,8 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from odyssey.report.analysis.notes import percent
+from odyssey.report.analysis.result import SEARCH, SEEDS, Summary
 from odyssey.report.figure import Figure
 from odyssey.report.figures import boxes
 from odyssey.report.figures.common import (
@@ -20,9 +22,7 @@ from odyssey.report.figures.common import (
     numbers,
 )
 from odyssey.report.figures.ranges import Span, span
-from odyssey.report.notes import percent
 from odyssey.report.palette import colour_of_verdict
-from odyssey.report.result import SEARCH, SEEDS, Summary
 
 if TYPE_CHECKING:
     from odyssey.report.figures.paper import Paper

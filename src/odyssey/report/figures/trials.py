@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from odyssey.report.analysis.result import SEARCH
 from odyssey.report.figure import Figure
 from odyssey.report.figures import boxes
 from odyssey.report.figures.common import FEW, View, axis, labelled, layout
 from odyssey.report.figures.ranges import Span, span
-from odyssey.report.result import SEARCH
 
 if TYPE_CHECKING:
     from odyssey.report.figures.paper import Paper

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from odyssey.report.analysis.names import axis_of_setting, name_of_setting
+from odyssey.report.analysis.result import Outcome, Summary
 from odyssey.report.figure import Figure
 from odyssey.report.figures.common import NEUTRAL, View, axis, dots, layout, numbers, spread
 from odyssey.report.figures.ranges import Span, span
-from odyssey.report.names import axis_of_setting, name_of_setting
 from odyssey.report.palette import CELLS, colour_of, dash_of, symbol_of
-from odyssey.report.result import Outcome, Summary
 
 if TYPE_CHECKING:
     from odyssey.report.figures.paper import Paper

@@ -1,0 +1,1 @@
+"""The plan as Triton: code generation, execution on a GPU, CUDA graphs."""

@@ -1,0 +1,1 @@
+"""What is computed of runs: comparisons, outcomes, verdicts, notes and tables."""

@@ -1,0 +1,190 @@
+"""What a reader should know of an analysis before its numbers, in sentences."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from odyssey.report.analysis.outcomes import value_of
+from odyssey.report.analysis.result import SEARCH, SINGLE, Analysis, Comparison, Variant
+from odyssey.report.analysis.settings import matters, word
+from odyssey.report.io.runs import Run
+from odyssey.study.formatting import several
+
+
+def notes(analysis: Analysis) -> list[str]:
+    """How this analysis treats what is unusual about its runs."""
+    search = analysis.comparison.kind == SEARCH
+    return [
+        *_lost(analysis),
+        *_left_out(analysis),
+        *_part(analysis),
+        *(_search(analysis) if search else []),
+    ]
+
+
+def percent(share: float) -> str:
+    """`10%`, `12.5%`."""
+    return f"{100 * share:.3g}%"
+
+
+def _lost(analysis: Analysis) -> list[str]:
+    """Runs that count as the worst value."""
+    every = [o for s in analysis.summaries for o in s.outcomes]
+    lost = Counter(o.run.state for o in every if not math.isfinite(o.valid + o.test))
+    words = {
+        "diverged": "diverged",
+        "failed": "failed",
+        "finished": "finished with an infinite value",
+    }
+    said = [f"{lost[state]} {word}" for state, word in words.items() if lost[state]]
+    if not said:
+        return []
+    if analysis.comparison.kind == SEARCH:
+        how = (
+            "they count in the number of trials of which the best share is taken, and are never "
+            "among the best by validation: the tests, means and medians over those do not see "
+            "them. They are the worst value in medians and interquartile means of all trials, in "
+            "the probability of improvement and trial by trial; and in expected best values as bad "
+            "as the worst value that any run had."
+        )
+    else:
+        how = (
+            "they count as the worst value in medians, interquartile means, ranks and the "
+            "probability of improvement; means and Welch's test cannot hold them and leave them "
+            "out, so the Brunner–Munzel test decides there."
+        )
+    return [f"{' and '.join(said)}: {how}"]
+
+
+def _left_out(analysis: Analysis) -> list[str]:
+    finished = [run for run in analysis.comparison.runs if run.state == "finished"]
+    without = [r for r in finished if math.isnan(value_of(r, analysis.metric, analysis.better))]
+    if not without:
+        return []
+    verb = "has" if len(without) == 1 else "have"
+    return [
+        f"{several(len(without), 'finished run')} {verb} no validation value of this metric that "
+        "can be read, and no part in what follows."
+    ]
+
+
+def _part(analysis: Analysis) -> list[str]:
+    if analysis.part == "test" or not any(o.finite for s in analysis.summaries for o in s.outcomes):
+        return []
+    return [
+        "Not every finished run has a test value of this metric, so validation values are "
+        "compared. The checkpoint was chosen by validation: they flatter all variants."
+    ]
+
+
+def _search(analysis: Analysis) -> list[str]:
+    found = [
+        f"Each variant is represented by the best {percent(analysis.share)} of its trials, rounded "
+        f"up, by validation {analysis.comparison.monitor}. These have different settings: they are "
+        "not repetitions of one configuration, and a test over them says nothing about one."
+    ]
+    if analysis.importance:
+        found.append(
+            "The importance of settings takes values far out on the worse side (beyond three "
+            "interquartile ranges from the quartile), and runs without a value, as lying there: "
+            "one run that nearly diverged would hold all of the variance."
+        )
+    if analysis.comparison.shared_draws:
+        found.append(
+            "Trial n of every variant had the same settings: the trials of two variants are not "
+            "independent of each other, as Welch's test takes them to be. They are compared pair "
+            "by pair as well."
+        )
+    return found
+
+
+OPEN = ("missing", "interrupted", "running", "damaged")  # states without an end
+MOST = 4  # kinds that a sentence counts
+
+
+def facts(comparison: Comparison) -> list[str]:
+    """Sentences on runs without a result, on chance, and on mixed code and hardware."""
+    runs = comparison.runs
+    return [
+        *_endings(comparison),
+        *_chance(comparison),
+        *_mixed(runs, "code versions", lambda run: run.code[:12]),
+        *_mixed(runs, "torch versions", lambda run: run.versions.get("torch", "")),
+        *_mixed(runs, "devices", lambda run: run.device),
+    ]
+
+
+def _endings(comparison: Comparison) -> list[str]:
+    runs = comparison.runs
+    count = Counter(run.state for run in runs)
+    found = []
+    ended = count["finished"] + count["diverged"] + count["failed"]
+    if not ended:
+        found.append(f"No run has ended yet: there is nothing to compare ({_states(count)}).")
+    elif not count["finished"]:
+        found.append(f"No run has finished with a result: {_states(count)} of {len(runs)}.")
+    elif any(count[state] for state in OPEN):
+        rest = {state: count[state] for state in OPEN}
+        found.append(f"{sum(rest.values())} of {len(runs)} runs have no result: {_states(rest)}.")
+    if ended and count["finished"]:
+        without = [v.label for v in comparison.variants if not _finished(v)]
+        if without:
+            found.append(f"No run of {_listed(without)} has finished with a result.")
+    if to_come := sum(study.to_come for study in comparison.studies):
+        found.append(f"{several(to_come, 'trial')} of an adaptive search are still to be proposed.")
+    return found
+
+
+def _chance(comparison: Comparison) -> list[str]:
+    most = max(len(variant.runs) for variant in comparison.variants)
+    if most == 1:
+        return ["Each variant has one run: how much of a difference is chance cannot be told."]
+    found = []
+    if comparison.kind == SINGLE:
+        found.append(
+            "The runs of a variant have one configuration and one seed: how much of a difference "
+            "is chance cannot be told."
+        )
+    if comparison.kind == SEARCH:
+        once = [v.label for v in comparison.variants if _configurations(v) == 1]
+        if once and len(once) < len(comparison.variants):
+            found.append(
+                f"{_listed(once)} {'has' if len(once) == 1 else 'have'} one configuration, where "
+                "the others were searched: the best of many is compared with one."
+            )
+    return found
+
+
+def _mixed(runs: Iterable[Run], what: str, of: Callable[[Run], str]) -> list[str]:
+    count = Counter(of(run) for run in runs if run.done and of(run))
+    if len(count) < 2:
+        return []
+    common = count.most_common(MOST)
+    words = ", ".join(f"{value}: {several(n, 'run')}" for value, n in common)
+    more = f" and {len(count) - MOST} more" if len(count) > MOST else ""
+    return [f"The runs were made with {len(count)} {what} ({words}{more}), and are pooled."]
+
+
+def _configurations(variant: Variant) -> int:
+    return len(
+        {
+            tuple(sorted((k, word(v)) for k, v in run.config.items() if matters(k)))
+            for run in variant.runs
+            if run.config
+        }
+    )
+
+
+def _finished(variant: Variant) -> bool:
+    return any(run.state == "finished" for run in variant.runs)
+
+
+def _states(count: Counter[str] | dict[str, int]) -> str:
+    return ", ".join(f"{n} {state}" for state, n in count.items() if n)
+
+
+def _listed(labels: list[str]) -> str:
+    more = f" and {len(labels) - MOST} more" if len(labels) > MOST else ""
+    return ", ".join(labels[:MOST]) + more

@@ -1,0 +1,256 @@
+"""The tables of an analysis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from odyssey.report.analysis.analyse import OVERALL
+from odyssey.report.analysis.names import name_of_setting, unit_of
+from odyssey.report.analysis.notes import percent
+from odyssey.report.analysis.result import SEARCH, Analysis, Summary, Verdict
+from odyssey.report.io.formats import Column, Table
+from odyssey.report.stats.estimates import ROUND
+from odyssey.report.stats.samples import Interval
+from odyssey.study.state import STATES
+
+
+def tables(analysis: Analysis) -> list[Table]:
+    """Every table that has a row, the verdicts first."""
+    made = [
+        _verdicts(analysis),
+        _variants(analysis),
+        _paired(analysis),
+        _endings(analysis),
+        _best(analysis),
+        _expected(analysis),
+        _importance(analysis),
+        _pairs(analysis),
+    ]
+    return [table for table in made if table is not None and table.rows]
+
+
+def _chosen(analysis: Analysis) -> str:
+    """What is compared, in words."""
+    if analysis.comparison.kind == SEARCH:
+        return f"best {percent(analysis.share)} of the trials by validation, rounded up"
+    return "all runs that ended"
+
+
+def _verdicts(analysis: Analysis) -> Table:
+    unit, base = unit_of(analysis.metric), analysis.comparison.baseline
+    by_label = {s.variant.label: s for s in analysis.summaries}
+    decides = (
+        "Of the test that decides, corrected step by step: Welch's, unless the note says ranks"
+    )
+    search = analysis.comparison.kind == SEARCH
+    better = (
+        "Of all trials, by validation: one of the variant" if search else "A run of the variant"
+    )
+    columns = [
+        Column("variant"),
+        Column("verdict", help=f"At the level {analysis.alpha:g}, after Holm's correction"),
+        Column("n", "integer", f"Runs compared: {_chosen(analysis)}"),
+        Column(f"mean {unit}", "interval", f"{analysis.part} value; 95% bootstrap interval", 4),
+        Column("difference", "interval", f"of the means, variant minus {base}; 95% interval"),
+        Column("Welch p", "p", "Two-sided, uncorrected"),
+        Column("Bonferroni p", "p", "Welch's, times the number of variants tested"),
+        Column("Holm p", "p", decides),
+        Column("Brunner–Munzel p", "p", "Of ranks; uncorrected; diverged runs are the worst"),
+        Column("Hedges' g", "interval", "Difference in standard deviations, with its interval"),
+        Column("P(better)", "interval", f"{better} is better than one of {base}"),
+        Column(
+            "same within",
+            "number",
+            "The margin at which a test of these two alone would just show them to be the same",
+        ),
+    ]
+    if analysis.margin is not None:
+        name = f"equivalence p ({analysis.margin:g})"
+        columns.append(Column(name, "p", "Two one-sided tests with that margin, Holm-corrected"))
+    columns.append(Column("note"))
+    rows = [_verdict_row(analysis, v, by_label[v.variant]) for v in analysis.verdicts]
+    if base in by_label:
+        first: list[Any] = [base, "baseline", len(by_label[base].chosen), by_label[base].mean]
+        rows.insert(0, first + [None] * (len(columns) - 4))
+    title = f"Verdicts against {base}"
+    note = (
+        f"“No difference found” is not “the same”: the latter takes an equivalence test"
+        f"{'' if analysis.margin is not None else ' with a margin of your choice (--margin)'}."
+    )
+    return Table("verdicts", title, columns, rows if analysis.verdicts else [], note)
+
+
+def _verdict_row(analysis: Analysis, v: Verdict, summary: Summary) -> list[Any]:
+    word = v.word if v.word != "same" else f"same within {analysis.margin:g}"
+    row = [v.variant, word, v.n, summary.mean, v.difference, v.welch_p, v.bonferroni_p, v.holm_p]
+    row += [v.brunner_p, v.hedges_g, v.improvement, v.smallest_margin]
+    if analysis.margin is not None:
+        row.append(v.equivalence_holm_p)
+    return [*row, v.note]
+
+
+def _variants(analysis: Analysis) -> Table:
+    part, search = analysis.part, analysis.comparison.kind == SEARCH
+    columns = [
+        Column("variant"),
+        Column("runs", "integer", "that ended"),
+        Column("compared", "integer", _chosen(analysis)),
+        Column("mean", "interval", f"{part}, of those that are compared and finished", 4),
+        Column("median", "interval", f"{part}, of those that are compared", 4),
+        Column("interquartile mean", "interval", f"{part}, of those that are compared", 4),
+    ]
+    if search:
+        columns += [
+            Column("median of all", "interval", "validation, of every trial", 4),
+            Column("interquartile mean of all", "interval", "validation, of every trial", 4),
+        ]
+    columns += [
+        Column("parameters", help="least and most of those that are compared"),
+        Column("seconds", "number", "of training, median"),
+    ]
+    rows = []
+    for s in analysis.summaries:
+        row: list[Any] = [s.variant.label, len(s.outcomes), len(s.chosen), s.mean, s.median, s.iqm]
+        row += [s.all_median, s.all_iqm] if search else []
+        rows.append([*row, _range(s.params), s.seconds])
+    title = f"Variants, {unit_of(analysis.metric)}"
+    note = "Intervals: 95%, bootstrap; none from fewer than two runs."
+    if analysis.comparison.kind == SEARCH:
+        note += " Those of a search are about such trials, not about one configuration."
+    return Table("variants", title, columns, rows, note)
+
+
+def _paired(analysis: Analysis) -> Table | None:
+    pairs = [(v, v.paired) for v in analysis.verdicts if v.paired is not None]
+    if not pairs:
+        return None
+    base = analysis.comparison.baseline
+    columns = [
+        Column("variant"),
+        Column("pairs", "integer", "Trials with the same settings in both"),
+        Column("wins", "integer", f"in which the variant is better than {base}"),
+        Column("ties", "integer"),
+        Column("median difference", "interval", f"variant minus {base}, validation"),
+        Column("Wilcoxon p", "p", "signed ranks, two-sided, uncorrected"),
+    ]
+    rows = [[v.variant, p.n, p.wins, p.ties, p.median_difference, p.p] for v, p in pairs]
+    title = f"Trial by trial against {base}"
+    note = (
+        "Over all trials, good settings and bad ones alike: how the cells fare over the whole "
+        "search space, not how they fare at their best."
+    )
+    return Table("paired", title, columns, rows, note)
+
+
+def _endings(analysis: Analysis) -> Table:
+    columns = [Column("variant"), Column("runs", "integer", "planned, and any besides")]
+    columns += [Column(state, "integer") for state in STATES]
+    columns += [
+        Column("share diverged", "interval", "of the runs that ended; Wilson's 95% interval"),
+        Column("share failed", "interval", "of the runs that ended; Wilson's 95% interval"),
+    ]
+    rows = []
+    for s in analysis.summaries:
+        counts = [s.counts.get(state, 0) for state in STATES]
+        rows.append([s.variant.label, sum(counts), *counts, s.diverged, s.failed])
+    return Table("endings", "How the runs ended", columns, rows)
+
+
+def _best(analysis: Analysis) -> Table:
+    keys = [k for k in analysis.comparison.searched if "," not in k]
+    columns = [
+        Column("variant"),
+        Column("run"),
+        Column("validation", "number", digits=5),
+        Column("test", "number", digits=5),
+        Column("parameters", "integer"),
+        *(Column(name_of_setting(key), "number", help=key, digits=4) for key in keys),
+    ]
+    rows: list[Sequence[Any]] = []
+    for s in analysis.summaries:
+        if s.best is None:
+            continue
+        run = s.best.run
+        valid, test = run.value(analysis.metric), run.value(analysis.metric, "test")
+        settings = [run.config.get(key) for key in keys]
+        rows.append([s.variant.label, run.name, valid, test, run.params, *settings])
+    note = "The best of many trials is a lucky one as well: its test value is the fairer figure."
+    title = f"The best run of each variant by validation {analysis.comparison.monitor}".rstrip()
+    return Table("best", title, columns, rows, note)
+
+
+def _expected(analysis: Analysis) -> Table | None:
+    most = max((len(s.outcomes) for s in analysis.summaries), default=0)
+    if analysis.comparison.kind != SEARCH or most < 2:
+        return None
+    counts = [n for n in ROUND if n <= most]
+    columns = [Column("variant"), *(Column(f"{n} trials", "interval", digits=4) for n in counts)]
+    columns[1] = Column("1 trial", "interval", digits=4)
+    rows = []
+    for s in analysis.summaries:
+        at: dict[int, Interval] = {}
+        if s.expected is not None:
+            e = s.expected
+            for n, m, low, high in zip(e.counts, e.mean, e.low, e.high, strict=True):
+                at[int(n)] = Interval(float(m), float(low), float(high))
+        rows.append([s.variant.label, *(at.get(n) for n in counts)])
+    title = f"Expected best validation {unit_of(analysis.metric)} after so many trials"
+    return Table("expected", title, columns, rows, "Dodge et al. (2019); bands by bootstrap.")
+
+
+def _importance(analysis: Analysis) -> Table | None:
+    found = analysis.importance
+    if not found:
+        return None
+    names = list(dict.fromkeys(name for d in found.values() for name in d.singles))
+    columns = [Column("variant"), Column("trials", "integer")]
+    columns += [Column(name_of_setting(n), "interval", help=n, digits=2) for n in names]
+    columns += [
+        Column("pairs", "number", "all interactions of two settings", 2),
+        Column("rest", "interval", "interactions of three and more", 2),
+        Column("R²", "number", "of the forest, out of bag: what it can explain at all", 2),
+        Column("note"),
+    ]
+    rows = []
+    for label, d in found.items():
+        pairs = sum(i.value for i in d.pairs.values()) if d.pairs else math.nan
+        shares = [_share(d.singles.get(name)) for name in names]
+        name = label if label != OVERALL else "all variants"
+        rows.append([name, d.n, *shares, pairs, _share(d.rest), d.r2, d.note])
+    title = "Share of the variance that each setting explains"
+    note = (
+        "Functional ANOVA (Hutter et al. 2014) of random forests, on the scale of the search. A "
+        "share is one of the forest's variance over this search space, and says nothing outside it."
+    )
+    return Table("importance", title, columns, rows, note)
+
+
+def _pairs(analysis: Analysis) -> Table | None:
+    overall = analysis.importance.get(OVERALL) or next(iter(analysis.importance.values()), None)
+    if overall is None or not overall.pairs:
+        return None
+    ordered = sorted(overall.pairs.items(), key=lambda item: -_sortable(item[1].value))
+    columns = [Column("setting"), Column("with"), Column("share", "interval", digits=2)]
+    rows = [[name_of_setting(a), name_of_setting(b), _share(share)] for (a, b), share in ordered]
+    over = "all variants" if OVERALL in analysis.importance else next(iter(analysis.importance))
+    return Table("pairs", f"Interactions of two settings, {over}", columns, rows)
+
+
+def _share(share: Interval | None) -> Interval | None:
+    """To four decimals: what lies below is rounding of the forest's."""
+    if share is None:
+        return None
+    return Interval(round(share.value, 4), round(share.low, 4), round(share.high, 4), share.level)
+
+
+def _sortable(value: float) -> float:
+    return -1.0 if math.isnan(value) else value
+
+
+def _range(ends: tuple[float, float]) -> str:
+    low, high = ends
+    if math.isnan(low):
+        return ""
+    return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"

@@ -1,0 +1,234 @@
+"""A random forest as boxes: each leaf of a tree is one, with a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from odyssey.report.fanova.axes import Axis, Floats
+
+PILOT = 16  # trees that try out a leaf size
+# A leaf holds at most this share of the points, so that few points are not left with one split.
+LARGEST_LEAF = 1 / 20
+# ... and at least this one, so that many points do not take time and memory without end.
+SMALLEST_LEAF = 1 / 3000
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A function that is constant on boxes, which together fill the unit cube.
+
+    low, high: (boxes, axes), the sides of each box. value: (boxes,).
+    """
+
+    low: Floats
+    high: Floats
+    value: Floats
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Trees, each grown on a bootstrap sample of the points.
+
+    r2: out-of-bag R^2: how much of the outcomes' variance the mean of those trees predicts that
+    have not seen the point; nan if no point was left out. leaf: fewest points of a leaf.
+    """
+
+    trees: tuple[Tree, ...]
+    r2: float
+    leaf: int
+
+
+def grow(
+    axes: Sequence[Axis],
+    unit: Floats,
+    outcome: Floats,
+    *,
+    trees: int = 64,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Forest:
+    """A forest of the points at `unit` (points, axes), which are coordinates of `axes`.
+
+    Every split may be along any axis. The smallest leaf is the power of two with which a single
+    tree best predicts the points it has not seen: shares of variance are taken tree by tree, so
+    that noise a tree has learnt would count as interaction, though the forest averages it out.
+    """
+    smallest = max(1, round(len(outcome) * SMALLEST_LEAF))
+    leaf, best = smallest, -np.inf
+    while leaf <= max(smallest, len(outcome) * LARGEST_LEAF):
+        pilot = _fitted(unit, outcome, min(PILOT, trees), leaf, seed)
+        single, _ = _unseen(pilot, unit, outcome)
+        if not single > best:
+            break
+        best, leaf = single, leaf * 2
+    leaf = max(smallest, leaf // 2)
+    model = _fitted(unit, outcome, trees, leaf, seed)
+    _, r2 = _unseen(model, unit, outcome)
+    found = []
+    for i, grown in enumerate(model.estimators_):
+        found.append(boxes(grown.tree_, axes))
+        if progress:
+            progress(i + 1, trees)
+    return Forest(tuple(found), r2, leaf)
+
+
+def boxes(tree: Any, axes: Sequence[Axis]) -> Tree:
+    """The leaves of a scikit-learn tree, without those that hold no part of the unit cube."""
+    low = np.zeros((tree.node_count, len(axes)))
+    high = np.ones((tree.node_count, len(axes)))
+    threshold = np.zeros(tree.node_count)
+    for j, axis in enumerate(axes):
+        here = tree.feature == j
+        threshold[here] = axis.snap(tree.threshold[here])
+    level = np.array([0])
+    while (level := level[tree.children_left[level] >= 0]).size:
+        left, right, axis_at = (
+            tree.children_left[level],
+            tree.children_right[level],
+            tree.feature[level],
+        )
+        for child in left, right:
+            low[child], high[child] = low[level], high[level]
+        high[left, axis_at] = np.minimum(high[left, axis_at], threshold[level])
+        low[right, axis_at] = np.maximum(low[right, axis_at], threshold[level])
+        level = np.concatenate([left, right])
+    kept = (tree.children_left < 0) & (high > low).all(axis=1)
+    return Tree(low[kept], high[kept], np.asarray(tree.value[kept, 0, 0], dtype=float))
+
+
+def _fitted(unit: Floats, outcome: Floats, trees: int, leaf: int, seed: int) -> Any:
+    from sklearn.ensemble import RandomForestRegressor
+
+    model = RandomForestRegressor(
+        trees, bootstrap=True, min_samples_leaf=leaf, max_features=1.0, random_state=seed, n_jobs=1
+    )
+    return model.fit(unit, outcome)
+
+
+def _unseen(model: Any, unit: Floats, outcome: Floats) -> tuple[float, float]:
+    """R^2 on the points a tree has not seen: of single trees on average, and of their mean."""
+    total, count = np.zeros(len(outcome)), np.zeros(len(outcome), dtype=int)
+    errors = []
+    for tree, sample in zip(model.estimators_, model.estimators_samples_, strict=True):
+        out = np.setdiff1d(np.arange(len(outcome)), sample)
+        if not out.size:
+            continue
+        predicted = tree.predict(unit[out])
+        errors.append(np.mean((predicted - outcome[out]) ** 2))
+        total[out] += predicted
+        count[out] += 1
+    seen, variance = count > 0, np.var(outcome)
+    if not seen.any():
+        return np.nan, np.nan
+    of_mean = np.mean((total[seen] / count[seen] - outcome[seen]) ** 2)
+    return float(1 - np.mean(errors) / variance), float(1 - of_mean / variance)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A function of one coordinate: `value[i]` from edges[i] to edges[i + 1]."""
+
+    edges: Floats
+    value: Floats
+
+    def at(self, u: Floats) -> Floats:
+        """The values at coordinates from 0 to 1."""
+        return self.value[_cell(self.edges, u)]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A function of two coordinates, constant on the rectangles of a grid."""
+
+    edges_a: Floats
+    edges_b: Floats
+    value: Floats  # (parts of a, parts of b)
+
+    def at(self, u: Floats, v: Floats) -> Floats:
+        """The values at every pair of coordinates: (len(u), len(v))."""
+        return self.value[np.ix_(_cell(self.edges_a, u), _cell(self.edges_b, v))]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a tree's variance is made of, in squared units of its values.
+
+    variance: all of it. singles: by axis. pairs: by two axes (a < b), what the two explain
+    beyond either alone. rest: of all interactions of three axes and more.
+    steps, planes: the marginals, less the tree's mean.
+    """
+
+    mean: float
+    variance: float
+    singles: Floats
+    pairs: dict[tuple[int, int], float]
+    rest: float
+    steps: list[Steps]
+    planes: dict[tuple[int, int], Plane]
+
+
+def parts(tree: Tree) -> Parts:
+    """The variance of a tree under the uniform measure on the unit cube, taken apart."""
+    widths = tree.high - tree.low
+    weight = widths.prod(axis=1)
+    mean = float(weight @ tree.value)
+    # Less the mean, so that no variance is a small difference of large numbers.
+    value = tree.value - mean
+    variance = float(weight @ value**2)
+    steps, planes = [], {}
+    singles = np.zeros(widths.shape[1])
+    pairs = {}
+    for a in range(widths.shape[1]):
+        step = _single(tree, a, value * weight / widths[:, a])
+        steps.append(step)
+        singles[a] = np.diff(step.edges) @ step.value**2
+    for a, b in combinations(range(widths.shape[1]), 2):
+        plane = _pair(tree, a, b, value * weight / widths[:, a] / widths[:, b])
+        planes[a, b] = plane
+        both = np.diff(plane.edges_a) @ plane.value**2 @ np.diff(plane.edges_b)
+        # No part is negative but by rounding.
+        pairs[a, b] = max(0.0, float(both - singles[a] - singles[b]))
+    explained = float(singles.sum() + sum(pairs.values()))
+    rest = max(0.0, variance - explained) if len(singles) > 2 else 0.0
+    return Parts(mean, variance, singles, pairs, rest, steps, planes)
+
+
+def _single(tree: Tree, a: int, height: Floats) -> Steps:
+    """The sum of boxes' heights over each part of an axis: up where one starts, down at its end."""
+    edges, start, stop = _edges(tree, a)
+    size = len(edges)
+    jumps = np.bincount(start, height, size) - np.bincount(stop, height, size)
+    return Steps(edges, np.cumsum(jumps)[:-1])
+
+
+def _pair(tree: Tree, a: int, b: int, height: Floats) -> Plane:
+    """The same in two dimensions, where a box has four corners."""
+    edges_a, start_a, stop_a = _edges(tree, a)
+    edges_b, start_b, stop_b = _edges(tree, b)
+    shape = len(edges_a), len(edges_b)
+    jumps = np.zeros(shape[0] * shape[1])
+    for of_a, of_b, sign in (
+        (start_a, start_b, 1),
+        (stop_a, start_b, -1),
+        (start_a, stop_b, -1),
+        (stop_a, stop_b, 1),
+    ):
+        jumps += sign * np.bincount(of_a * shape[1] + of_b, height, len(jumps))
+    value = jumps.reshape(shape).cumsum(axis=0).cumsum(axis=1)[:-1, :-1]
+    return Plane(edges_a, edges_b, value)
+
+
+def _edges(tree: Tree, a: int) -> tuple[Floats, np.ndarray, np.ndarray]:
+    """Where any box starts or ends along an axis, and which of these each box does."""
+    edges = np.unique(np.concatenate([tree.low[:, a], tree.high[:, a]]))
+    return edges, np.searchsorted(edges, tree.low[:, a]), np.searchsorted(edges, tree.high[:, a])
+
+
+def _cell(edges: Floats, u: Floats) -> np.ndarray:
+    # Left of an edge, as trees send a point that is at a threshold.
+    return np.clip(np.searchsorted(edges, u, side="left") - 1, 0, len(edges) - 2)

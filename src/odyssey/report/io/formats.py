@@ -1,0 +1,177 @@
+"""A table of the report: values and how to show them, for the page and for files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from odyssey.report.stats.samples import Interval
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str  # heading
+    kind: str = "text"  # "text", "number", "integer", "share" (0 to 1), "p", "interval"
+    help: str = ""  # what it means, a sentence
+    digits: int = 3  # significant, of numbers and intervals
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells are plain: text, numbers, None, `Interval`s."""
+
+    key: str  # file name
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Any]]
+    note: str = ""  # what it can and cannot say
+
+
+NOTHING = "–"
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "“": "``",
+    "”": "''",
+    "²": r"\textsuperscript{2}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
+
+
+def as_csv(table: Table) -> str:
+    """All digits; an interval takes three columns."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    head: list[str] = []
+    for column in table.columns:
+        head.append(column.name)
+        if column.kind == "interval":
+            head += [f"{column.name} low", f"{column.name} high"]
+    writer.writerow(head)
+    for row in table.rows:
+        cells: list[Any] = []
+        for column, cell in zip(table.columns, row, strict=True):
+            if column.kind == "interval":
+                ends = (cell.value, cell.low, cell.high) if isinstance(cell, Interval) else ()
+                cells += [_raw(v) for v in ends] if ends else [""] * 3
+            else:
+                cells.append(_raw(cell))
+        writer.writerow(cells)
+    return out.getvalue()
+
+
+def as_markdown(table: Table) -> str:
+    """A title, the table, its note."""
+    rows = [[shown(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
+    head = [c.name for c in table.columns]
+    kept = [i for i, _ in enumerate(head) if any(row[i] for row in rows)]
+    lines = [
+        _markdown_row(head[i] for i in kept),
+        "|"
+        + "|".join(" --- " if table.columns[i].kind == "text" else " ---: " for i in kept)
+        + "|",
+        *(_markdown_row(row[i] for i in kept) for row in rows),
+    ]
+    note = f"\n\n{table.note}" if table.note else ""
+    return f"**{table.title}**\n\n" + "\n".join(lines) + note + "\n"
+
+
+def as_latex(table: Table) -> str:
+    """A `table` environment that needs the package booktabs."""
+    rows = [[shown(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
+    kept = [i for i, _ in enumerate(table.columns) if any(row[i] for row in rows)]
+    align = "".join("l" if table.columns[i].kind == "text" else "r" for i in kept)
+    body = [" & ".join(_latex(row[i]) for i in kept) + r" \\" for row in rows]
+    caption = _latex(f"{table.title}. {table.note}".strip())
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{caption}}}",
+            rf"  \label{{tab:{re.sub(r'[^A-Za-z0-9-]', '-', table.key)}}}",
+            rf"  \begin{{tabular}}{{{align}}}",
+            r"    \toprule",
+            "    " + " & ".join(_latex(table.columns[i].name) for i in kept) + r" \\",
+            r"    \midrule",
+            *(f"    {line}" for line in body),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def shown(column: Column, cell: Any) -> str:
+    """A cell as a person reads it; nothing for what is not there."""
+    if isinstance(cell, Interval):
+        value = number(cell.value, column.digits)
+        if math.isnan(cell.low) or math.isnan(cell.high):
+            return value
+        return f"{value} [{number(cell.low, column.digits)}, {number(cell.high, column.digits)}]"
+    if cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, bool) or isinstance(cell, str):
+        return str(cell)
+    if column.kind == "integer" and float(cell).is_integer():
+        return f"{int(cell):,}"
+    if column.kind == "p":
+        return p_value(float(cell))
+    if column.kind == "share":
+        return f"{cell:.1%}"
+    if isinstance(cell, int | float):
+        return number(float(cell), column.digits)
+    return str(cell)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """So many significant digits, without an exponent where it can be."""
+    if math.isnan(value):
+        return NOTHING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    power = math.floor(math.log10(abs(value)))
+    if -4 <= power < 7:
+        text = f"{value:.{max(digits - 1 - power, 0)}f}"
+        return text.replace("-", "−")
+    return f"{value:.{digits - 1}e}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """`0.012`, `<0.001`."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def _raw(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(value)
+    return "" if value is None else value
+
+
+def _markdown_row(cells: Any) -> str:
+    return "| " + " | ".join(c.replace("|", r"\|").replace("\n", " ") for c in cells) + " |"
+
+
+def _latex(text: str) -> str:
+    text = "".join(LATEX.get(c, c) for c in text)
+    return text.replace("−", "$-$").replace("∞", r"$\infty$")

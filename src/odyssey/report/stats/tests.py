@@ -1,0 +1,306 @@
+"""Do two samples differ? Welch's t-test on means, the Brunner-Munzel test on ranks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special, stats
+
+from odyssey.errors import UserError
+from odyssey.report.stats.samples import (
+    Interval,
+    chunks,
+    comparable,
+    costs,
+    finite,
+    one_sided_pairs,
+    percentiles,
+    tail,
+)
+
+NAN = math.nan
+TOO_FEW = "a sample has fewer than two values"
+NO_VARIANCE = "no value differs from its sample's others, so the error of the difference is unknown"
+SMALL = "a sample has fewer than 10 values, where the p-value is only rough"
+
+
+@dataclass(frozen=True)
+class Test:
+    """A two-sided test: what was estimated, and how surprising it is if nothing differs.
+
+    `p` is nan where the test could not be made; `note` says why, or what to be wary of.
+    """
+
+    statistic: float
+    df: float
+    p: float
+    difference: Interval
+    note: str = ""
+
+
+def mean_difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+    """mean(a) - mean(b), its standard error and degrees of freedom (Welch 1947; Satterthwaite
+    1946), for two or more finite values each. An error of 0 says that neither sample varies.
+    """
+    # A sum of squares of equal values need not round to 0, so this is asked of the values.
+    a_part, b_part = (0.0 if np.ptp(x) == 0 else float(np.var(x, ddof=1)) / len(x) for x in (a, b))
+    difference, squared = float(a.mean() - b.mean()), a_part + b_part
+    if not 0 < squared < math.inf:
+        return difference, math.sqrt(squared), NAN
+    share = a_part / squared
+    df = 1 / (share**2 / (len(a) - 1) + (1 - share) ** 2 / (len(b) - 1))
+    return difference, math.sqrt(squared), df
+
+
+def welch(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
+    """Welch's t-test: are the means of two samples of unequal variance the same?
+
+    The difference is mean(a) - mean(b) in the unit of the values, with its t interval. p is nan,
+    with a note, for fewer than two values in a sample and where neither sample varies. A mean has
+    no place for worst values: ValueError for anything that is not finite.
+
+    Source: B. L. Welch, "The generalization of 'Student's' problem when several different
+    population variances are involved", Biometrika 34 (1947) 28-35.
+    """
+    outside = tail(level)
+    first, second = finite(a), finite(b)
+    if min(len(first), len(second)) < 2:
+        known = len(first) and len(second)
+        value = float(first.mean() - second.mean()) if known else NAN
+        return Test(NAN, NAN, NAN, Interval(value, NAN, NAN, level), TOO_FEW)
+    difference, error, df = mean_difference(first, second)
+    if math.isnan(df):
+        return Test(NAN, NAN, NAN, Interval(difference, NAN, NAN, level), NO_VARIANCE)
+    t = difference / error
+    p = 2 * float(special.stdtr(df, -abs(t)))
+    reach = -float(special.stdtrit(df, outside)) * error
+    return Test(t, df, p, Interval(difference, difference - reach, difference + reach, level))
+
+
+def brunner_munzel(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
+    """Brunner-Munzel test: is a value of `a` as likely below one of `b` as above it?
+
+    The difference is P(a < b) + P(a = b) / 2, 0.5 if neither tends to be smaller, with its t
+    interval cut to [0, 1]. Only the order of the values counts: worst values (infinities) are
+    ties at the worst. p is nan for fewer than two values in a sample.
+
+    Where nothing varies the statistic is undefined, and p is that of the permutation test
+    (the way of Neubert and Brunner 2007 for small samples): for two samples that do not
+    overlap 2 / C(n_a + n_b, n_a), two labellings of all being that extreme, with a statistic of
+    -inf or inf; if all values are equal, 1, with a statistic of 0. df is nan in both, and the
+    limits are those of `one_sided_pairs`.
+
+    Source: E. Brunner and U. Munzel, "The nonparametric Behrens-Fisher problem: asymptotic theory
+    and a small-sample approximation", Biometrical Journal 42 (2000) 17-25.
+    """
+    outside = tail(level)
+    first, second = comparable(a), comparable(b)
+    comparable(np.concatenate([first, second]))  # the worst is the same infinity in both
+    n, m = len(first), len(second)
+    if not (n and m):
+        return Test(NAN, NAN, NAN, Interval(NAN, NAN, NAN, level), TOO_FEW)
+    ranks = stats.rankdata(np.concatenate([first, second]))
+    # For each value, how many of the other sample lie below it, ties counting a half.
+    below_first = ranks[:n] - stats.rankdata(first)
+    below_second = ranks[n:] - stats.rankdata(second)
+    chance = float(below_second.sum()) / (n * m)
+    if min(n, m) < 2:
+        return Test(NAN, NAN, NAN, Interval(chance, NAN, NAN, level), TOO_FEW)
+    first_part = float(np.var(below_first, ddof=1)) / m**2 / n
+    second_part = float(np.var(below_second, ddof=1)) / n**2 / m
+    squared = first_part + second_part
+    note = SMALL if min(n, m) < 10 else ""
+    if squared == 0:
+        limits = one_sided_pairs(chance, n, m, level)
+        if chance == 0.5:
+            return Test(0.0, NAN, 1.0, limits, "all values are equal")
+        p = 2 / math.comb(n + m, n)
+        return Test(math.copysign(math.inf, chance - 0.5), NAN, p, limits, "no overlap; exact p")
+    share, error = first_part / squared, math.sqrt(squared)
+    df = 1 / (share**2 / (n - 1) + (1 - share) ** 2 / (m - 1))
+    t = (chance - 0.5) / error
+    p = 2 * float(special.stdtr(df, -abs(t)))
+    reach = -float(special.stdtrit(df, outside)) * error
+    interval = Interval(chance, max(0.0, chance - reach), min(1.0, chance + reach), level)
+    return Test(t, df, p, interval, note)
+
+
+def bonferroni(ps: ArrayLike) -> np.ndarray:
+    """Each p-value times the number of tests, at most 1 (Dunn 1961).
+
+    A test that could not be made (nan) stays nan and still counts: it was part of the question
+    asked, and leaving it out because of what the data were would make the others look better.
+
+    Source: O. J. Dunn, "Multiple comparisons among means", Journal of the American Statistical
+    Association 56 (1961) 52-64.
+    """
+    values = _checked(ps)
+    return np.minimum(values * len(values), 1.0)
+
+
+def holm(ps: ArrayLike) -> np.ndarray:
+    """Holm's step-down p-values: never larger than Bonferroni's, with the same guarantee.
+
+    The smallest of m is multiplied by m, the next by m - 1, and so on; none is below the one
+    before it. A test that could not be made (nan) stays nan and counts as one more, with the
+    largest p, for the reason given under `bonferroni`.
+
+    Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
+    Journal of Statistics 6 (1979) 65-70.
+    """
+    values = _checked(ps)
+    order = np.argsort(values, kind="stable")  # nan last
+    steps = values[order] * np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def _checked(ps: ArrayLike) -> np.ndarray:
+    values = np.asarray(ps, dtype=float)
+    known = values[~np.isnan(values)]
+    if values.ndim != 1 or (known < 0).any() or (known > 1).any():
+        raise ValueError(f"p-values are one row of numbers from 0 to 1, not {values}")
+    return values
+
+
+EXACT = 50  # differences, up to which p is counted out
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Of n pairs, how many the first variant wins and how many are ties; p is two-sided.
+
+    The difference is the first minus the second, in the unit of the values.
+    """
+
+    n: int
+    wins: int
+    ties: int
+    median_difference: Interval
+    p: float
+
+
+def paired(
+    a: ArrayLike,
+    b: ArrayLike,
+    better: str,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Paired:
+    """Wilcoxon's signed-rank test of a[i] against b[i], and the median of a[i] - b[i].
+
+    A worst value (infinite) against a finite one is a difference of the largest rank; two worst
+    values are a tie, a difference of 0. Ties leave the test, as Wilcoxon had it; if all pairs are
+    ties p is 1. p is exact up to 50 differences (over all signs of the ranks found, equal ranks
+    shared) and a normal approximation beyond. The limits of the median are percentile bootstrap
+    ones over pairs. p and the limits are nan for fewer than two pairs; the median is nan where
+    its two middle values are infinite in both directions. ValueError for samples of unequal size.
+
+    Source: F. Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1 (1945)
+    80-83.
+    """
+    first, second = comparable(a), comparable(b)
+    if len(first) != len(second):
+        raise ValueError(f"pairs need as many values on both sides: {len(first)}, {len(second)}")
+    first_cost, second_cost = costs(first, better), costs(second, better)
+    equal = first == second  # two worst values too
+    difference = np.subtract(first, second, out=np.zeros(len(first)), where=~equal)
+    n, wins, ties = len(first), int((first_cost < second_cost).sum()), int(equal.sum())
+    middle = float(_middle(difference)) if n else math.nan
+    if n < 2:
+        return Paired(n, wins, ties, Interval(middle, math.nan, math.nan, level), math.nan)
+    random = np.random.default_rng(seed)
+    found = [
+        _middle(difference[random.integers(0, n, size=(rows, n))]) for rows in chunks(draws, n)
+    ]
+    low, high = percentiles(np.concatenate(found), level)
+    interval = Interval(middle, float(low), float(high), level)
+    return Paired(n, wins, ties, interval, signed_rank(difference[~equal]))
+
+
+def signed_rank(differences: np.ndarray) -> float:
+    """The two-sided p of Wilcoxon's signed-rank test for differences none of which is 0."""
+    doubled = np.rint(2 * stats.rankdata(np.abs(differences))).astype(int)  # shared ranks: halves
+    total = int(doubled.sum())
+    positive = int(doubled[differences > 0].sum())
+    smaller = min(positive, total - positive)
+    if len(doubled) > EXACT:
+        error = math.sqrt(float((doubled.astype(float) ** 2).sum())) / 2
+        return min(1.0, 2 * float(special.ndtr((smaller - total / 2) / error)))
+    # chances[s]: that the ranks with a plus sum up to s, each sign being a coin's.
+    chances = np.zeros(total + 1)
+    chances[0] = 1.0
+    for rank in doubled:
+        shifted = np.concatenate([np.zeros(rank), chances[: total + 1 - rank]])
+        chances = (chances + shifted) / 2
+    return min(1.0, 2 * float(chances[: smaller + 1].sum()))
+
+
+def _middle(differences: np.ndarray) -> np.ndarray:
+    """The median along the last axis; nan between -inf and inf."""
+    with np.errstate(invalid="ignore"):
+        return np.median(differences, axis=-1)
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Whether two means were shown to be the same within `margin` (in the metric's unit).
+
+    `smallest_margin` is the one with which it would just be shown, whatever `margin` is; choosing
+    it after the fact shows nothing. `interval` is that of the difference at level 1 - 2 alpha.
+    """
+
+    p: float
+    margin: float | None
+    equivalent: bool
+    smallest_margin: float
+    interval: Interval
+    note: str = ""
+
+
+def check_margin(margin: float | None) -> None:
+    """UserError for a margin of equivalence that is not a number above 0."""
+    if margin is not None and not 0 < margin < math.inf:
+        raise UserError(
+            f"margin={margin} (--margin {margin}) is no margin of equivalence: type a number above "
+            "0 in the unit of the metric, as in --margin 0.05, or leave it out."
+        )
+
+
+def tost(a: ArrayLike, b: ArrayLike, margin: float | None, alpha: float = 0.05) -> Equivalence:
+    """Two one-sided t-tests: is mean(a) - mean(b) above -margin and below +margin?
+
+    p is the larger of the two. Variances may be unequal (error and degrees of freedom are
+    Welch's). Without a margin p is nan and nothing is shown, but the smallest margin is given. It
+    is nan for fewer than two values in a sample, or where neither sample varies. No place for
+    worst values: ValueError for anything that is not finite. UserError for a bad margin.
+
+    Source: D. J. Schuirmann, "A comparison of the two one-sided tests procedure and the power
+    approach for assessing the equivalence of average bioavailability", Journal of
+    Pharmacokinetics and Biopharmaceutics 15 (1987) 657-680.
+    """
+    check_margin(margin)
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"alpha lies between 0 and 0.5, not {alpha}")
+    level, nan = 1 - 2 * alpha, math.nan
+    first, second = finite(a), finite(b)
+    if min(len(first), len(second)) < 2:
+        return Equivalence(nan, margin, False, nan, Interval(nan, nan, nan, level), TOO_FEW)
+    difference, error, df = mean_difference(first, second)
+    if math.isnan(df):
+        unknown = Interval(difference, nan, nan, level)
+        return Equivalence(nan, margin, False, nan, unknown, NO_VARIANCE)
+    reach = -float(special.stdtrit(df, alpha)) * error
+    interval = Interval(difference, difference - reach, difference + reach, level)
+    smallest = abs(difference) + reach
+    if margin is None:
+        return Equivalence(nan, None, False, smallest, interval, "no margin was set")
+    # The nearer bound decides: the test against the other one has the smaller p.
+    p = float(special.stdtr(df, (abs(difference) - margin) / error))
+    return Equivalence(p, margin, smallest <= margin, smallest, interval)

@@ -1,0 +1,111 @@
+"""`python scripts/dashboard.py --entity ENTITY --project PROJECT`: a study as W&B shows it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from odyssey.cli_utils import Parser, exit_status
+from odyssey.errors import UserError
+from odyssey.report.io.wandb_project import connected, read_project, split_path
+from odyssey.report.wandb_dashboard.subject import Subject, records_of, subjects
+
+EXAMPLE = "python scripts/dashboard.py --entity my-team --project odyssey --study truncation"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0; 1 W&B cannot do it; 2 wrong options; 130 Ctrl-C."""
+    asked: list[argparse.Namespace] = []
+    words = sys.argv[1:] if arguments is None else arguments
+    wrong = exit_status(lambda: asked.append(_asked(words)))
+    return wrong or exit_status(lambda: _build(asked[0]), on_error=1)
+
+
+def _asked(words: Sequence[str]) -> argparse.Namespace:
+    asked = _parser().parse_args(words)
+    if not asked.entity:
+        raise UserError(f"--entity is missing, the W&B user or team: type {EXAMPLE}")
+    split_path(f"{asked.entity}/{asked.project}", "--entity/--project")
+    return asked
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="dashboard.py", allow_abbrev=False, description=__doc__.partition(": ")[2])
+    add = parser.add_argument
+    add("--entity", default=os.environ.get("WANDB_ENTITY"), help="W&B user or team")
+    add("--project", default="odyssey", help="W&B project (odyssey)")
+    add(
+        "--study",
+        default="",
+        metavar="NAME|FOLDER",
+        help="one study: its name, or its folder, whose runs are then read from there; all runs of "
+        "the project where none is given",
+    )
+    add("--metric", help="the metric that is compared; the one that chose the checkpoints if none")
+    add(
+        "--dry-run",
+        type=Path,
+        metavar="FILE",
+        help="write what would be saved there as JSON, and save nothing; with a study's folder it "
+        "needs neither login nor network",
+    )
+    return parser
+
+
+def _build(asked: argparse.Namespace) -> None:
+    saving = _extra()
+    entity, project = asked.entity, asked.project
+    wanted = _subjects(asked)
+    if asked.dry_run is not None:
+        found = saving.specifications(wanted, entity, project)
+        _write(asked.dry_run, found)
+        views = len(found["views"])
+        print(f"{asked.dry_run}: {views} workspace view{'' if views == 1 else 's'} and a report")
+        return
+    with connected("saving the dashboard at W&B", f"{entity}/{project}") as api:
+        for what, again, url in saving.save(api, wanted, entity, project):
+            print(f"{'Changed' if again else 'Made'} {what}: {url}")
+
+
+def _subjects(asked: argparse.Namespace) -> list[Subject]:
+    folder = Path(asked.study)
+    if asked.study and folder.is_dir():
+        study, records = folder.resolve().name, records_of(folder)
+        if not records:
+            raise UserError(f"--study {folder} has no run that has begun: type a study's folder")
+    else:
+        study, notes = asked.study, list[str]()
+        records = read_project(
+            f"{asked.entity}/{asked.project}", group=study or None, notes=notes, curves=False
+        )
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+    return subjects(records, study, asked.metric)
+
+
+def _extra() -> Any:
+    """What builds and saves, which needs the extra."""
+    try:
+        from odyssey.report.wandb_dashboard import documents as save
+    except ImportError as error:
+        if not (error.name or "").startswith("wandb_workspaces"):
+            raise
+        raise UserError(
+            "the dashboard needs wandb-workspaces, which is not installed: type "
+            "pip install -e '.[dashboard]'"
+        ) from None
+    return save
+
+
+def _write(file: Path, found: dict[str, Any]) -> None:
+    try:
+        file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"--dry-run {file} cannot be written ({error.strerror}): type another file"
+        ) from None

@@ -1,0 +1,344 @@
+"""What the language models over characters and over words share."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from odyssey import data
+from odyssey.data.types import Text
+from odyssey.errors import UserError
+from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
+from odyssey.tasks.decoding import draw_one, finite, generator
+from odyssey.tasks.metric import Metric
+from odyssey.tasks.tokenization import (
+    END,
+    Tokenizer,
+    Vocabulary,
+    count_characters,
+    encode_characters,
+)
+
+IGNORED = -1  # a target that is no target: past the end of a shorter lane
+
+
+class Windows:
+    """Windows of `window` steps over `lanes` stretches of a text, read side by side.
+
+    N ids have N - 1 targets, each the id after its input. Lane b is a contiguous stretch of them;
+    lanes differ by at most one target, and where they do, the shorter ones end in an `IGNORED`
+    one. So every target is in exactly one window, once. The last window may be shorter. With
+    `drop_last` all windows are whole, and what is over at the end of each lane is left out.
+
+    The ids stay on `device` in their small type; a window of int64 is made when it is asked for.
+    Inputs and targets are (window, lanes). Only window 0 says `reset`.
+    """
+
+    def __init__(
+        self,
+        ids: Tensor,
+        *,
+        lanes: int,
+        window: int | None,
+        drop_last: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        each, self.longer = divmod(len(ids) - 1, lanes)  # the first `longer` lanes have one more
+        lane = torch.arange(lanes)
+        starts = lane * each + lane.clamp(max=self.longer)
+        if drop_last:
+            self.longer = 0
+            each = each // (window or each) * (window or each)
+        self.steps = each + (self.longer > 0)
+        self.window = min(window or self.steps, max(self.steps, 1))
+        self.ids = ids.to(device)
+        self.offsets = (starts + torch.arange(self.window + 1).unsqueeze(1)).to(device)
+
+    def __len__(self) -> int:
+        return -(-self.steps // self.window)
+
+    def get(self, epoch: int, index: int) -> Batch:
+        """Window `index`; all epochs are alike."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"window {index} of {len(self)}")
+        at = index * self.window
+        steps = min(self.window, self.steps - at)
+        places = self.offsets[: steps + 1] + at
+        last = at + steps == self.steps
+        if last and self.longer:
+            places.clamp_(max=len(self.ids) - 1)
+        # index_select: plain indexing wakes all CPU threads for these few numbers
+        block = self.ids.index_select(0, places.flatten()).view(places.shape).long()
+        inputs, targets = block[:-1], block[1:]
+        if last and self.longer:
+            targets = targets.clone()  # inputs are the same memory
+            targets[-1, self.longer :] = IGNORED
+        return Batch(inputs, targets, reset=index == 0)
+
+
+LONGEST = 20_000  # steps through which gradients are still kept
+
+
+class LanguageModel(Task):
+    """Predicts each symbol of a text from those before it.
+
+    The text is read in `batch_size` lanes side by side, `bptt.length` steps at a time, the state
+    carried from window to window. Validation and test are read the same way in `eval_batch_size`
+    lanes, so their figures depend a little on it: each lane starts without a past.
+
+    The vocabulary is made from the training part alone. Loss: cross-entropy in nats, the mean over
+    all symbols of a window, or with `reduction=sum` the sum over steps of the mean over lanes.
+    """
+
+    streamed = True
+    unit: ClassVar[str]  # what a symbol is called
+    start: ClassVar[str]  # what a sample without a prompt begins after
+    prompts: ClassVar[Mapping[str, str]] = {}  # data set -> its own `sample_prompt`
+    rare: ClassVar[Mapping[str, int]] = {}  # data set -> its own `min_count`, where not 1
+
+    vocabulary: Vocabulary
+    _ids: dict[Split, Tensor]
+
+    @abstractmethod
+    def count(self, text: Text) -> Mapping[str, int]:
+        """How often each symbol is in a text."""
+
+    @abstractmethod
+    def encode(self, text: Text, part: str) -> Any:
+        """A text's ids, as a NumPy array of a small integer type."""
+
+    @abstractmethod
+    def symbols(self, text: str) -> Sequence[str]:
+        """The symbols of a prompt."""
+
+    @abstractmethod
+    def piece(self, symbol: str, before: str | None) -> str:
+        """A sampled symbol as it is printed after another."""
+
+    def load(self) -> None:
+        cfg = self.cfg
+        parts = data.text(cfg.data, self.data_dir, path=cfg.path, split=tuple(cfg.split))
+        self.data = {"name": parts.name, "sha256": parts.sha256}
+        self.vocabulary = Vocabulary.build(
+            self.count(parts.train),
+            min_count=cfg.min_count or self.rare.get(cfg.data, 1),
+            max_size=getattr(cfg, "max_size", None),
+            unknown=getattr(cfg, "unknown", True),
+            start=self.start,
+        )
+        self._ids = {
+            "train": torch.from_numpy(self.encode(parts.train, "training")),
+            "valid": torch.from_numpy(self.encode(parts.valid, "validation")),
+            "test": torch.from_numpy(self.encode(parts.test, "test")),
+        }
+        self._set_spec()
+        for split in self._ids:
+            self._check(split)
+        if self._prompt():  # a prompt it cannot read is better known now than at the first sample
+            self.vocabulary.prompt(self.symbols(self._prompt()), "task.sample_prompt")
+
+    def batches(self, split: Split, device: torch.device | str = "cpu") -> Windows:
+        return Windows(
+            self._ids[split],
+            lanes=self._lanes(split),
+            window=self.window,
+            drop_last=self.cfg.drop_last and split == "train",
+            device=device,
+        )
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        if self.cfg.reduction == "mean":
+            return _cross_entropy(logits, batch.targets, "mean")
+        return _cross_entropy(logits, batch.targets, "sum") / batch.targets.shape[1]
+
+    def scores(self, logits: Tensor, batch: Batch) -> Sums:
+        nats = _cross_entropy(logits.detach(), batch.targets, "sum")
+        return {"nats": (nats, (batch.targets != IGNORED).sum())}
+
+    def sample(
+        self,
+        step: Step,
+        *,
+        length: int,
+        temperature: float = 1.0,
+        seed: int = 0,
+        prompt: str | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[str]:
+        """`length` symbols drawn one after another, as printable pieces; the prompt is not among
+        them. `<unk>` is never drawn. The same seed gives the same text.
+
+        Raises UserError, at the call, for a prompt with symbols that the model does not know.
+        """
+        chance = generator(length, temperature, seed)
+        known = self.vocabulary.prompt(self.symbols(prompt)) if prompt else []
+        return self._draw(step, known, length, temperature, chance, device)
+
+    def write_sample(
+        self, step: Step, path: Path, *, seed: int, device: torch.device | str = "cpu"
+    ) -> Path | None:
+        prompt = self._prompt()
+        pieces = self.sample(
+            step,
+            length=self.cfg.sample_length,
+            temperature=self.cfg.sample_temperature,
+            seed=seed,
+            prompt=prompt,
+            device=device,
+        )
+        path = path.with_name(f"{path.name}.txt")
+        path.write_text(prompt + "".join(pieces) + "\n", encoding="utf-8")
+        return path
+
+    def _prompt(self) -> str:
+        given: str | None = self.cfg.sample_prompt
+        return self.prompts.get(self.cfg.data, "") if given is None else given
+
+    def export(self) -> dict[str, Any]:
+        return {"vocabulary": self.vocabulary.export()}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        self.vocabulary = Vocabulary.restore(saved["vocabulary"])
+        self._set_spec()
+
+    def _draw(
+        self,
+        step: Step,
+        known: list[int],
+        length: int,
+        temperature: float,
+        chance: torch.Generator,
+        device: torch.device | str,
+    ) -> Iterator[str]:
+        names = self.vocabulary.symbols
+        before = names[known[-1]] if known else None
+        inputs = torch.tensor(known or [self.vocabulary.start]).unsqueeze(1)
+        state: Any = None
+        for _ in range(length):
+            logits, state = step(inputs.to(device), state)
+            scores = finite(logits[-1, 0])
+            if self.vocabulary.unknown is not None:
+                scores[self.vocabulary.unknown] = -math.inf
+            drawn = draw_one(scores, temperature, chance)
+            yield self.piece(names[drawn], before)
+            before = names[drawn]
+            inputs = torch.tensor([[drawn]])
+
+    def _set_spec(self) -> None:
+        size = len(self.vocabulary)
+        self.spec = ModelSpec("tokens", size, size, "step", causal=True)
+
+    def _lanes(self, split: Split) -> int:
+        lanes: int = self.cfg.batch_size
+        return lanes if split == "train" else self.cfg.eval_batch_size or lanes
+
+    def _check(self, split: Split) -> None:
+        """Refuse parts too short for their lanes, and lanes too long for one window."""
+        size, lanes, name = len(self._ids[split]), self._lanes(split), self.cfg.data
+        option = "task.batch_size" if split == "train" else "task.eval_batch_size"
+        if size < 2 * lanes:
+            way = f"type {option}={size // 2} or less" if size >= 2 else "give a longer text"
+            raise UserError(
+                f"the {split} part of task.data={name} has {size} {self.unit}s, too few for "
+                f"{option}={lanes} lanes of at least two: {way}"
+            )
+        each = (size - 1) // lanes
+        if self.window is None and each > LONGEST:
+            raise UserError(
+                f"bptt.length=null would go back through all {each:,} steps of a lane of the "
+                f"{split} part, more than {LONGEST:,}: type a number such as bptt.length=100"
+            )
+        if split == "train" and self.cfg.drop_last and each < (self.window or 1):
+            raise UserError(
+                f"task.drop_last=true leaves nothing of lanes of {each} {self.unit}s with "
+                f"bptt.length={self.window}: type bptt.length={each} or less, or leave it out"
+            )
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    return F.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction=reduction
+    )
+
+
+class CharLM(LanguageModel):
+    """The next character of a text, in nats and bits per character.
+
+    Logits (T, B, K) over the K characters of the training part seen at least `min_count` times,
+    and `<unk>` for all others unless `unknown` is false. With batch_size=1, unknown=false,
+    reduction=sum and drop_last=true it is the task of Karpathy's min-char-rnn
+    (gist.github.com/karpathy/d4dee566867f8291f086), but that min-char-rnn also drops a window
+    that ends exactly with the text.
+    """
+
+    name = "charlm"
+    measures = (
+        Metric("bits_per_char", "min", "bits per character", "bits per character"),
+        Metric("nats_per_char", "min", "nats per character", "nats per character"),
+    )
+    unit = "character"
+    rare = {"python": 10}
+    start = "\n"
+    prompts = {"python": "def "}
+
+    def count(self, text: Text) -> Mapping[str, int]:
+        return count_characters(text)
+
+    def encode(self, text: Text, part: str) -> Any:
+        return encode_characters(text, self.vocabulary, part)
+
+    def symbols(self, text: str) -> Sequence[str]:
+        return text
+
+    def piece(self, symbol: str, before: str | None) -> str:
+        return symbol
+
+    def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
+        nats = means["nats"]
+        return {"nats_per_char": nats, "bits_per_char": nats / math.log(2)}
+
+
+class WordLM(LanguageModel):
+    """The next word of a text; the perplexity is e to the mean cross-entropy in nats.
+
+    Logits (T, B, K) over the words of the training part seen at least `min_count` times, among
+    them `<eos>` for each line's end, and `<unk>` for all others. Perplexities compare only between
+    runs of the same vocabulary: a smaller one makes more words `<unk>` and so easier to predict.
+    """
+
+    name = "wordlm"
+    measures = (
+        Metric("perplexity", "min", "perplexity", "perplexity"),
+        Metric("nats_per_word", "min", "nats per word", "nats per word"),
+    )
+    unit = "word"
+    rare = {"python_docs": 3, "file": 2}
+    start = END
+
+    def __init__(self, cfg: Any, **kwargs: Any) -> None:
+        super().__init__(cfg, **kwargs)
+        self.tokenizer = Tokenizer(cfg.tokenizer, lower=cfg.lower)
+
+    def count(self, text: Text) -> Mapping[str, int]:
+        return self.tokenizer.count(text)
+
+    def encode(self, text: Text, part: str) -> Any:
+        return self.tokenizer.encode(text, self.vocabulary)
+
+    def symbols(self, text: str) -> Sequence[str]:
+        return self.tokenizer.split(text)
+
+    def piece(self, symbol: str, before: str | None) -> str:
+        return self.tokenizer.join(symbol, before)
+
+    def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
+        nats = means["nats"]
+        # exp overflows above 709, which a diverging model can reach
+        return {"nats_per_word": nats, "perplexity": math.exp(nats) if nats < 700 else math.inf}

@@ -1,0 +1,267 @@
+"""Symbols (characters or words) and their numbers."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odyssey.errors import UserError
+
+UNKNOWN = "<unk>"
+
+
+class Vocabulary:
+    """Each symbol's id is its place in `symbols`.
+
+    unknown: the id of `<unk>`, which stands for all others; None where others are an error.
+    start: the id that a text generated from nothing begins after.
+    """
+
+    def __init__(self, symbols: Sequence[str], *, unknown: bool = True, start: int = 0) -> None:
+        self.symbols = tuple(symbols)
+        self.ids = {symbol: i for i, symbol in enumerate(self.symbols)}
+        self.unknown = self.ids[UNKNOWN] if unknown else None
+        self.start = start
+
+    @classmethod
+    def build(
+        cls,
+        counts: Mapping[str, int],
+        *,
+        min_count: int = 1,
+        max_size: int | None = None,
+        unknown: bool = True,
+        start: str | None = None,
+    ) -> Vocabulary:
+        """From how often each symbol is in the training part, the commonest first.
+
+        Symbols below `min_count`, and those beyond the `max_size` commonest, become `<unk>`, which
+        has a place of its own even where it is never seen. Raises UserError if nothing is left.
+        """
+        kept = [s for s, n in counts.items() if n >= min_count and s != UNKNOWN]
+        kept.sort(key=lambda symbol: (-counts[symbol], symbol))
+        if unknown:
+            kept = kept[: None if max_size is None else max_size - 1]
+        if not kept:
+            raise UserError(
+                f"task.min_count={min_count} leaves no symbol: the commonest of the training part "
+                f"is seen {max(counts.values(), default=0)} times; type a smaller task.min_count"
+            )
+        symbols = [*kept, UNKNOWN] if unknown else kept
+        return cls(symbols, unknown=unknown, start=kept.index(start) if start in kept else 0)
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest integer type for all ids and one more; uint16 is left out, as torch has
+        few operations for it."""
+        types: tuple[type[np.integer[Any]], ...] = (np.uint8, np.int16, np.int32)
+        return next(np.dtype(t) for t in types if len(self) <= np.iinfo(t).max)
+
+    @property
+    def missing(self) -> int:
+        """What an unseen symbol is encoded to: `unknown`, or else a number that is no id."""
+        return len(self) if self.unknown is None else self.unknown
+
+    def encode(self, symbols: Iterable[str]) -> NDArray[Any]:
+        """Ids of symbols given one by one, unseen ones as `missing`."""
+        get, missing = self.ids.get, self.missing
+        return np.fromiter((get(symbol, missing) for symbol in symbols), self.dtype)
+
+    def prompt(self, symbols: Sequence[str], name: str = "the prompt") -> list[int]:
+        """Ids of what the user gave as `name`. Raises UserError with the symbols not known."""
+        strange = list(dict.fromkeys(s for s in symbols if s not in self.ids or s == UNKNOWN))
+        if strange:
+            shown = ", ".join(repr(s) for s in strange[:10]) + (" …" if len(strange) > 10 else "")
+            raise UserError(
+                f"{name} has {shown}, which the model never learned: leave out what is not "
+                f"among its {len(self)} symbols, such as {self.examples()}"
+            )
+        return [self.ids[s] for s in symbols]
+
+    def examples(self) -> str:
+        """A few known symbols for a message."""
+        return ", ".join(repr(s) for s in self.symbols[:8] if s != UNKNOWN)
+
+    def export(self) -> dict[str, Any]:
+        """Plain values to rebuild it from."""
+        known = self.unknown is not None
+        return {"symbols": list(self.symbols), "unknown": known, "start": self.start}
+
+    @classmethod
+    def restore(cls, saved: Mapping[str, Any]) -> Vocabulary:
+        """What `export` gave, as an object again."""
+        return cls(saved["symbols"], unknown=saved["unknown"], start=saved["start"])
+
+
+CHUNK = 1 << 20  # bytes in a piece: large against the cost of a call, small against the text
+POINTS = 0x110000  # code points of Unicode
+
+
+def code_points(text: NDArray[np.uint8]) -> Iterator[NDArray[Any]]:
+    """The text's code points in order, some at a time; pure ASCII bytes are their own."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for at in range(0, len(text), CHUNK):
+        piece = text[at : at + CHUNK]
+        # A character cut off by the piece before goes on with a byte above 127.
+        if piece.max() < 128:
+            yield piece
+        else:
+            yield points_of(decoder.decode(piece.tobytes()))
+    decoder.decode(b"", final=True)
+
+
+def points_of(text: str) -> NDArray[np.uint32]:
+    """The code points of a string."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def count_characters(text: NDArray[np.uint8]) -> dict[str, int]:
+    """How often each character is in the text."""
+    total = np.zeros(POINTS, np.int64)
+    for points in code_points(text):
+        found = np.bincount(points)
+        total[: len(found)] += found
+    return {chr(i): int(total[i]) for i in np.flatnonzero(total)}
+
+
+def ids_by_code_point(vocabulary: Vocabulary) -> NDArray[Any]:
+    """Code point -> id, or `missing`."""
+    ids = np.full(POINTS, vocabulary.missing, vocabulary.dtype)
+    for symbol, i in vocabulary.ids.items():
+        if len(symbol) == 1:
+            ids[ord(symbol)] = i
+    return ids
+
+
+def encode_characters(text: NDArray[np.uint8], vocabulary: Vocabulary, part: str) -> NDArray[Any]:
+    """The id of each character, in the vocabulary's own small type.
+
+    Raises UserError naming the characters of this `part` (for the message) that are not in a
+    vocabulary without `<unk>`.
+    """
+    ids = ids_by_code_point(vocabulary)
+    out = np.empty(_characters(text), vocabulary.dtype)
+    at = 0
+    strange: set[int] = set()
+    for points in code_points(text):
+        piece = out[at : at + len(points)]
+        np.take(ids, points, out=piece, mode="clip")  # the mode that writes without a buffer
+        at += len(points)
+        if vocabulary.unknown is None and piece.max(initial=0) == vocabulary.missing:
+            strange |= set(np.asarray(points)[piece == vocabulary.missing].tolist())
+    if strange:
+        shown = ", ".join(repr(chr(i)) for i in sorted(strange)[:10])
+        raise UserError(
+            f"the {part} part has {shown}{' …' if len(strange) > 10 else ''}, which the training "
+            "part lacks: leave out task.unknown=false, or cut the text elsewhere with task.split"
+        )
+    return out
+
+
+def _characters(text: NDArray[np.uint8]) -> int:
+    """Bytes that begin a character."""
+    pieces = (text[at : at + CHUNK] for at in range(0, len(text), CHUNK))
+    return sum(int(np.count_nonzero((piece & 0xC0) != 0x80)) for piece in pieces)
+
+
+REMEMBERED = 200_000  # different words in memory while encoding
+END = "<eos>"  # the end of a line, as in the Penn Treebank's language-model files
+
+_WORDS = re.compile(rf"{UNKNOWN}|{END}|\w+(?:'\w+)*|[^\w\s]")
+_words = lru_cache(maxsize=REMEMBERED // 4)(_WORDS.findall)  # most chunks come again and again
+_NO_SPACE_BEFORE = set(".,;:!?)]}%…”’")
+_NO_SPACE_AFTER = set("([{“‘")
+
+
+class Tokenizer:
+    """How a text becomes words.
+
+    kind `whitespace`: split at blanks alone. kind `words`: letters, digits and apostrophes inside
+    a word belong together, any other sign is a word by itself. `lower`: capitals are read as small
+    letters. Each line break becomes `<eos>` where `lines` is set, and nothing elsewhere.
+    """
+
+    def __init__(self, kind: str, *, lower: bool = False, lines: bool = True) -> None:
+        self.kind = kind
+        self.lower = lower
+        self.lines = lines
+
+    def split(self, text: str) -> list[str]:
+        """The words of a text, in order."""
+        return [word for chunk in self._chunks(text) for word in self._parts(chunk)]
+
+    def _chunks(self, text: str) -> list[str]:
+        """What lies between blanks."""
+        if self.lower:
+            text = text.lower()
+        return (text.replace("\n", f" {END} ") if self.lines else text).split()
+
+    def _parts(self, chunk: str) -> list[str]:
+        return [chunk] if self.kind == "whitespace" else _words(chunk)
+
+    def join(self, word: str, before: str | None) -> str:
+        """How `word` is printed after the word `before` (None: at the start of a text)."""
+        if word == END:
+            return "\n"
+        if before is None or before == END:
+            return word
+        tight = word in _NO_SPACE_BEFORE or before in _NO_SPACE_AFTER
+        return word if tight and self.kind == "words" else f" {word}"
+
+    def count(self, text: NDArray[np.uint8]) -> Counter[str]:
+        """How often each word is in UTF-8 bytes."""
+        counts: Counter[str] = Counter()
+        for piece in _pieces(text):
+            for chunk, times in Counter(self._chunks(piece)).items():
+                for word in self._parts(chunk):
+                    counts[word] += times
+        return counts
+
+    def encode(self, text: NDArray[np.uint8], vocabulary: Vocabulary) -> NDArray[Any]:
+        """The ids of the words of UTF-8 bytes, in the vocabulary's own small type."""
+        known = _Known(self._parts, vocabulary)
+        out = [np.empty(0, vocabulary.dtype)]
+        for piece in _pieces(text):
+            ids = chain.from_iterable(map(known.__getitem__, self._chunks(piece)))
+            out.append(np.fromiter(ids, vocabulary.dtype))
+            if len(known) > REMEMBERED:
+                known.clear()
+        return np.concatenate(out)
+
+
+class _Known(dict[str, list[int]]):
+    """The ids of each run of letters between blanks that was met; most come again and again."""
+
+    def __init__(self, parts: Callable[[str], list[str]], vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.parts = parts
+        self.vocabulary = vocabulary
+
+    def __missing__(self, chunk: str) -> list[int]:
+        ids = self[chunk] = self.vocabulary.encode(self.parts(chunk)).tolist()
+        return ids
+
+
+def _pieces(text: NDArray[np.uint8]) -> Iterator[str]:
+    """The text in pieces of about CHUNK, cut only after a blank or a line break."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    rest: list[str] = []
+    for at in range(0, len(text), CHUNK):
+        piece = decoder.decode(text[at : at + CHUNK].tobytes())
+        cut = max(piece.rfind(" "), piece.rfind("\n")) + 1
+        if cut:
+            yield "".join([*rest, piece[:cut]])
+            rest = []
+        rest.append(piece[cut:])
+    yield "".join(rest)

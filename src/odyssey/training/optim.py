@@ -1,0 +1,93 @@
+"""Optimizers and learning-rate decay: torch's own, under the configuration's names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from odyssey.training.schedule import Schedule
+
+
+def make_optimizer(cfg: Any, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """The optimizer of `cfg`, one of the dataclasses in odyssey.config.schema.OPTIMIZERS."""
+    common = {"lr": cfg.lr, "weight_decay": cfg.weight_decay}
+    if cfg.kind == "sgd":
+        if cfg.scale_lr_by_momentum:
+            common["lr"] = cfg.lr * (1 - cfg.momentum)
+        # torch refuses Nesterov's form without momentum, where it would change nothing.
+        nesterov = cfg.nesterov and cfg.momentum > 0
+        return torch.optim.SGD(parameters, momentum=cfg.momentum, nesterov=nesterov, **common)
+    if cfg.kind in ("adam", "adamw"):
+        kind = torch.optim.Adam if cfg.kind == "adam" else torch.optim.AdamW
+        return kind(parameters, betas=(cfg.beta1, cfg.beta2), eps=cfg.eps, **common)
+    if cfg.kind == "rmsprop":
+        return torch.optim.RMSprop(
+            parameters, alpha=cfg.alpha, eps=cfg.eps, momentum=cfg.momentum, **common
+        )
+    if cfg.kind == "adagrad":
+        return torch.optim.Adagrad(
+            parameters,
+            eps=cfg.eps,
+            initial_accumulator_value=cfg.initial_accumulator,
+            **common,
+        )
+    raise ValueError(f"no optimizer is called {cfg.kind!r}")
+
+
+def make_decay(
+    cfg: Any, optimizer: Optimizer, plan: Schedule, mode: Literal["min", "max"]
+) -> LambdaLR | ReduceLROnPlateau | None:
+    """The scheduler of `cfg`: a LambdaLR is stepped each update, a plateau each validation."""
+    if cfg.kind == "exponential":
+        # After epoch e (from 1) the rate falls if e >= after, as in char-rnn.
+        def factor(step: int) -> float:
+            falls = max(0, step // plan.steps_per_epoch - max(cfg.after, 1) + 1)
+            return cfg.factor**falls
+
+        return LambdaLR(optimizer, factor)
+    if cfg.kind == "cosine":
+
+        def half_wave(step: int) -> float:
+            done = min(step / plan.total, 1.0)
+            return cfg.final + (1 - cfg.final) * 0.5 * (1 + math.cos(math.pi * done))
+
+        return LambdaLR(optimizer, half_wave)
+    if cfg.kind == "plateau":
+        # A metric is better here when the checkpoint `best` says so: any improvement counts.
+        # eps=0: torch would leave a small rate that falls by less than 1e-8 where it is.
+        return ReduceLROnPlateau(
+            optimizer, mode, factor=cfg.factor, patience=cfg.patience - 1, threshold=0.0, eps=0.0
+        )
+    return None
+
+
+def clip_gradients(
+    parameters: Iterable[nn.Parameter], kind: str, threshold: float | None
+) -> tuple[Tensor, Tensor]:
+    """Clip in place; returns the L2 norm before clipping and whether the step was clipped.
+
+    kind `norm` scales the whole gradient down to `threshold` (Pascanu et al. 2013, arXiv
+    1211.5063); `value` clips every entry to [-threshold, threshold]; `none` leaves it. Both
+    results are tensors on the parameters' device (the second 0 or 1), so nothing waits for a GPU.
+    """
+    params = [p for p in parameters if p.grad is not None]
+    grads = [p.grad for p in params if p.grad is not None]
+    norm = nn.utils.get_total_norm(grads)
+    if kind == "none" or threshold is None or not grads:
+        return norm, torch.zeros_like(norm)
+    if kind == "norm":
+        # Not torch's clip_grads_with_norm_, which divides by norm + 1e-6: that clips a norm at or
+        # just below the threshold too, and clips to too little where the threshold is small.
+        factor = (threshold / norm).clamp(max=1.0)
+        for grad in grads:
+            grad.mul_(factor)
+        return norm, (norm > threshold).to(norm.dtype)
+    largest = nn.utils.get_total_norm(grads, norm_type=float("inf"))
+    nn.utils.clip_grad_value_(params, threshold)
+    return norm, (largest > threshold).to(norm.dtype)
