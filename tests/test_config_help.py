@@ -44,7 +44,7 @@ def text() -> str:
 
 def test_every_key_is_there_with_a_meaning(text):
     every = _every_key()
-    assert set(keys.where()) == every - set(keys.CHOSEN_BY)
+    assert set(keys.key_choices()) == every - set(keys.CHOSEN_BY)
     assert len(every) > 80
     for key in every - set(keys.CHOSEN_BY):
         assert re.search(rf"^  {re.escape(key)}=\S* +\w.{{7,}}", text, re.MULTILINE), key

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from odyssey.report.names import METRICS
 
 from odyssey.tasks import TASKS
 from odyssey.tasks.base import Task
@@ -19,6 +18,14 @@ KINDS = {
     "adding": ("synthetic", {"kind": "adding", "length": 6, "eval_size": 20}),
     "copying": ("synthetic", {"kind": "copying", "length": 6, "eval_size": 20}),
     "reversal": ("synthetic", {"kind": "reversal", "length": 6, "eval_size": 20}),
+}
+# Label and unit, where they are not the name itself.
+WORDS = {
+    "nats_per_char": ("nats per character", "nats per character"),
+    "bits_per_char": ("bits per character", "bits per character"),
+    "nats": ("cross-entropy in nats", "nats"),
+    "mse": ("mean squared error", "mean squared error"),
+    "recalled": ("share of symbols recalled", "of the symbols"),
 }
 LARGER_IS_BETTER = {"accuracy", "sequence_accuracy", "token_accuracy", "recalled"}
 
@@ -56,7 +63,7 @@ def test_a_measure_has_a_direction_and_words(task: Task) -> None:
     for m in task.measures:
         assert m.mode == ("max" if m.name in LARGER_IS_BETTER else "min")
         spaced = m.name.replace("_", " ")
-        assert (m.label, m.unit) == METRICS.get(m.name, (spaced, spaced))
+        assert (m.label, m.unit) == WORDS.get(m.name, (spaced, spaced))
     assert (task.monitor, task.mode) == (task.measures[0].name, task.measures[0].mode)
     with pytest.raises(AttributeError):
         task.monitor = "nats"  # said once, by the measures

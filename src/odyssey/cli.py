@@ -14,7 +14,7 @@ from odyssey.cli_utils import open_closed, see_current_folder, show
 from odyssey.config import keys
 from odyssey.config.compose import compose
 from odyssey.config.help import help_text
-from odyssey.config.overrides import hydras
+from odyssey.config.overrides import to_hydra
 from odyssey.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _train(cfg, overrides)
         return 0
     except UserError as error:
-        _print_mistakes(error)
+        _print_errors(error)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -98,7 +98,7 @@ def _sort(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
             key = name.lstrip("-")
             if not equals and left and "=" not in left[0] and not left[0].startswith("-"):
                 value = left.pop(0)
-            setting = keys.instead_of(key, value)
+            setting = keys.full_setting(key, value)
             type_this = (
                 f"type {setting}" if setting else "type key=value, -m for a sweep, or --help"
             )
@@ -106,7 +106,7 @@ def _sort(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     return flags, overrides, wrong
 
 
-def _print_mistakes(error: UserError) -> None:
+def _print_errors(error: UserError) -> None:
     for message in error.messages:
         print(f"error: {message}", file=sys.stderr)
 
@@ -162,7 +162,7 @@ def _through_hydra(arguments: Sequence[str]) -> None:
     from odyssey.study.trial import job
 
     register()
-    before, sys.argv = sys.argv, [sys.argv[0], *hydras(arguments)]
+    before, sys.argv = sys.argv, [sys.argv[0], *to_hydra(arguments)]
     GlobalHydra.instance().clear()
     full = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"  # what is raised in a study comes here, to be said as a sentence

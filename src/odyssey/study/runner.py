@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from odyssey.cli_utils import show
-from odyssey.config.overrides import hydras
+from odyssey.config.overrides import to_hydra
 from odyssey.errors import UserError
 from odyssey.study import adaptive
 from odyssey.study.compatibility import begin
@@ -135,7 +135,7 @@ class Session:
             words.append("resume=force")
         if self.plan.resume.get("mixed"):
             words.append("resume.mixed=true")
-        return hydras(words)
+        return to_hydra(words)
 
 
 def _to_come(plan: Plan) -> dict[str, Any]:

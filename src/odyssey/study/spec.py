@@ -18,9 +18,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from odyssey.config import keys
-from odyssey.config.compose import MISTAKES, file_mistake
+from odyssey.config.compose import FILE_ERRORS, file_error
 from odyssey.config.fields import as_typed, at_least, between, one_of
-from odyssey.config.overrides import Setting, bad_choice, read
+from odyssey.config.overrides import Setting, choice_errors, parse_overrides
 from odyssey.config.schema import NEUTRAL_KEYS, register
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.study.launchers import local
@@ -39,7 +39,7 @@ EXTRAS = {
     "submitit_local": "slurm",
 }
 
-REFUSALS = (*MISTAKES, ValueError, TypeError)  # Hydra's own for a word that it cannot use
+REFUSALS = (*FILE_ERRORS, ValueError, TypeError)  # Hydra's own for a word that it cannot use
 # Where Hydra would put things: a study's runs know by themselves.
 PLACES = ("hydra.sweep.", "hydra.run.", "hydra.output_subdir", "hydra.job.chdir")
 
@@ -71,17 +71,19 @@ def refused(settings: Sequence[Setting]) -> list[str]:
     wrong = []
     for s in settings:
         if s.key in ("hydra.sweeper", "hydra.launcher"):
-            wrong.append(f"{s.word} is not allowed for a section: type {s.key.replace('.', '/')}=…")
+            wrong.append(
+                f"{s.typed} is not allowed for a section: type {s.key.replace('.', '/')}=…"
+            )
         elif s.key in ("hydra.sweeper._target_", "hydra.launcher._target_"):
             group = s.key.split(".")[1]
-            wrong.append(f"{s.word} is not allowed: type hydra/{group}= and its name")
+            wrong.append(f"{s.typed} is not allowed: type hydra/{group}= and its name")
         elif s.key.startswith(PLACES):
             wrong.append(
-                f"{s.word} is not allowed, since a study is in output_dir/study: type output_dir=… "
-                "or study=…"
+                f"{s.typed} is not allowed, since a study is in output_dir/study: type "
+                "output_dir=… or study=…"
             )
         elif s.key == "hydra.mode":
-            wrong.append(f"{s.word} is not possible with -m: leave one of them out")
+            wrong.append(f"{s.typed} is not possible with -m: leave one of them out")
     return wrong
 
 
@@ -137,7 +139,7 @@ def _mistake(word: str, words: Sequence[str], error: BaseException | None = None
     """The sentence for a word that Hydra, or the sweep's file, refuses."""
     key, _, text = word.lstrip("+").partition("=")
     if key == "sweep" and error is not None:
-        return file_mistake("sweep", text, error)
+        return file_error("sweep", text, error)
     if key in ("hydra/sweeper", "hydra/launcher"):
         extra = EXTRAS.get(text)
         if extra is not None and key == "hydra/launcher":
@@ -211,12 +213,12 @@ class Settings:
 
 def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
     """The settings, and the mistakes found; None where another sweeper is to make the runs."""
-    settings, wrong = read(words, sweep=True)
+    settings, wrong = parse_overrides(words, sweep=True)
     wrong = list(wrong)
-    hydras = [s for s in settings if s.hydras]
+    hydras = [s for s in settings if s.is_of_hydra]
     chosen = next((s for s in settings if s.key == "sweep"), None)
     if chosen is not None and isinstance(chosen.value, Sweep):
-        wrong.append(f"{chosen.word} is several studies: type one of them, in a command each")
+        wrong.append(f"{chosen.typed} is several studies: type one of them, in a command each")
         chosen = None
     elif chosen is not None and (mistake := _bad_sweep(chosen)):
         wrong.append(mistake)
@@ -226,12 +228,12 @@ def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
     mistakes = refused(hydras) + (sweep_file(chosen.value) if chosen else [])
     if mistakes:
         return None, wrong + mistakes
-    words_of_hydra = [s.word for s in hydras] + ([chosen.word] if chosen else [])
+    words_of_hydra = [s.typed for s in hydras] + ([chosen.typed] if chosen else [])
     cfg, mistakes = hydras_part(words_of_hydra)
     if cfg is None:
         return None, wrong + mistakes
     sweeper = str(cfg.runtime.choices["hydra/sweeper"])
-    own = [s for s in settings if not s.hydras and s.key != "sweep"]
+    own = [s for s in settings if not s.is_of_hydra and s.key != "sweep"]
     if sweeper not in OURS:
         return None, wrong
     launcher, raw, mistakes = resolved(cfg, words_of_hydra)
@@ -242,7 +244,8 @@ def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
     for s in own:
         if isinstance(s.value, Sweep) and _is_neutral(s.key):
             wrong.append(
-                f"{s.word} changes no result, so that its values would be one run: type one of them"
+                f"{s.typed} changes no result, so that its values would be one run: type one of "
+                "them"
             )
     if raw["space"]:  # of a sweep=…
         sweeper = "search"
@@ -255,20 +258,20 @@ def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
         wrong += _search(found, raw)
     else:
         wrong += [
-            f"{s.word} is without effect, since nothing is drawn: type hydra/sweeper=search and a "
+            f"{s.typed} is without effect, since nothing is drawn: type hydra/sweeper=search and a "
             f"range, as in {RANGE}"
             for s in hydras
             if s.key.removeprefix("hydra.sweeper.") in OF_DRAWS
         ]
     wrong += _take(found, own)
     if sweeper == "search" and not found.searched and not wrong:
-        who = chosen.word if chosen else "hydra/sweeper=search"
+        who = chosen.typed if chosen else "hydra/sweeper=search"
         wrong.append(f"{who} has nothing to search: type a key with its range, as in {RANGE}")
     return found, wrong
 
 
 def _bad_sweep(chosen: Setting) -> str | None:
-    mistakes = bad_choice(chosen)
+    mistakes = choice_errors(chosen)
     return mistakes[0] if mistakes else None
 
 
@@ -335,7 +338,7 @@ def _take(found: Settings, own: Sequence[Setting]) -> list[str]:
     wrong: list[str] = []
     of_ones_own = any(s.key.startswith("cell.") for s in own)
     for s in own:
-        key, word = s.key, s.word.lstrip("+")
+        key, word = s.key, s.typed.lstrip("+")
         pairs = [k for k in _entries(found) if "," in k and key in k.split(",")]
         if pairs:
             wrong.append(
@@ -388,5 +391,5 @@ def _values(setting: Setting) -> list[str]:
     if isinstance(setting.value, Glob):
         return setting.value.filter(keys.choices(setting.key))
     listed(setting.key, setting.value, LIMIT)  # a range that has no end is said to have none
-    override = OverridesParser.create().parse_overrides([setting.word])[0]
+    override = OverridesParser.create().parse_overrides([setting.typed])[0]
     return list(dict.fromkeys(override.sweep_string_iterator()))

@@ -111,12 +111,12 @@ def _logged(cfg: DictConfig, action: Any) -> dict[str, Any]:
 
 
 def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str, Any]:
-    from odyssey.config.validate import mistakes
+    from odyssey.config.validate import config_errors
     from odyssey.training.failure import last_lines
     from odyssey.training.run_dir import Busy, Refused
 
     try:
-        found = mistakes(cfg)
+        found = config_errors(cfg)
         if found:
             raise UserError(*found)
         from odyssey.training.train import train

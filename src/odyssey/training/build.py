@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 from typing import Any
 
 from torch import nn
 
 from odyssey.cells import Cell, Init
-from odyssey.cli_utils import see_current_folder
 from odyssey.errors import UserError
 from odyssey.nn import EncoderDecoder, HeadInit, SequenceModel, Sizes
+from odyssey.registry import load_class
 from odyssey.tasks.base import ModelSpec
-
-
-def cell_class(target: str) -> type[Cell]:
-    """The class that `cell._target_` names; a file in the current folder is found too."""
-    see_current_folder()
-    module, _, name = target.rpartition(".")
-    return getattr(importlib.import_module(module), name)
 
 
 def cell_source(cfg: Any) -> str | None:
@@ -28,7 +20,7 @@ def cell_source(cfg: Any) -> str | None:
 
     None for ours, which the commit stands for.
     """
-    kinds = [k for k in cell_class(cfg.cell._target_).__mro__ if issubclass(k, Cell)]
+    kinds = [k for k in load_class(cfg.cell._target_).__mro__ if issubclass(k, Cell)]
     own = [k for k in kinds if not k.__module__.startswith("odyssey.")]
     if not own:
         return None
@@ -37,7 +29,7 @@ def cell_source(cfg: Any) -> str | None:
 
 def build_model(cfg: Any, spec: ModelSpec) -> nn.Module:
     """A model of `cfg.cell` and `cfg.model` for a task's `spec`; weights from torch's generator."""
-    kind = cell_class(cfg.cell._target_)
+    kind = load_class(cfg.cell._target_)
     init = Init(**cfg.cell.init)
 
     def make_cell(input_size: int, hidden_size: int) -> Cell:

@@ -11,8 +11,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from odyssey.code_hash import code_version
-from odyssey.config.identity import cell_name, config_hash
+from odyssey.config.identity import config_hash
 from odyssey.errors import UserError
+from odyssey.registry import cell_name
 from odyssey.training.run_dir import DONE, RunFolder, run_path, write_text
 
 LINES = 12  # that run.json keeps of an error
@@ -62,7 +63,7 @@ def _unbegun(cfg: DictConfig) -> dict[str, Any]:
     return {
         "status": "failed",
         "config_hash": config_hash(cfg),
-        "cell": cell_name(cfg),
+        "cell": cell_name(cfg.cell._target_),
         "cell_source": source,
         "task": cfg.task.name,
         "data": None,

@@ -12,8 +12,8 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
 
-from odyssey.config.identity import cell_name
-from odyssey.errors import UserError
+from odyssey.device import resolve_device
+from odyssey.registry import cell_name
 from odyssey.tasks import build as build_task
 from odyssey.tasks.base import Task
 from odyssey.training import console
@@ -45,7 +45,7 @@ def train(
     earlier = None if cfg.resume.mode == "force" else folder.read()
     if earlier is None or earlier["status"] not in DONE:
         prepare(cfg.logger.mode)
-        _device(cfg)
+        resolve_device(cfg.device, cfg.trainer.precision)
     folder.acquire()
     try:
         return _train(cfg, overrides, folder, extra, study, accept)
@@ -82,7 +82,7 @@ def _train(
         return Result(
             folder.path, record["status"], record["metrics"], record["monitor"]["name"], ran=False
         )
-    device = _device(cfg)
+    device = resolve_device(cfg.device, cfg.trainer.precision)
     with _process(cfg):
         _load(task, folder, kept)
         if accept is not None:
@@ -91,7 +91,7 @@ def _train(
         aside = folder.set_aside() if cfg.resume.mode == "force" else None
         if aside is not None:
             console.say(f"The earlier run is kept in {aside}")
-        cell = cell_name(cfg)
+        cell = cell_name(cfg.cell._target_)
         return Run(cfg, overrides, cell, folder, task, device, record, study).go(extra)
 
 
@@ -111,15 +111,6 @@ def _load(task: Task, folder: RunFolder, kept: dict[str, Any] | None) -> None:
             f"{kept['data']['sha256'][:12]}…, which is now {task.data['sha256'][:12]}…; "
             "put the old data back, or type resume=force to start anew"
         )
-
-
-def _device(cfg: Any) -> torch.device:
-    if cfg.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda, but torch sees no GPU here; type device=cpu or device=auto")
-    device = torch.device("cuda" if cfg.device != "cpu" and torch.cuda.is_available() else "cpu")
-    if cfg.trainer.precision == "bf16-mixed" and device.type == "cpu":
-        raise UserError("trainer.precision=bf16-mixed needs a GPU; type trainer.precision=32")
-    return device
 
 
 @contextmanager
