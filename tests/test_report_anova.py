@@ -24,12 +24,12 @@ def unknown(d: Decomposition) -> bool:
 
 
 def test_an_additive_function() -> None:
-    d = kit.of(lambda u: 3 * u[:, 0] + 2 * u[:, 1] - u[:, 2], "abcd", 1500)
+    d = kit.of(lambda u: 3 * u[:, 0] + 2 * u[:, 1] - u[:, 2], "abcd", 2500)
     expected = {"a": 9 / 14, "b": 4 / 14, "c": 1 / 14, "d": 0}
     assert {k: v.value for k, v in d.singles.items()} == pytest.approx(expected, abs=0.02)
     assert d.variance == pytest.approx(14 / 12, rel=0.05)
     assert sum(v.value for v in d.pairs.values()) + d.rest.value < 0.04
-    assert d.r2 > 0.98 and d.note == "" and d.n == 1500
+    assert d.r2 > 0.98 and d.note == "" and d.n == 2500
 
 
 def test_a_product() -> None:
@@ -37,17 +37,18 @@ def test_a_product() -> None:
     d = kit.of(lambda u: u[:, 0] * u[:, 1], "ab", 1500)
     assert shares(d) == pytest.approx([3 / 7, 3 / 7, 1 / 7, 0], abs=0.02)
     # Of factors with a mean of zero, all is interaction, if hard for trees: no first split helps.
-    d = kit.of(lambda u: np.sign(u[:, 0] - 0.5) * np.sign(u[:, 1] - 0.5), "abc", 2000)
+    d = kit.of(lambda u: np.sign(u[:, 0] - 0.5) * np.sign(u[:, 1] - 0.5), "abc", 5000)
     assert d.pairs["a", "b"].value > 0.95
-    d = kit.of(lambda u: np.sign(np.prod(u - 0.5, axis=1)), "abc", 2000)
+    d = kit.of(lambda u: np.sign(np.prod(u - 0.5, axis=1)), "abc", 3000)
     assert d.rest.value > 0.9
 
 
 def test_ishigami() -> None:
-    # Trees cannot follow sin^2 y to the end with so few points, which costs y part of its share.
-    d = kit.of(kit.ishigami, "abc", 4000)
+    # Trees cannot follow sin^2 y to the end with so few points, which costs y part of its share:
+    # 0.066, with a standard deviation of 0.007 over the points drawn.
+    d = kit.of(kit.ishigami, "abc", 5000)
     assert d.singles["a"].value == pytest.approx(kit.ISHIGAMI["a"], abs=0.03)
-    assert d.singles["b"].value == pytest.approx(kit.ISHIGAMI["b"], abs=0.08)
+    assert d.singles["b"].value == pytest.approx(kit.ISHIGAMI["b"], abs=0.11)
     assert d.singles["c"].value == pytest.approx(0, abs=0.01)
     assert d.pairs["a", "c"].value == pytest.approx(kit.ISHIGAMI["a", "c"], abs=0.03)
     assert d.pairs["a", "b"].value + d.pairs["b", "c"].value + d.rest.value < 0.09
