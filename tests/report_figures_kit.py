@@ -26,7 +26,7 @@ from odyssey.report.fanova.decomposition import Decomposition, decompose
 from odyssey.report.figures import figures
 from odyssey.report.figures.marks import Figure
 from odyssey.report.figures.plotly import render
-from odyssey.report.io.runs import Run
+from odyssey.report.io.runs import ReportRun
 from odyssey.report.stats.estimates import (
     bootstrap,
     expected_best,
@@ -180,7 +180,7 @@ def _run(
     kind: str,
     curves: bool,
     better: str,
-) -> Run:
+) -> ReportRun:
     metrics, series = {}, {}
     steps = [float(s) for s in range(200, 200 * int(random.integers(6, 30)), 200)]
     if state == "finished":
@@ -189,7 +189,7 @@ def _run(
         values = [value + sign * fall * math.exp(-s / 1000) for s in steps]
         series = {f"valid/{metric}": (steps, values)}
     hidden = int(config.get("model.hidden_size", 100))
-    return Run(
+    return ReportRun(
         study="s",
         name=f"{label}-{n}",
         state=state,

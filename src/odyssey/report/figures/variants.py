@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from odyssey.report.analysis.names import unit_of
-from odyssey.report.analysis.notes import percent
+from odyssey.report.analysis.notes import format_percent
 from odyssey.report.analysis.result import SEARCH, SEEDS, Outcome, Summary, Verdict
 from odyssey.report.figures.marks import (
     AnyMark,
@@ -182,7 +182,7 @@ def top(view: View) -> Figure | None:
 
 def _title_of_top(view: View) -> str:
     if view.searched:
-        return f"The best {percent(view.analysis.share)} of the trials of each variant"
+        return f"The best {format_percent(view.analysis.share)} of the trials of each variant"
     if view.analysis.comparison.kind == SEEDS:
         return "All seeds of each variant"
     return "The run of each variant"
