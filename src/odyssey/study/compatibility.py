@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 from odyssey.code_hash import code_version
 from odyssey.errors import UserError
 from odyssey.study.plan import Plan, Trial, is_under
-from odyssey.study.state import DONE, StudyState, read_study
+from odyssey.study.state import StudyState, read_study
+from odyssey.training.record import DONE, Code
 from odyssey.training.run_dir import write_text
 
 COLUMNS = ("trial", "run", "arm", "overrides")
@@ -126,11 +127,11 @@ def _mixed(plan: Plan, state: StudyState) -> list[str]:
     """Whether runs that are there were made by other code than is here now."""
     if plan.resume.get("mixed") or plan.resume.get("mode") == "force":
         return []
-    now = code_version()
+    now = Code(**code_version())
     others: dict[str, int] = {}
     for run in state.runs.values():
-        was = _mapping(run.record.get("code"))
-        if was and was != now and run.state in (*DONE, "interrupted", "running"):
+        was = run.record.code if run.record else None
+        if was is not None and was != now and run.state in (*DONE, "interrupted", "running"):
             what = _difference(was, now)
             others[what] = others.get(what, 0) + 1
     return [
@@ -140,19 +141,14 @@ def _mixed(plan: Plan, state: StudyState) -> list[str]:
     ]
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    said = []
-    for key in sorted({*was, *now}):
-        a, b = str(was.get(key)), str(now.get(key))
-        if a != b:
-            name = "code" if key == "sha256" else key
-            a, b = (a[:12], b[:12]) if key == "sha256" else (a, b)
-            said.append(f"other {name} ({a} there, {b} here)")
-    return " and ".join(said)
+def _difference(was: Code, now: Code) -> str:
+    """In what two versions of the code differ, as in `other torch (2.1 there, 2.2 here)`."""
+    pairs = {"code": (was.sha256[:12], now.sha256[:12]), "torch": (was.torch, now.torch)}
+    return " and ".join(
+        f"other {name} ({there} there, {here} here)"
+        for name, (there, here) in pairs.items()
+        if there != here
+    )
 
 
 @contextmanager

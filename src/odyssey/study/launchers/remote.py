@@ -110,7 +110,7 @@ def _note(cfg: Any, error: str) -> dict[str, Any]:
     from odyssey.training.run_dir import run_path
 
     now = read_run(run_path(finish(cfg)))
-    said = now.record.get("status")
+    said = now.record.status if now.record else None
     if now.state == "running":
         return {"status": "elsewhere", "folder": str(now.path), "error": error}
     if now.state == "missing" or said == "running":
