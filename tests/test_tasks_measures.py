@@ -48,7 +48,7 @@ def task(request, tmp_path) -> Task:
         rows = [f"text {kind} {i},{kind}" for i in range(30) for kind in ("good", "bad")]
         path.write_text("text,label\n" + "\n".join(rows), encoding="utf-8")
         options = options | {"path": str(path)}
-    return make(name, data_dir=tmp_path, **options)
+    return make(name, **options)
 
 
 def test_every_task_is_among_these() -> None:
