@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from odyssey.errors import UserError
 from odyssey.report.io.run_files import (
     as_int,
-    as_mapping,
     as_number,
     as_text,
     command_line,
@@ -27,7 +26,7 @@ from odyssey.report.io.run_files import (
 from odyssey.report.io.runs import Collection, ReportRun, ReportStudy, Series
 from odyssey.study.formatting import several
 from odyssey.study.state import RunState, StudyState, not_a_study, read_study
-from odyssey.study.store import Stamp, stamp_of
+from odyssey.study.store import Stamp, StudyRecord, TrialRow, stamp_of
 from odyssey.training.record import RunRecord
 
 CACHE_FORMAT = "odyssey-report-cache-2"  # another number whenever the content below is another
@@ -112,7 +111,7 @@ LONGEST_ERROR = 2000  # characters of an error that are kept, its end
 def make_run(
     study: str,
     kept: CachedRun,
-    row: Mapping[str, Any] | None,
+    row: TrialRow | None,
     fixed: Mapping[str, Any],
     curves: bool,
 ) -> ReportRun:
@@ -120,7 +119,7 @@ def make_run(
     state = kept.state
     record = state.record
     metrics = {as_text(k): v for k, v in record.metrics.items()} if record else {}
-    arm = {k: v for k, v in parse_overrides(row["arm"]).items() if k != "seed"} if row else {}
+    variant = {k: v for k, v in parse_overrides(row.variant).items() if k != "seed"} if row else {}
     config = kept.config or {}
     cell = as_text(state.cell)
     return ReportRun(
@@ -137,8 +136,8 @@ def make_run(
         mode=state.mode,
         metrics=metrics,
         config=config,
-        compared=arm or {"cell": cell},
-        trial=row["trial"] if row else None,
+        compared=variant or {"cell": cell},
+        trial=row.trial if row else None,
         seconds=state.seconds,
         steps=as_int(record and record.steps),
         epochs=as_number(record and record.epochs),
@@ -151,7 +150,7 @@ def make_run(
         commit=_commit(record),
         started=as_text(record and record.started),
         error=as_text(record and record.error).strip()[-LONGEST_ERROR:],
-        command=command_line(row["overrides"]) if row else _command_in_folder(state),
+        command=command_line(row.overrides) if row else _command_in_folder(state),
         path=as_text(state.path),
         curves=kept.curves if curves else {},
     )
@@ -160,7 +159,7 @@ def make_run(
 def _seed(
     record: RunRecord | None,
     config: Mapping[str, Any],
-    row: Mapping[str, Any] | None,
+    row: TrialRow | None,
     fixed: Mapping[str, Any],
 ) -> int | None:
     """As run.json has it; else as the run was configured, or is to be."""
@@ -170,7 +169,7 @@ def _seed(
         return as_int(config["seed"])
     if row is None:
         return None
-    typed = parse_overrides(row["overrides"]).get("seed", "")
+    typed = parse_overrides(row.overrides).get("seed", "")
     return (
         as_int(int(typed)) if typed.isdecimal() and len(typed) < 17 else as_int(fixed.get("seed"))
     )
@@ -241,10 +240,10 @@ def _read_study(
 ) -> tuple[ReportStudy, list[ReportRun]]:
     before = load_cache(path)
     state = read_study(path, StudyState(path, runs={n: k.state for n, k in before.items()}))
-    fixed = as_mapping(state.definition.get("fixed"))
-    rows: dict[str, Mapping[str, Any]] = {}
+    fixed = state.record.fixed if state.record else {}
+    rows: dict[str, TrialRow] = {}
     for row in state.trials:
-        rows.setdefault(row["run"], row)
+        rows.setdefault(row.run, row)
     kept: dict[str, CachedRun] = {}
     runs = []
     changed = False
@@ -326,35 +325,23 @@ def _make_study(
     name: str, path: Path, state: StudyState, planned: int, notes: Sequence[str]
 ) -> ReportStudy:
     """What study.json says, as far as it is what a study writes."""
-    found = state.definition
-    compare = {
-        as_text(k): list(v) for k, v in as_mapping(found.get("compare")).items() if _is_list(v)
-    }
-    space = {
-        as_text(k): dict(v) for k, v in as_mapping(found.get("space")).items() if as_mapping(v)
-    }
-    read = {"compare": compare, "space": space, "fixed": as_mapping(found.get("fixed"))}
-    odd = [key for key, value in read.items() if found.get(key) and value != found[key]]
-    if odd:
+    found = state.record or StudyRecord()
+    if odd := dict.fromkeys(key.partition(".")[0] for key in found.odd):
         notes = [*notes, f"study.json has a {' and a '.join(odd)} that no study writes so"]
-    commands = found.get("commands")
-    written = [c for c in commands if isinstance(c, Mapping)] if _is_list(commands) else []
     return ReportStudy(
         name=name,
         path=as_text(path),
-        compare=compare,
-        space=space,
-        fixed={as_text(k): v for k, v in as_mapping(found.get("fixed")).items()},
-        trials=as_int(found.get("trials")),
-        sampler=as_text(found.get("sampler")),
-        draws=as_text(found.get("draws")),
-        seed=as_int(found.get("seed")),
-        commands=tuple({k: as_text(c.get(k)) for k in ("time", "command")} for c in written),
+        compare={as_text(k): v for k, v in found.compare.items()},
+        space={as_text(k): v for k, v in found.space.items() if v},
+        fixed={as_text(k): v for k, v in found.fixed.items()},
+        trials=found.trials,
+        sampler=as_text(found.sampler),
+        draws=as_text(found.draws),
+        seed=found.seed,
+        commands=tuple(
+            {"time": as_text(c.time), "command": as_text(c.command)} for c in found.commands
+        ),
         notes=tuple(notes),
         planned=planned,
         to_come=state.to_come,
     )
-
-
-def _is_list(value: Any) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)

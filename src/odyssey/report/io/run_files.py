@@ -207,6 +207,6 @@ def read_command(file: Path) -> str:
 
 
 def parse_overrides(line: str) -> dict[str, str]:
-    """Key -> value of each word `key=value`: of an arm's label, or of a line of overrides."""
+    """Key -> value of each word `key=value`: of a variant's label, or of a line of overrides."""
     split = [ADDED.sub("", word).partition("=") for word in words(as_text(line))]
     return {key: value for key, equals, value in split if equals and key}

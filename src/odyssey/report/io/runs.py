@@ -27,7 +27,9 @@ class ReportRun:
     mode: str = "min"  # "min" where a smaller value of the monitor is better, else "max"
     metrics: Mapping[str, float] = field(default_factory=dict)  # `valid/…` and `test/…`
     config: Mapping[str, Any] = field(default_factory=dict)  # flat keys, as on the command line
-    compared: Mapping[str, str] = field(default_factory=dict)  # what tells the arm: {"cell": "gru"}
+    compared: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what tells the variant: {"cell": "gru"}
     trial: int | None = None
     seconds: float = math.nan  # in training
     steps: int | None = None
@@ -64,7 +66,7 @@ class ReportStudy:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     trials: int | None = None
     sampler: str = ""
-    draws: str = ""  # "shared": trial n of all arms has the same settings; else "independent"
+    draws: str = ""  # "shared": trial n of all variants has the same settings; else "independent"
     seed: int | None = None
     commands: tuple[Mapping[str, str], ...] = ()  # {"time": …, "command": …}
     notes: tuple[str, ...] = ()  # what could not be read

@@ -22,7 +22,9 @@ from odyssey.report.io.run_files import as_int, as_mapping, as_number, as_text, 
 from odyssey.report.io.runs import Collection, ReportRun, ReportStudy
 from odyssey.study.formatting import several
 from odyssey.study.state import STATES, RunState
-from odyssey.training.record import STATUSES, RunRecord, as_float
+from odyssey.study.store import TrialRow
+from odyssey.training.record import STATUSES, RunRecord
+from odyssey.typed_json import as_float
 
 LOGIN_HINT = "type `wandb login` or set WANDB_API_KEY"
 
@@ -127,7 +129,7 @@ def read_project(
 
     - `config`: flat, with keys as on the command line (`optimizer.lr`);
     - `study`: W&B's group; `name`: the run folder's; `url`;
-    - `search`: what a study's run says of its search (`space`, `trial`, `arm`, …), or {};
+    - `search`: what a study's run says of its search (`space`, `trial`, `variant`, …), or {};
     - `curves`: {`valid/…` or `train/…`: [steps, values]}, at most about 500 points each.
 
     group: only the runs of this study.
@@ -369,7 +371,7 @@ def _run(study: str, record: Mapping[str, Any]) -> ReportRun:
         for metric, series in as_mapping(record.get("curves")).items()
     }
     kept = CachedRun(state, config=dict(as_mapping(record.get("config"))), curves=curves)
-    row = {"arm": as_text(search.get("arm")), "trial": as_int(search.get("trial")), "overrides": ""}
+    row = TrialRow(as_int(search.get("trial")), name, as_text(search.get("variant")), "")
     run = make_run(study, kept, row if search else None, {}, True)
     return replace(run, path=as_text(record.get("url")), command="")
 

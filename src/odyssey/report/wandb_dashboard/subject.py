@@ -13,6 +13,7 @@ from odyssey.report.analysis.outcomes import HIGHER
 from odyssey.report.palette import colour_of
 from odyssey.study.formatting import words
 from odyssey.study.state import read_study
+from odyssey.study.store import StudyRecord
 
 CELL = "cell"
 ALWAYS_SHOWN = ("optimizer.lr", "model.hidden_size")  # looked at, whatever was searched
@@ -36,7 +37,7 @@ class Subject:
     data_hash: str
     metric: str  # without `valid/`
     better: str  # "lower" or "higher"
-    levels: list[str]  # what the runs are grouped by: "cell", a compared key, or "search.arm"
+    levels: list[str]  # what the runs are grouped by: "cell", a compared key, or "search.variant"
     paths: dict[str, tuple[str, ...]]  # a variant's label -> its values of the levels
     settings: list[Setting]
     tested: bool  # whether there are test values of the metric
@@ -55,13 +56,14 @@ class Subject:
 def read_records(folder: Path) -> list[dict[str, Any]]:
     """The begun runs of a study's folder, as `read_project` would have them."""
     study = read_study(folder)
-    trials = {row["run"]: row for row in reversed(study.trials)}
-    shared = {key: study.definition.get(key) for key in ("compare", "space")}
+    study_record = study.record or StudyRecord()
+    trials = {row.run: row for row in reversed(study.trials)}
+    shared = {"compare": study_record.compare, "space": study_record.space}
     found = []
     for run in study.runs.values():
         if run.record is not None and run.record.data is not None:
             row = trials.get(run.name)
-            search = {} if row is None else shared | {"arm": row["arm"]}
+            search = {} if row is None else shared | {"variant": row.variant}
             own = {"status": run.state, "study": study.name, "name": run.name, "search": search}
             found.append(run.record.as_dict() | own | {"cell": run.cell, "task": run.task})
     return found
@@ -150,7 +152,7 @@ def _plan_order(
 
 
 def _levels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The cell and what else was compared; whole arms where W&B cannot group by the keys.
+    """The cell and what else was compared; whole variants where W&B cannot group by the keys.
 
     W&B groups by single values of the configuration; an entry such as `optimizer=adam,sgd` chose a
     file of it. Seeds are no variants.
@@ -160,23 +162,23 @@ def _levels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     )
     others = [key for key in compared if key not in (CELL, "seed", "task", "task.data")]
     if any("," in key or "." not in key for key in others):
-        return ["search.arm"]
+        return ["search.variant"]
     return [CELL, *others] if CELL in compared or not others else others
 
 
 def _variant_of(run: Mapping[str, Any], levels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Its label, as on the page, and its values of the levels, as W&B has them."""
-    arm = str(_mapping(run, "search").get("arm") or f"cell={run['cell']}")
-    if list(levels) == ["search.arm"]:
-        return _label(arm), (arm,)
-    given = dict(word.partition("=")[::2] for word in words(arm)) | {CELL: str(run["cell"])}
+    variant = str(_mapping(run, "search").get("variant") or f"cell={run['cell']}")
+    if list(levels) == ["search.variant"]:
+        return _label(variant), (variant,)
+    given = dict(word.partition("=")[::2] for word in words(variant)) | {CELL: str(run["cell"])}
     path = {key: given.get(key, "") for key in levels}
     label = " ".join(f"{key}={value}" for key, value in path.items() if value)
     return _label(label), tuple(path.values())
 
 
-def _label(arm: str) -> str:
-    return " ".join(word.removeprefix("cell=") for word in words(arm))
+def _label(variant: str) -> str:
+    return " ".join(word.removeprefix("cell=") for word in words(variant))
 
 
 def _settings(runs: Sequence[Mapping[str, Any]]) -> list[Setting]:
@@ -191,7 +193,7 @@ def _settings(runs: Sequence[Mapping[str, Any]]) -> list[Setting]:
         if "." in key  # else the name of a file of the configuration
     }
     for level in _levels(runs):
-        if level not in (CELL, "search.arm"):
+        if level not in (CELL, "search.variant"):
             found.setdefault(level, Setting(level, True))
     for key in ALWAYS_SHOWN:
         found.setdefault(key, Setting(key, True))
