@@ -70,7 +70,7 @@ def test_the_kit_writes_what_training_writes(tmp_path: Path) -> None:
     assert {k.partition(".")[0] for k in CONFIG} == {k.partition(".")[0] for k in keys}
 
 
-def test_every_state_and_what_tells_the_arm(tmp_path: Path) -> None:
+def test_every_state_and_what_tells_the_variant(tmp_path: Path) -> None:
     folder = write_study(
         tmp_path / "s",
         trials=20,
@@ -94,7 +94,7 @@ def test_every_state_and_what_tells_the_arm(tmp_path: Path) -> None:
         assert {s: states.count(s) for s in expected} == expected
     for row in rows:
         run = runs[row["run"]]
-        assert run.trial == int(row["trial"]) and run.compared == {"cell": row["arm"][5:]}
+        assert run.trial == int(row["trial"]) and run.compared == {"cell": row["variant"][5:]}
         assert run.command == f"python train.py {row['overrides']}" and run.seed == 0
         if run.state == "missing":
             assert run.config == {} == run.metrics and run.task == "music" and run.data == ""
@@ -107,7 +107,7 @@ def test_every_state_and_what_tells_the_arm(tmp_path: Path) -> None:
             assert math.isnan(run.value("nats_per_frame", "test"))
 
 
-def test_seeds_tell_no_arm(tmp_path: Path) -> None:
+def test_seeds_tell_no_variant(tmp_path: Path) -> None:
     folder = write_study(
         tmp_path / "s", cells=["lstm"], trials=3, kind="seeds", compare={"bptt.length": [7, None]},
         missing=0.34,

@@ -30,6 +30,7 @@ SPACE = {
 }
 
 
+<<<<<<< HEAD
 def run(
     cell: str, arm: str = "", status: str = "finished", search: Any = None, **more: Any
 ) -> ProjectRun:
@@ -38,14 +39,25 @@ def run(
     if search is None:
         search = {"compare": compare, "space": SPACE, "arm": arm or f"cell={cell}"}
     values = {
+=======
+def run(cell: str, variant: str = "", status: str = "finished", **more: Any) -> dict[str, Any]:
+    """A run as `read_project` has it."""
+    compare = {"cell": ["rnn", "gru"], **({"bptt.length": [25, None]} if " " in variant else {})}
+    return {
+>>>>>>> origin/main
         "status": status,
         "cell": cell,
         "task": "charlm",
         "data": DATA,
         "monitor": {"name": "bits_per_char", "mode": "min"},
         "metrics": {"valid/bits_per_char": 2.0, "test/bits_per_char": 2.5, "valid/accuracy": 0.5},
+<<<<<<< HEAD
         "metric_info": {"accuracy": {"mode": "max", "label": "accuracy", "unit": "accuracy"}},
         "wandb": {"id": f"id{cell}{len(arm)}"},
+=======
+        "wandb": {"id": f"id{cell}{len(variant)}"},
+        "search": {"compare": compare, "space": SPACE, "variant": variant or f"cell={cell}"},
+>>>>>>> origin/main
     } | more
     return ProjectRun(cell, "s", RunRecord.from_dict(values), search=search)
 
@@ -173,15 +185,20 @@ def test_variants_of_several_settings_are_groups_in_groups() -> None:
 
 
 def test_other_things_that_are_compared() -> None:
+<<<<<<< HEAD
     def searched(arm: str, **compare: Any) -> ProjectRun:
         return run("gru", search={"compare": compare, "space": {}, "arm": arm})
+=======
+    def searched(variant: str, **compare: Any) -> dict[str, Any]:
+        return run("gru", search={"compare": compare, "space": {}, "variant": variant})
+>>>>>>> origin/main
 
     (lengths,) = make_subjects([searched("bptt.length=5", **{"bptt.length": [5, 7]})], "s")
     assert (lengths.levels, list(lengths.paths)) == (["bptt.length"], ["bptt.length=5"])
     (groups,) = make_subjects(
         [searched("cell=gru optimizer=adam", cell=["gru"], optimizer=["adam"])], ""
     )
-    assert groups.levels == ["search.arm"] and list(groups.paths) == ["gru optimizer=adam"]
+    assert groups.levels == ["search.variant"] and list(groups.paths) == ["gru optimizer=adam"]
     view = specifications([groups], "me", "odyssey")["views"][0]
     assert list(group_colours(view)) == [("cell=gru optimizer=adam",)]
     names = [f["key"]["name"] for f in view["spec"]["section"]["runSets"][0]["filters"]["filters"]]

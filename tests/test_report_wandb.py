@@ -86,7 +86,7 @@ def test_a_run_comes_back_as_its_folder_has_it(tmp_path: Path) -> None:
 
 def test_every_kind_of_ending(tmp_path: Path) -> None:
     server = Project()
-    search = {"name": "s", "space": {"optimizer.lr": {"low": 1}}, "trial": 3, "arm": "cell=gru"}
+    search = {"name": "s", "space": {"optimizer.lr": {"low": 1}}, "trial": 3, "variant": "cell=gru"}
     server.add("done", configuration(search=search), summary=summary())
     gone = summary(status="diverged", error="at update 3") | {"valid/bits_per_char": "NaN"}
     server.add("diverged", configuration(), summary=gone)

@@ -14,7 +14,11 @@ from odyssey.report.io.wandb_project import ProjectRun
 from odyssey.report.palette import colour_of
 from odyssey.study.formatting import words
 from odyssey.study.state import read_study
+<<<<<<< HEAD
 from odyssey.tasks.metric import Metric
+=======
+from odyssey.study.store import StudyRecord
+>>>>>>> origin/main
 
 CELL = "cell"
 ARM = "search.arm"  # where W&B's config has the scientific parameters of a run, as one string
@@ -37,9 +41,16 @@ class Subject:
     task: str
     data: str
     data_hash: str
+<<<<<<< HEAD
     metric: Metric
     levels: list[str]  # keys by which runs are grouped: CELL, a scientific parameter, or ARM
     paths: dict[str, tuple[str, ...]]  # label of a variant -> its values of the levels
+=======
+    metric: str  # without `valid/`
+    better: str  # "lower" or "higher"
+    levels: list[str]  # what the runs are grouped by: "cell", a compared key, or "search.variant"
+    paths: dict[str, tuple[str, ...]]  # a variant's label -> its values of the levels
+>>>>>>> origin/main
     settings: list[Setting]
     tested: bool  # whether there are test values of the metric
     counts: dict[str, Counter[str]] = field(default_factory=dict)  # label -> runs by status
@@ -63,6 +74,7 @@ class Subject:
 def read_folder(folder: Path) -> list[ProjectRun]:
     """The runs of a study's folder that have read their data, as `read_project` would have them."""
     study = read_study(folder)
+<<<<<<< HEAD
     rows = {row["run"]: row for row in reversed(study.trials)}
     plan = {key: study.definition.get(key) for key in ("compare", "space")}
     found = []
@@ -78,6 +90,18 @@ def read_folder(folder: Path) -> list[ProjectRun]:
                     search={} if row is None else plan | {"arm": row["arm"]},
                 )
             )
+=======
+    study_record = study.record or StudyRecord()
+    trials = {row.run: row for row in reversed(study.trials)}
+    shared = {"compare": study_record.compare, "space": study_record.space}
+    found = []
+    for run in study.runs.values():
+        if run.record is not None and run.record.data is not None:
+            row = trials.get(run.name)
+            search = {} if row is None else shared | {"variant": row.variant}
+            own = {"status": run.state, "study": study.name, "name": run.name, "search": search}
+            found.append(run.record.as_dict() | own | {"cell": run.cell, "task": run.task})
+>>>>>>> origin/main
     return found
 
 
@@ -181,8 +205,13 @@ def _plan_position(
     return position
 
 
+<<<<<<< HEAD
 def _levels(runs: Sequence[ProjectRun]) -> list[str]:
     """The cell and the other scientific parameters, or ARM where W&B cannot group by those.
+=======
+def _levels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The cell and what else was compared; whole variants where W&B cannot group by the keys.
+>>>>>>> origin/main
 
     W&B groups by single values of the configuration; an entry such as `optimizer=adam,sgd` chose a
     file of it. Seeds do not tell variants apart.
@@ -190,6 +219,7 @@ def _levels(runs: Sequence[ProjectRun]) -> list[str]:
     compared = _compared_keys(runs)
     others = [key for key in compared if key not in (CELL, "seed", "task", "task.data")]
     if any("," in key or "." not in key for key in others):
+<<<<<<< HEAD
         return [ARM]
     return [CELL, *others] if CELL in compared or not others else others
 
@@ -201,13 +231,25 @@ def _variant_of(run: ProjectRun, levels: Sequence[str]) -> tuple[str, tuple[str,
     if list(levels) == [ARM]:
         return _label(arm), (arm,)
     given = dict(word.partition("=")[::2] for word in words(arm)) | {CELL: cell}
+=======
+        return ["search.variant"]
+    return [CELL, *others] if CELL in compared or not others else others
+
+
+def _variant_of(run: Mapping[str, Any], levels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Its label, as on the page, and its values of the levels, as W&B has them."""
+    variant = str(_mapping(run, "search").get("variant") or f"cell={run['cell']}")
+    if list(levels) == ["search.variant"]:
+        return _label(variant), (variant,)
+    given = dict(word.partition("=")[::2] for word in words(variant)) | {CELL: str(run["cell"])}
+>>>>>>> origin/main
     path = {key: given.get(key, "") for key in levels}
     label = " ".join(f"{key}={value}" for key, value in path.items() if value)
     return _label(label), tuple(path.values())
 
 
-def _label(arm: str) -> str:
-    return " ".join(word.removeprefix("cell=") for word in words(arm))
+def _label(variant: str) -> str:
+    return " ".join(word.removeprefix("cell=") for word in words(variant))
 
 
 def _settings(runs: Sequence[ProjectRun]) -> list[Setting]:
@@ -222,7 +264,11 @@ def _settings(runs: Sequence[ProjectRun]) -> list[Setting]:
         if "." in key  # else the name of a file of the configuration
     }
     for level in _levels(runs):
+<<<<<<< HEAD
         if level not in (CELL, ARM):
+=======
+        if level not in (CELL, "search.variant"):
+>>>>>>> origin/main
             found.setdefault(level, Setting(level, True))
     for key in ALWAYS_SHOWN:
         found.setdefault(key, Setting(key, True))
