@@ -125,9 +125,7 @@ class ProjectRun:
     record: RunRecord  # without metrics if the run has not ended
     url: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)  # flat keys, as on the command line
-    search: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # the plan, its trial and variant
+    search: Mapping[str, Any] = field(default_factory=dict)  # the plan, its trial and variant
     curves: Mapping[str, Series] = field(default_factory=dict)  # `valid/…`, `train/…`
 
 
