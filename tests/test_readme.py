@@ -84,6 +84,7 @@ def own_cell(where: Path, out: Path, *overrides: str) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_the_readmes_own_cell_trains_and_its_change_is_noticed(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(# my_cells\.py.*?)```", README, re.DOTALL)
     file, out = tmp_path / "my_cells.py", tmp_path / "out"
