@@ -30,34 +30,22 @@ SPACE = {
 }
 
 
-<<<<<<< HEAD
 def run(
-    cell: str, arm: str = "", status: str = "finished", search: Any = None, **more: Any
+    cell: str, variant: str = "", status: str = "finished", search: Any = None, **more: Any
 ) -> ProjectRun:
     """A run as `read_project` has it."""
-    compare = {"cell": ["rnn", "gru"], **({"bptt.length": [25, None]} if " " in arm else {})}
-    if search is None:
-        search = {"compare": compare, "space": SPACE, "arm": arm or f"cell={cell}"}
-    values = {
-=======
-def run(cell: str, variant: str = "", status: str = "finished", **more: Any) -> dict[str, Any]:
-    """A run as `read_project` has it."""
     compare = {"cell": ["rnn", "gru"], **({"bptt.length": [25, None]} if " " in variant else {})}
-    return {
->>>>>>> origin/main
+    if search is None:
+        search = {"compare": compare, "space": SPACE, "variant": variant or f"cell={cell}"}
+    values = {
         "status": status,
         "cell": cell,
         "task": "charlm",
         "data": DATA,
         "monitor": {"name": "bits_per_char", "mode": "min"},
         "metrics": {"valid/bits_per_char": 2.0, "test/bits_per_char": 2.5, "valid/accuracy": 0.5},
-<<<<<<< HEAD
         "metric_info": {"accuracy": {"mode": "max", "label": "accuracy", "unit": "accuracy"}},
-        "wandb": {"id": f"id{cell}{len(arm)}"},
-=======
         "wandb": {"id": f"id{cell}{len(variant)}"},
-        "search": {"compare": compare, "space": SPACE, "variant": variant or f"cell={cell}"},
->>>>>>> origin/main
     } | more
     return ProjectRun(cell, "s", RunRecord.from_dict(values), search=search)
 
@@ -185,13 +173,8 @@ def test_variants_of_several_settings_are_groups_in_groups() -> None:
 
 
 def test_other_things_that_are_compared() -> None:
-<<<<<<< HEAD
-    def searched(arm: str, **compare: Any) -> ProjectRun:
-        return run("gru", search={"compare": compare, "space": {}, "arm": arm})
-=======
-    def searched(variant: str, **compare: Any) -> dict[str, Any]:
+    def searched(variant: str, **compare: Any) -> ProjectRun:
         return run("gru", search={"compare": compare, "space": {}, "variant": variant})
->>>>>>> origin/main
 
     (lengths,) = make_subjects([searched("bptt.length=5", **{"bptt.length": [5, 7]})], "s")
     assert (lengths.levels, list(lengths.paths)) == (["bptt.length"], ["bptt.length=5"])

@@ -27,11 +27,7 @@ def test_a_dry_run_of_a_folder_needs_no_network(
     write_plan(study, planned, compare={"cell": ["rnn", "gru"]})
     for row, state in zip(planned, ("finished", "diverged"), strict=True):
         write_run(study, row["run"], state)
-<<<<<<< HEAD
-    assert read_folder(study)[0].search["arm"] == planned[0]["arm"]
-=======
-    assert read_records(study)[0]["search"]["variant"] == planned[0]["variant"]
->>>>>>> origin/main
+    assert read_folder(study)[0].search["variant"] == planned[0]["variant"]
     file = tmp_path / "spec.json"
     words = ["--entity", "me", "--study", str(study), "--dry-run", str(file)]
     assert main(words) == 0

@@ -95,31 +95,19 @@ def read_text(file: str | Path) -> tuple[str, Stamp]:
 
     Raises OSError where there is none, ValueError where it is no text.
     """
-<<<<<<< HEAD
     content, stamp = read_bytes(file)
     return content.decode("utf-8-sig"), stamp
 
 
 def read_bytes(file: str | Path) -> tuple[bytes, Stamp]:
-    """The content of a plain file, with its stamp at that moment. Raises OSError for no such file.
-
-    Anything else, such as a pipe, is refused without waiting for it.
-    """
-    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe must not hold us
-    with open(handle, "rb") as stream:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(f"{file} is not a plain file")
-        return stream.read(), _stamp(found)
-=======
+    """The content of a regular file, with its stamp. Raises OSError where there is none."""
     # Opening a pipe must not wait for somebody to write into it.
     handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with open(handle, "rb") as stream:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(f"{file} is not a regular file")
-        return stream.read().decode("utf-8-sig"), _stamp(found)
->>>>>>> origin/main
+        return stream.read(), _stamp(found)
 
 
 def read_study_record(folder: Path) -> tuple[StudyRecord | None, str, bool]:

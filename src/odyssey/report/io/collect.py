@@ -14,11 +14,6 @@ from odyssey.errors import UserError
 from odyssey.io import write_bytes
 from odyssey.report.io.run_files import (
     as_int,
-<<<<<<< HEAD
-    as_mapping,
-=======
-    as_number,
->>>>>>> origin/main
     as_text,
     command_line,
     parse_overrides,
@@ -29,11 +24,7 @@ from odyssey.report.io.run_files import (
 from odyssey.report.io.runs import Collection, ReportRun, ReportStudy, Series
 from odyssey.study.formatting import several
 from odyssey.study.state import RunState, StudyState, not_a_study, read_study
-<<<<<<< HEAD
-from odyssey.study.store import Stamp, read_bytes, stamp_of
-=======
-from odyssey.study.store import Stamp, StudyRecord, TrialRow, stamp_of
->>>>>>> origin/main
+from odyssey.study.store import Stamp, StudyRecord, TrialRow, read_bytes, stamp_of
 from odyssey.training.record import RunRecord
 
 EXAMPLE = "type a study's folder, as in python scripts/report.py outputs/truncation"
@@ -65,7 +56,6 @@ def collect(
     progress: called after each run, with the counts of its study.
     curves: whether to read the learning curves.
 
-<<<<<<< HEAD
     Raises UserError where a folder is not a study's.
     """
     found = Collection()
@@ -74,126 +64,6 @@ def collect(
         found.studies.append(study)
         found.runs += runs
     return found
-=======
-
-def _cache_header(body: bytes) -> str:
-    return f"{CACHE_FORMAT} {hashlib.sha256(body).hexdigest()}"
-
-
-def _to_json(kept: CachedRun) -> list[Any]:
-    state = kept.state
-    return [
-        [
-            state.state,
-            state.record and state.record.as_dict(),
-            state.record.odd if state.record else [],
-            state.changed,
-            state.stamp,
-            state.later,
-        ],
-        [kept.config_stamp, kept.config],
-        [kept.curves_stamp, kept.curves, kept.damaged_lines],
-    ]
-
-
-def _from_json(path: Path, entry: list[Any]) -> CachedRun:
-    (state, said, odd, changed, stamp, later), (config_stamp, config), (at, curves, damaged) = entry
-    record = None
-    if said is not None:
-        record = RunRecord.from_dict(said)
-        record.odd = odd
-    run = RunState(path.name, path, state, record, changed, _as_stamp(stamp), later)
-    series = {name: (steps, values) for name, (steps, values) in curves.items()}
-    return CachedRun(run, _as_stamp(config_stamp), config, _as_stamp(at), series, damaged)
-
-
-def _as_stamp(found: list[int] | None) -> Stamp | None:
-    return (found[0], found[1], found[2]) if found else None
-
-
-LONGEST_ERROR = 2000  # characters of an error that are kept, its end
-
-
-def make_run(
-    study: str,
-    kept: CachedRun,
-    row: TrialRow | None,
-    fixed: Mapping[str, Any],
-    curves: bool,
-) -> ReportRun:
-    """row: its line of trials.csv, None where it is not in the plan. fixed: of the study."""
-    state = kept.state
-    record = state.record
-    metrics = {as_text(k): v for k, v in record.metrics.items()} if record else {}
-    variant = {k: v for k, v in parse_overrides(row.variant).items() if k != "seed"} if row else {}
-    config = kept.config or {}
-    cell = as_text(state.cell)
-    return ReportRun(
-        study=study,
-        name=as_text(state.name),
-        state=state.state,
-        cell=cell,
-        task=as_text(state.task),
-        data=as_text(state.data),
-        data_hash=as_text(record.data.sha256) if record and record.data else "",
-        seed=_seed(record, config, row, fixed),
-        params=as_int(record and record.params),
-        monitor=as_text(state.monitor),
-        mode=state.mode,
-        metrics=metrics,
-        config=config,
-        compared=variant or {"cell": cell},
-        trial=row.trial if row else None,
-        seconds=state.seconds,
-        steps=as_int(record and record.steps),
-        epochs=as_number(record and record.epochs),
-        best_step=as_int(record and record.best_step),
-        device=as_text(record and record.device),
-        versions=(
-            {as_text(k): as_text(v) for k, v in (record.versions or {}).items()} if record else {}
-        ),
-        code=as_text(record.code.sha256) if record and record.code else "",
-        commit=_commit(record),
-        started=as_text(record and record.started),
-        error=as_text(record and record.error).strip()[-LONGEST_ERROR:],
-        command=command_line(row.overrides) if row else _command_in_folder(state),
-        path=as_text(state.path),
-        curves=kept.curves if curves else {},
-    )
-
-
-def _seed(
-    record: RunRecord | None,
-    config: Mapping[str, Any],
-    row: TrialRow | None,
-    fixed: Mapping[str, Any],
-) -> int | None:
-    """As run.json has it; else as the run was configured, or is to be."""
-    if record is not None and (record.seed is not None or "seed" in record.odd):
-        return as_int(record.seed)
-    if config.get("seed") is not None:
-        return as_int(config["seed"])
-    if row is None:
-        return None
-    typed = parse_overrides(row.overrides).get("seed", "")
-    return (
-        as_int(int(typed)) if typed.isdecimal() and len(typed) < 17 else as_int(fixed.get("seed"))
-    )
-
-
-def _commit(record: RunRecord | None) -> str:
-    if record is None or record.git is None:
-        return ""
-    commit = as_text(record.git.commit)
-    return f"{commit}+" if commit and record.git.dirty else commit
-
-
-def _command_in_folder(state: RunState) -> str:
-    return read_command(state.path / "overrides.yaml")
-
-
-EXAMPLE = "type a study's folder, as in python scripts/report.py outputs/truncation"
->>>>>>> origin/main
 
 
 def study_folders(folders: Sequence[Path]) -> dict[str, Path]:
@@ -223,16 +93,11 @@ def _read_study(
 ) -> tuple[ReportStudy, list[ReportRun]]:
     before = load_cache(path)
     state = read_study(path, StudyState(path, runs={n: k.state for n, k in before.items()}))
-    fixed = state.record.fixed if state.record else {}
+    record = state.record or StudyRecord()
     rows: dict[str, TrialRow] = {}
     for row in state.trials:
-<<<<<<< HEAD
-        rows.setdefault(row["run"], row)
-    read: dict[str, RunFiles] = {}
-=======
         rows.setdefault(row.run, row)
-    kept: dict[str, CachedRun] = {}
->>>>>>> origin/main
+    read: dict[str, RunFiles] = {}
     runs = []
     changed = False
     for count, run in enumerate(state.runs.values(), 1):
@@ -240,7 +105,7 @@ def _read_study(
         if run.state != "missing":
             read[run.name] = files
             changed |= files != before.get(run.name)
-        runs.append(make_run(as_text(name), files, rows.get(run.name), fixed, curves))
+        runs.append(make_run(as_text(name), files, rows.get(run.name), record.fixed, curves))
         if progress is not None:
             progress(count, len(state.runs))
     if changed or read.keys() != before.keys():
@@ -248,7 +113,7 @@ def _read_study(
     study = make_study(
         as_text(name),
         as_text(path),
-        state.definition,
+        record,
         notes=[*map(as_text, state.notes), *_damage_notes(read)],
         planned=len(rows),
         to_come=state.to_come,
@@ -285,13 +150,13 @@ _NOTHING_KNOWN = RunRecord("running", steps=None, seconds=None)
 def make_run(
     study: str,
     files: RunFiles,
-    row: Mapping[str, Any] | None,
+    row: TrialRow | None,
     fixed: Mapping[str, Any],
     curves: bool,
 ) -> ReportRun:
     """A run of the report from its files.
 
-    row: of trials.csv (`trial`, `arm`, `overrides`); None for a run outside the plan.
+    row: its row of trials.csv; None for a run outside the plan.
     fixed: the study's fixed parameters.
     curves: whether the run gets its learning curves.
     """
@@ -299,7 +164,8 @@ def make_run(
     record = state.record or _NOTHING_KNOWN
     config = files.config or {}
     cell = as_text(state.cell)
-    compared = {k: v for k, v in parse_overrides(row["arm"]).items() if k != "seed"} if row else {}
+    variant = parse_overrides(row.variant) if row else {}
+    compared = {key: value for key, value in variant.items() if key != "seed"}
     overrides = state.path / "overrides.yaml"
     return ReportRun(
         study=study,
@@ -317,7 +183,7 @@ def make_run(
         measures={as_text(name): record.metric(name) for name in record.metric_info},
         config=config,
         compared=compared or {"cell": cell},
-        trial=row["trial"] if row else None,
+        trial=row.trial if row else None,
         seconds=state.seconds,
         steps=as_int(record.steps),
         epochs=float("nan") if record.epochs is None else record.epochs,
@@ -328,7 +194,7 @@ def make_run(
         commit=_commit(record),
         started=as_text(record.started),
         error=as_text(record.error).strip()[-LONGEST_ERROR:],
-        command=command_line(row["overrides"]) if row else read_command(overrides),
+        command=command_line(row.overrides) if row else read_command(overrides),
         path=as_text(state.path),
         curves=files.curves if curves else {},
     )
@@ -337,7 +203,7 @@ def make_run(
 def _seed(
     record: RunRecord,
     config: Mapping[str, Any],
-    row: Mapping[str, Any] | None,
+    row: TrialRow | None,
     fixed: Mapping[str, Any],
 ) -> int | None:
     """The seed of run.json, else of config.yaml, else of the plan."""
@@ -347,7 +213,7 @@ def _seed(
         return as_int(config["seed"])
     if row is None:
         return None
-    typed = parse_overrides(row["overrides"]).get("seed", "")
+    typed = parse_overrides(row.overrides).get("seed", "")
     return as_int(int(typed) if typed.isdecimal() and len(typed) < 17 else fixed.get("seed"))
 
 
@@ -361,39 +227,28 @@ def _commit(record: RunRecord) -> str:
 def make_study(
     name: str,
     path: str,
-    definition: Mapping[str, Any],
+    record: StudyRecord,
     *,
     notes: Sequence[str],
     planned: int,
     to_come: int = 0,
 ) -> ReportStudy:
-    """A study of the report from the content of study.json, or of the search that W&B has.
-
-    Values of another kind than a study writes are taken as not there; of study.json's tables that
-    is noted.
-    """
-    compare, space, fixed = (as_mapping(definition.get(k)) for k in ("compare", "space", "fixed"))
-    understood: dict[str, Any] = {
-        "compare": {as_text(k): list(v) for k, v in compare.items() if isinstance(v, list)},
-        "space": {as_text(k): dict(v) for k, v in space.items() if as_mapping(v)},
-        "fixed": fixed,
-    }
-    odd = [k for k, v in understood.items() if definition.get(k) and v != definition[k]]
-    if odd:
+    """A study of the report from the record of study.json, or from the search that W&B has."""
+    if odd := dict.fromkeys(key.partition(".")[0] for key in record.odd):
         notes = [*notes, f"study.json has a {' and a '.join(odd)} that no study writes so"]
-    commands = definition.get("commands")
-    entries = [c for c in commands if isinstance(c, Mapping)] if isinstance(commands, list) else []
     return ReportStudy(
         name=name,
         path=path,
-        compare=understood["compare"],
-        space=understood["space"],
-        fixed={as_text(k): v for k, v in fixed.items()},
-        trials=as_int(definition.get("trials")),
-        sampler=as_text(definition.get("sampler")),
-        draws=as_text(definition.get("draws")),
-        seed=as_int(definition.get("seed")),
-        commands=tuple({k: as_text(c.get(k)) for k in ("time", "command")} for c in entries),
+        compare={as_text(key): values for key, values in record.compare.items()},
+        space={as_text(key): described for key, described in record.space.items() if described},
+        fixed={as_text(key): value for key, value in record.fixed.items()},
+        trials=record.trials,
+        sampler=as_text(record.sampler),
+        draws=as_text(record.draws),
+        seed=record.seed,
+        commands=tuple(
+            {"time": as_text(c.time), "command": as_text(c.command)} for c in record.commands
+        ),
         notes=tuple(notes),
         planned=planned,
         to_come=to_come,
@@ -460,7 +315,6 @@ def _join_names(names: Sequence[str]) -> str:
     return ", ".join(map(as_text, names[:MOST_NAMED])) + more
 
 
-<<<<<<< HEAD
 # --- cache: a header line with a hash, then JSON ---
 
 CACHE_FORMAT = "odyssey-report-cache-3"  # to be changed with the content
@@ -518,29 +372,3 @@ def _from_json(path: Path, entry: list[Any]) -> RunFiles:
 
 def _as_stamp(found: list[int] | None) -> Stamp | None:
     return (found[0], found[1], found[2]) if found else None
-=======
-def _make_study(
-    name: str, path: Path, state: StudyState, planned: int, notes: Sequence[str]
-) -> ReportStudy:
-    """What study.json says, as far as it is what a study writes."""
-    found = state.record or StudyRecord()
-    if odd := dict.fromkeys(key.partition(".")[0] for key in found.odd):
-        notes = [*notes, f"study.json has a {' and a '.join(odd)} that no study writes so"]
-    return ReportStudy(
-        name=name,
-        path=as_text(path),
-        compare={as_text(k): v for k, v in found.compare.items()},
-        space={as_text(k): v for k, v in found.space.items() if v},
-        fixed={as_text(k): v for k, v in found.fixed.items()},
-        trials=found.trials,
-        sampler=as_text(found.sampler),
-        draws=as_text(found.draws),
-        seed=found.seed,
-        commands=tuple(
-            {"time": as_text(c.time), "command": as_text(c.command)} for c in found.commands
-        ),
-        notes=tuple(notes),
-        planned=planned,
-        to_come=state.to_come,
-    )
->>>>>>> origin/main

@@ -193,10 +193,6 @@ def read_command(file: Path) -> str:
 
 
 def parse_overrides(line: str) -> dict[str, str]:
-<<<<<<< HEAD
     """Key -> value of each override `key=value` in a line, or in the label of a variant."""
-=======
-    """Key -> value of each word `key=value`: of a variant's label, or of a line of overrides."""
->>>>>>> origin/main
     split = [ADDED.sub("", word).partition("=") for word in words(as_text(line))]
     return {key: value for key, equals, value in split if equals and key}

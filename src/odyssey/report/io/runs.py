@@ -33,19 +33,10 @@ class ReportRun:
     metrics: Mapping[str, float] = field(default_factory=dict)  # `valid/…` and `test/…`
     measures: Mapping[str, Metric] = field(default_factory=dict)  # by name, as the task declares
     config: Mapping[str, Any] = field(default_factory=dict)  # flat keys, as on the command line
-<<<<<<< HEAD
     compared: Mapping[str, str] = field(default_factory=dict)  # scientific parameters -> values
     trial: int | None = None  # None for a run outside the study's plan
     seconds: float = math.nan  # time in training
     steps: int | None = None  # updates done
-=======
-    compared: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what tells the variant: {"cell": "gru"}
-    trial: int | None = None
-    seconds: float = math.nan  # in training
-    steps: int | None = None
->>>>>>> origin/main
     epochs: float = math.nan
     best_step: int | None = None  # update of the best checkpoint
     device: str = ""
@@ -79,13 +70,8 @@ class ReportStudy:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     trials: int | None = None  # of each variant
     sampler: str = ""
-<<<<<<< HEAD
     draws: str = ""  # "shared": trial n of all variants has the same settings; or "independent"
     seed: int | None = None  # of the sampler
-=======
-    draws: str = ""  # "shared": trial n of all variants has the same settings; else "independent"
-    seed: int | None = None
->>>>>>> origin/main
     commands: tuple[Mapping[str, str], ...] = ()  # {"time": …, "command": …}
     notes: tuple[str, ...] = ()  # sentences on files that could not be read
     planned: int = 0  # number of runs in the plan

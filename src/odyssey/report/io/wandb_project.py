@@ -23,15 +23,11 @@ from odyssey.report.io.run_files import as_int, as_mapping, as_text, thin
 from odyssey.report.io.runs import Collection, ReportRun, Series
 from odyssey.study.formatting import several
 from odyssey.study.state import STATES, RunState
-<<<<<<< HEAD
-from odyssey.training.record import STATUSES, LaterSchema, RunRecord, as_float
+from odyssey.study.store import StudyRecord, TrialRow
+from odyssey.training.record import STATUSES, RunRecord
+from odyssey.typed_json import LaterSchema, as_float, from_values
 
 # --- the connection ---
-=======
-from odyssey.study.store import TrialRow
-from odyssey.training.record import STATUSES, RunRecord
-from odyssey.typed_json import as_float
->>>>>>> origin/main
 
 LOGIN_HINT = "type `wandb login` or set WANDB_API_KEY"
 
@@ -129,7 +125,7 @@ class ProjectRun:
     record: RunRecord  # without metrics if the run has not ended
     url: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)  # flat keys, as on the command line
-    search: Mapping[str, Any] = field(default_factory=dict)  # plan of the study, with trial and arm
+    search: Mapping[str, Any] = field(default_factory=dict)  # the plan, its trial and variant
     curves: Mapping[str, Series] = field(default_factory=dict)  # `valid/…`, `train/…`
 
 
@@ -143,26 +139,11 @@ def read_project(
 ) -> list[ProjectRun]:
     """The runs of Odyssey in the W&B project `entity/project`, oldest first.
 
-<<<<<<< HEAD
     group: a study, to read only its runs.
     progress: called with (histories read, all runs).
     notes: gets a sentence for each kind of run that is left out.
     curves: whether to read learning curves, of about 500 points at most; takes a request or more
         for each run.
-=======
-    Each is a dict with the keys of run.json, `metrics` being empty for a run that has not ended,
-    and with
-
-    - `config`: flat, with keys as on the command line (`optimizer.lr`);
-    - `study`: W&B's group; `name`: the run folder's; `url`;
-    - `search`: what a study's run says of its search (`space`, `trial`, `variant`, …), or {};
-    - `curves`: {`valid/…` or `train/…`: [steps, values]}, at most about 500 points each.
-
-    group: only the runs of this study.
-    progress: called with (histories read, all).
-    notes: gets a sentence for each kind of thing that was set apart.
-    curves: whether to ask for histories, a request or more for each run.
->>>>>>> origin/main
 
     Raises UserError for a project that cannot be read, or that has no runs of Odyssey.
     """
@@ -340,6 +321,11 @@ def _metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def variant_of(search: Mapping[str, Any]) -> str:
+    """The label of a run's variant: `cell=gru bptt.length=25`; of earlier versions under `arm`."""
+    return as_text(search.get("variant") or search.get("arm"))
+
+
 def _flat_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration as in config.yaml, with flat keys; see `_section` for W&B sweeps."""
     hidden = {key.removesuffix("_config"): key for key in config if key.endswith("_config")}
@@ -410,6 +396,7 @@ def make_collection(runs: Sequence[ProjectRun], notes: Sequence[str]) -> Collect
     found = Collection()
     for number, (name, members) in enumerate(studies.items()):
         search = next((run.search for run in members if run.search), {})
+        plan, _ = from_values(StudyRecord, search)
         source = (
             f"{name or 'runs of no study'}: read from W&B, which knows no trials that never began."
         )
@@ -417,7 +404,7 @@ def make_collection(runs: Sequence[ProjectRun], notes: Sequence[str]) -> Collect
             make_study(
                 name,
                 as_text(members[0].url).rpartition("/runs/")[0],
-                search,
+                plan,
                 notes=[*(() if number else notes), source],
                 planned=len(members),
             )
@@ -426,55 +413,11 @@ def make_collection(runs: Sequence[ProjectRun], notes: Sequence[str]) -> Collect
     return found
 
 
-<<<<<<< HEAD
 def _report_run(study: str, run: ProjectRun) -> ReportRun:
     name = as_text(run.name)
     curves = {as_text(metric): thin(dict(zip(*s, strict=True))) for metric, s in run.curves.items()}
     state = RunState(name, Path(name), run.record.status, run.record)
     files = RunFiles(state, config=dict(as_mapping(run.config)), curves=curves)
-    arm, trial = as_text(run.search.get("arm")), as_int(run.search.get("trial"))
-    row = {"arm": arm, "trial": trial, "overrides": ""} if run.search else None
-    made = make_run(study, files, row, {}, curves=True)
+    row = TrialRow(as_int(run.search.get("trial")), name, variant_of(run.search), "")
+    made = make_run(study, files, row if run.search else None, {}, curves=True)
     return replace(made, path=as_text(run.url), command="")
-=======
-def _run(study: str, record: Mapping[str, Any]) -> ReportRun:
-    search = as_mapping(record.get("search"))
-    name = as_text(record.get("name"))
-    state = RunState(name, Path(name), str(record["status"]), RunRecord.from_dict(record))
-    curves = {
-        as_text(metric): thin({as_number(s): as_number(v) for s, v in zip(*series, strict=True)})
-        for metric, series in as_mapping(record.get("curves")).items()
-    }
-    kept = CachedRun(state, config=dict(as_mapping(record.get("config"))), curves=curves)
-    row = TrialRow(as_int(search.get("trial")), name, as_text(search.get("variant")), "")
-    run = make_run(study, kept, row if search else None, {}, True)
-    return replace(run, path=as_text(record.get("url")), command="")
-
-
-def _study(
-    name: str, search: Mapping[str, Any], count: int, notes: Sequence[str], where: str
-) -> ReportStudy:
-    space = {
-        as_text(k): dict(v) for k, v in as_mapping(search.get("space")).items() if as_mapping(v)
-    }
-    compare = {
-        as_text(k): list(v)
-        for k, v in as_mapping(search.get("compare")).items()
-        if isinstance(v, list)
-    }
-    return ReportStudy(
-        name=name,
-        path=where,
-        compare=compare,
-        space=space,
-        trials=as_int(search.get("trials")),
-        sampler=as_text(search.get("sampler")),
-        draws=as_text(search.get("draws")),
-        seed=as_int(search.get("seed")),
-        notes=(
-            *notes,
-            f"{name or 'runs of no study'}: read from W&B, which knows no trials that never began.",
-        ),
-        planned=count,
-    )
->>>>>>> origin/main

@@ -10,18 +10,15 @@ from typing import Any
 
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.report.io.run_files import as_mapping
-from odyssey.report.io.wandb_project import ProjectRun
+from odyssey.report.io.wandb_project import ProjectRun, variant_of
 from odyssey.report.palette import colour_of
 from odyssey.study.formatting import words
 from odyssey.study.state import read_study
-<<<<<<< HEAD
-from odyssey.tasks.metric import Metric
-=======
 from odyssey.study.store import StudyRecord
->>>>>>> origin/main
+from odyssey.tasks.metric import Metric
 
 CELL = "cell"
-ARM = "search.arm"  # where W&B's config has the scientific parameters of a run, as one string
+VARIANT = "search.variant"  # where W&B's config has all scientific parameters, as one string
 ALWAYS_SHOWN = ("optimizer.lr", "model.hidden_size")  # settings shown, whatever was searched
 
 
@@ -41,16 +38,9 @@ class Subject:
     task: str
     data: str
     data_hash: str
-<<<<<<< HEAD
     metric: Metric
-    levels: list[str]  # keys by which runs are grouped: CELL, a scientific parameter, or ARM
+    levels: list[str]  # keys by which runs are grouped: CELL, scientific parameters, or VARIANT
     paths: dict[str, tuple[str, ...]]  # label of a variant -> its values of the levels
-=======
-    metric: str  # without `valid/`
-    better: str  # "lower" or "higher"
-    levels: list[str]  # what the runs are grouped by: "cell", a compared key, or "search.variant"
-    paths: dict[str, tuple[str, ...]]  # a variant's label -> its values of the levels
->>>>>>> origin/main
     settings: list[Setting]
     tested: bool  # whether there are test values of the metric
     counts: dict[str, Counter[str]] = field(default_factory=dict)  # label -> runs by status
@@ -74,9 +64,9 @@ class Subject:
 def read_folder(folder: Path) -> list[ProjectRun]:
     """The runs of a study's folder that have read their data, as `read_project` would have them."""
     study = read_study(folder)
-<<<<<<< HEAD
-    rows = {row["run"]: row for row in reversed(study.trials)}
-    plan = {key: study.definition.get(key) for key in ("compare", "space")}
+    rows = {row.run: row for row in reversed(study.trials)}
+    record = study.record or StudyRecord()
+    plan = {"compare": record.compare, "space": record.space}
     found = []
     for run in study.runs.values():
         if run.record is not None and run.record.data is not None:
@@ -87,21 +77,9 @@ def read_folder(folder: Path) -> list[ProjectRun]:
                     name=run.name,
                     study=study.name,
                     record=replace(run.record, **own),
-                    search={} if row is None else plan | {"arm": row["arm"]},
+                    search={} if row is None else plan | {"variant": row.variant},
                 )
             )
-=======
-    study_record = study.record or StudyRecord()
-    trials = {row.run: row for row in reversed(study.trials)}
-    shared = {"compare": study_record.compare, "space": study_record.space}
-    found = []
-    for run in study.runs.values():
-        if run.record is not None and run.record.data is not None:
-            row = trials.get(run.name)
-            search = {} if row is None else shared | {"variant": row.variant}
-            own = {"status": run.state, "study": study.name, "name": run.name, "search": search}
-            found.append(run.record.as_dict() | own | {"cell": run.cell, "task": run.task})
->>>>>>> origin/main
     return found
 
 
@@ -205,13 +183,8 @@ def _plan_position(
     return position
 
 
-<<<<<<< HEAD
 def _levels(runs: Sequence[ProjectRun]) -> list[str]:
-    """The cell and the other scientific parameters, or ARM where W&B cannot group by those.
-=======
-def _levels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The cell and what else was compared; whole variants where W&B cannot group by the keys.
->>>>>>> origin/main
+    """The cell and the other scientific parameters, or VARIANT where W&B cannot group by those.
 
     W&B groups by single values of the configuration; an entry such as `optimizer=adam,sgd` chose a
     file of it. Seeds do not tell variants apart.
@@ -219,30 +192,17 @@ def _levels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     compared = _compared_keys(runs)
     others = [key for key in compared if key not in (CELL, "seed", "task", "task.data")]
     if any("," in key or "." not in key for key in others):
-<<<<<<< HEAD
-        return [ARM]
+        return [VARIANT]
     return [CELL, *others] if CELL in compared or not others else others
 
 
 def _variant_of(run: ProjectRun, levels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Label of the run's variant, as on the page, and its values of the levels, as W&B has them."""
     cell = run.record.cell
-    arm = str(run.search.get("arm") or f"cell={cell}")
-    if list(levels) == [ARM]:
-        return _label(arm), (arm,)
-    given = dict(word.partition("=")[::2] for word in words(arm)) | {CELL: cell}
-=======
-        return ["search.variant"]
-    return [CELL, *others] if CELL in compared or not others else others
-
-
-def _variant_of(run: Mapping[str, Any], levels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Its label, as on the page, and its values of the levels, as W&B has them."""
-    variant = str(_mapping(run, "search").get("variant") or f"cell={run['cell']}")
-    if list(levels) == ["search.variant"]:
+    variant = variant_of(run.search) or f"cell={cell}"
+    if list(levels) == [VARIANT]:
         return _label(variant), (variant,)
-    given = dict(word.partition("=")[::2] for word in words(variant)) | {CELL: str(run["cell"])}
->>>>>>> origin/main
+    given = dict(word.partition("=")[::2] for word in words(variant)) | {CELL: cell}
     path = {key: given.get(key, "") for key in levels}
     label = " ".join(f"{key}={value}" for key, value in path.items() if value)
     return _label(label), tuple(path.values())
@@ -264,11 +224,7 @@ def _settings(runs: Sequence[ProjectRun]) -> list[Setting]:
         if "." in key  # else the name of a file of the configuration
     }
     for level in _levels(runs):
-<<<<<<< HEAD
-        if level not in (CELL, ARM):
-=======
-        if level not in (CELL, "search.variant"):
->>>>>>> origin/main
+        if level not in (CELL, VARIANT):
             found.setdefault(level, Setting(level, True))
     for key in ALWAYS_SHOWN:
         found.setdefault(key, Setting(key, True))
