@@ -79,8 +79,8 @@ def test_without_a_place_to_keep_them(tmp_path: Path) -> None:
 
 def test_kept_chorales_are_the_chorales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Every score in four parts, but fewer of them: the whole reading is tested elsewhere.
-    files = chorales._files()[::12]
-    monkeypatch.setattr(chorales, "_files", lambda: files)
+    files = chorales.score_files()[::12]
+    monkeypatch.setattr(chorales, "score_files", lambda: files)
     made = data.rolls("music21", tmp_path)
     (file,) = (tmp_path / "cache").iterdir()
     before = file.stat().st_mtime_ns
@@ -93,7 +93,7 @@ def test_kept_chorales_are_the_chorales(tmp_path: Path, monkeypatch: pytest.Monk
         assert len(one) == len(other) > 0
         for a, b in zip(one, other, strict=True):
             assert a.dtype == b.dtype == np.uint8 and np.array_equal(a, b)
-    monkeypatch.setattr(chorales, "_files", lambda: files[::2])
+    monkeypatch.setattr(chorales, "score_files", lambda: files[::2])
     other_scores = data.rolls("music21", tmp_path)
     assert len(list((tmp_path / "cache").iterdir())) == 2
     assert other_scores.sha256 != made.sha256

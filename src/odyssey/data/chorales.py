@@ -50,7 +50,7 @@ def chorales(folder: Path) -> Dataset[Rolls]:
 
     The rolls are kept in the data directory `folder`, for these scores as this code reads them.
     """
-    files = _files()
+    files = score_files()
     read = [part for file in files for part in (file.name.encode(), file.read_bytes())]
     key = sha256([Path(__file__).read_bytes(), *read])
     arrays = kept(folder, "music21", key, lambda: _packed(_distinct(_scores(files))))
@@ -70,7 +70,7 @@ def _packed(pieces: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
     return {"frames": np.packbits(frames, axis=1), "lengths": lengths}
 
 
-def _files() -> list[Path]:
+def score_files() -> list[Path]:
     """The scores, in the order of their names."""
     spec = find_spec("music21")  # the package's files are wanted, not its code: no import
     if spec is None or not spec.submodule_search_locations:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from odyssey.data.download import RemoteFile, data_folder, fetch, found, locked, missing, sha256
+from odyssey.data.identity import table_files, table_hash
 from odyssey.data.splits import stratified
 from odyssey.data.text import check_utf8, read_bytes
 from odyssey.data.types import Dataset, Labelled, Text, choose
@@ -132,7 +133,6 @@ def _download(path: Path) -> str:
     return ""
 
 
-PARTS = ("train", "valid", "test")
 LEAST_TEXTS = 3  # different texts of a class in a single file: one for each part
 LONGEST = 1 << 30  # characters in a field; csv's own limit is shorter than a long review
 
@@ -160,8 +160,7 @@ def csv_texts(path: str | os.PathLike[str] | None) -> Dataset[Labelled]:
             "task.data=csv needs task.path=… to name a .csv or .tsv file with the columns text and "
             "label, or a folder with train.csv, valid.csv and test.csv"
         )
-    where = Path(path).expanduser()
-    files = _parts(where) if where.is_dir() else [where]
+    files = table_files(path)
     contents = [read_bytes(file) for file in files]
     tables = [_read(file, content) for file, content in zip(files, contents, strict=True)]
     classes = tuple(sorted(set(tables[0].labels)))
@@ -173,19 +172,8 @@ def csv_texts(path: str | os.PathLike[str] | None) -> Dataset[Labelled]:
     indexed = [_indexed(table, classes) for table in tables]
     if len(indexed) == 1:
         indexed = _split(tables[0], indexed[0])
-    return Dataset("csv", sha256(contents), *indexed)
-
-
-def _parts(folder: Path) -> list[Path]:
-    """The three files of a folder."""
-    for ending in ("csv", "tsv"):
-        files = [folder / f"{part}.{ending}" for part in PARTS]
-        if all(file.is_file() for file in files):
-            return files
-    raise UserError(
-        f"task.path={folder} is a folder without all of train.csv, valid.csv and test.csv "
-        "(or .tsv); add them, or name a single file"
-    )
+    hashes = {file: sha256([content]) for file, content in zip(files, contents, strict=True)}
+    return Dataset("csv", table_hash(hashes), *indexed)
 
 
 def _read(path: Path, content: Text) -> Rows:

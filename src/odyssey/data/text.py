@@ -159,14 +159,14 @@ def _cut(name: str, data: Text, digest: str, split: Split) -> Dataset[Text]:
     return Dataset(name, digest, *parts)
 
 
-def _joined(name: str, texts: dict[str, bytes], split: Split) -> Dataset[Text]:
+def _joined(texts: dict[str, bytes]) -> bytes:
     """One text of many, in the order of the hashes of their names, each ending its last line."""
     order = sorted(texts, key=lambda name: hashlib.sha256(name.encode()).digest())
-    whole = b"".join(t if t.endswith(b"\n") else t + b"\n" for t in (texts[n] for n in order))
-    return _cut(name, np.frombuffer(whole, np.uint8), sha256([whole]), split)
+    return b"".join(t if t.endswith(b"\n") else t + b"\n" for t in (texts[n] for n in order))
 
 
-def _python(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
+def python_text() -> bytes:
+    """The text `python`. Raises UserError."""
     texts = {}
     for file in Path(os.__file__).parent.glob("*.py"):
         if file.name.startswith("_sysconfigdata"):
@@ -183,10 +183,11 @@ def _python(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
             f"task.data=python finds no .py files beside {os.__file__}: this Python keeps its "
             "library elsewhere; use task.data=file task.path=…"
         )
-    return _joined("python", texts, split)
+    return _joined(texts)
 
 
-def _python_docs(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
+def python_docs_text() -> bytes:
+    """The text `python_docs`. Raises UserError."""
     try:
         from pydoc_data.topics import topics
     except ImportError:
@@ -194,8 +195,17 @@ def _python_docs(folder: Path, path: PathLike | None, split: Split) -> Dataset[T
             "task.data=python_docs needs the module pydoc_data, which this Python lacks; "
             "use task.data=file task.path=…"
         ) from None
-    docs = {name: text.encode() for name, text in topics.items()}
-    return _joined("python_docs", docs, split)
+    return _joined({name: text.encode() for name, text in topics.items()})
+
+
+def _python(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
+    whole = python_text()
+    return _cut("python", np.frombuffer(whole, np.uint8), sha256([whole]), split)
+
+
+def _python_docs(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
+    whole = python_docs_text()
+    return _cut("python_docs", np.frombuffer(whole, np.uint8), sha256([whole]), split)
 
 
 def _shakespeare(folder: Path, path: PathLike | None, split: Split) -> Dataset[Text]:
