@@ -38,6 +38,17 @@ def config_hash(cfg: DictConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def data_hash(cfg: DictConfig) -> str | None:
+    """SHA-256 (hex) of the content of the data; None where the name of the data determines it.
+
+    Of a file of the user's it is the one that loading it gives. Raises UserError where the file
+    cannot be read.
+    """
+    from odyssey.data.identity import content_hash
+
+    return content_hash(cfg.task.data, cfg.task.get("path"))
+
+
 def run_name(cfg: DictConfig) -> str:
     """The name of the run's folder: `<cell>-<task>-<the first 8 digits of its hash>`."""
     return f"{cell_name(cfg.cell._target_)}-{cfg.task.name}-{config_hash(cfg)[:8]}"

@@ -17,6 +17,7 @@ from odyssey.study.display import Display
 from odyssey.study.plan import Plan, Trial
 from odyssey.study.state import DONE, StudyState, read_study
 from odyssey.study.summary import closing_table, failures
+from odyssey.study.trial import RUN
 from odyssey.study.wandb import fill_agent_run
 
 Launch = Callable[..., Any]  # Hydra's Launcher.launch
@@ -135,6 +136,7 @@ class Session:
             words.append("resume=force")
         if self.plan.resume.get("mixed"):
             words.append("resume.mixed=true")
+        words.append(f"{RUN}'{trial.run}'")
         return to_hydra(words)
 
 
