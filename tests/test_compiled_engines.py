@@ -17,7 +17,7 @@ import torch
 from cell_cases import able, assert_same, inputs, make, results
 from odyssey.cells import Cell
 from odyssey.recurrence import choose, run
-from odyssey.recurrence.compiled import dispatch
+from odyssey.recurrence.compiled import dispatch, kernel_cache
 from odyssey.recurrence.compiled.buffers import CannotCompile
 from odyssey.recurrence.compiled.c import build
 from odyssey.recurrence.compiled.c import engine as c_engine
@@ -53,7 +53,7 @@ def test_a_damaged_file_is_made_again(folder, monkeypatch):
     build.load(SOURCE)
     (made,) = folder.iterdir()
     monkeypatch.setenv("ODYSSEY_KERNELS", str(folder / "other"))
-    (build.cache_folder() / made.name).write_bytes(b"half a fi")
+    (kernel_cache.cache_folder() / made.name).write_bytes(b"half a fi")
     assert build.load(SOURCE).forward() == 7
 
 
@@ -103,7 +103,7 @@ def test_without_a_compiler_torch_runs_it_and_that_is_said_once(folder, monkeypa
 def _without_a_home(monkeypatch, tmp_path):
     for name in ("ODYSSEY_KERNELS", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(build.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
 
 
 def _open_to_all(monkeypatch, tmp_path):
