@@ -38,6 +38,13 @@ def config_hash(cfg: DictConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def data_options(cfg: DictConfig) -> str:
+    """The options that choose the data, as typed: `task=charlm task.data=file task.path=a.txt`."""
+    path = cfg.task.get("path")
+    place = "" if path is None else f" task.path={path}"
+    return f"task={cfg.task.name} task.data={cfg.task.data}{place}"
+
+
 def data_hash(cfg: DictConfig) -> str | None:
     """SHA-256 (hex) of the content of the data; None where the name of the data determines it.
 

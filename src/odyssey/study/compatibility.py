@@ -11,6 +11,7 @@ import json
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from odyssey.code_hash import code_version
+from odyssey.config.schema import PLACE_KEYS
 from odyssey.errors import UserError
-from odyssey.study.plan import Plan, Trial, is_under
-from odyssey.study.state import DONE, StudyState, read_study
-from odyssey.training.run_dir import write_text
+from odyssey.study.plan import CONTENT, Plan, Trial, is_under
+from odyssey.study.state import DONE, RunState, StudyState, read_study
+from odyssey.training.run_dir import RunFolder, write_text
 
 COLUMNS = ("trial", "run", "arm", "overrides")
 # Keys of study.json that are read again: key, its type, the types of the values of a mapping.
@@ -49,7 +51,7 @@ def check(plan: Plan, state: StudyState) -> None:
         raise UserError(f"{damaged}; mend it, or delete it to write it anew: the runs stay")
     wrong = _taken(plan, state.definition)
     if not wrong:
-        wrong = _mixed(plan, state)
+        wrong = [*_mixed(plan, state), *_other_data(plan, state)]
     rows = state.trials if plan.adaptive else [t.row() for t in plan.trials]
     here = [r["run"] for r in rows if r["run"] in state.runs and state.runs[r["run"]].record]
     if not wrong and plan.resume.get("mode") == "never" and here:
@@ -101,9 +103,12 @@ def _taken(plan: Plan, old: Mapping[str, Any]) -> list[str]:
     entries = [*(old.get("compare") or {}), *new["compare"], *spaces[0], *spaces[1]]
     axes = [key for entry in entries for key in entry.split(",")]
     was = old.get("fixed") or {}
+    same_content = CONTENT in was and was[CONTENT] == plan.fixed.get(CONTENT)
     # What was chosen says more than what came with it.
     for key in sorted({*was, *plan.fixed}, key=lambda k: (not k.endswith((".name", ".kind")), k)):
         both = key in was and key in plan.fixed
+        if key == CONTENT or (key in PLACE_KEYS and same_content):
+            continue  # the same data elsewhere are the same; changed ones are found by _other_data
         if both and was[key] != plan.fixed[key] and not is_under(key, axes):
             differing.append((key, was[key], plan.fixed[key]))
     if not differing:
@@ -133,11 +138,43 @@ def _mixed(plan: Plan, state: StudyState) -> list[str]:
         if was and was != now and run.state in (*DONE, "interrupted", "running"):
             what = _difference(was, now)
             others[what] = others.get(what, 0) + 1
+    others |= _other_sources(plan, state)
     return [
         f"study={plan.study} holds {count} run{'s' * (count > 1)} of {what}; type another study=…, "
         "resume.mixed=true to have both in one study, or resume=force to train all anew"
         for what, count in others.items()
     ]
+
+
+def _other_sources(plan: Plan, state: StudyState) -> dict[str, int]:
+    """What differs -> how many runs that are there are of cells of the user's that have changed."""
+    found: Counter[str] = Counter()
+    for run in state.runs.values():
+        was, now = run.record.get("cell_source"), plan.sources.get(run.cell)
+        if was and now and was != now and run.state in (*DONE, "interrupted", "running"):
+            found[f"another source of {run.cell} ({str(was)[:12]} there, {now[:12]} here)"] += 1
+    return found
+
+
+def _other_data(plan: Plan, state: StudyState) -> list[str]:
+    """Whether files of the user's have changed since runs that are there have read them."""
+    if plan.resume.get("mixed"):
+        return []
+    known = _mapping(state.definition.get("data"))
+    errors = []
+    for options, now in plan.data.items():
+        was = _mapping(known.get(options)).get("sha256", now)
+        if was != now:
+            errors.append(_data_error(plan.folder, options, str(was), now))
+    return errors
+
+
+def _data_error(folder: Path, key: str, was: str, now: str) -> str:
+    return (
+        f"study={folder.name} has runs of {key} with sha256 {was[:12]}…, which is now {now[:12]}…; "
+        "put the old data back, type another study=…, or resume.mixed=true resume.failed=true to "
+        "have both in one study"
+    )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -199,8 +236,32 @@ def begin(plan: Plan) -> StudyState:
         definition["data"] = old.get("data") or {}
         text = json.dumps(definition, indent=2, ensure_ascii=False)
         write_text(plan.folder / "study.json", text + "\n")
-        _write_trials(plan.folder, [*state.trials, *(t.row() for t in plan.trials)])
+        kept = _without_replaced(plan, state)
+        _write_trials(plan.folder, [*kept, *(t.row() for t in plan.trials)])
         return read_study(plan.folder, before=state)
+
+
+def _without_replaced(plan: Plan, state: StudyState) -> list[dict[str, Any]]:
+    """The rows of trials.csv, less those of runs that failed at once and are now others.
+
+    A trial is another run after its data or its cell have been mended. The folder of a run that
+    nothing was trained in is set aside, so that it is no longer counted as failed.
+    """
+    now = {(str(t.number), t.arm): t.run for t in plan.trials}
+    planned = set(now.values())
+    kept = []
+    for row in state.trials:
+        run = state.runs.get(row["run"])
+        replaced = now.get((str(row["trial"]), row["arm"]), row["run"]) != row["run"]
+        if not replaced or row["run"] in planned or run is None or not _came_to_nothing(run):
+            kept.append(row)
+        elif run.path.exists():  # a run of several trials is set aside once
+            RunFolder(run.path).set_aside()
+    return kept
+
+
+def _came_to_nothing(run: RunState) -> bool:
+    return run.state == "failed" and not any((run.path / "checkpoints").glob("*.ckpt"))
 
 
 def _is_command() -> bool:
@@ -253,8 +314,4 @@ def claim_data(folder: Path, key: str, data: Mapping[str, str], mixed: bool) -> 
             text = json.dumps(definition, indent=2, ensure_ascii=False)
             write_text(path, text + "\n")
     if was != dict(data) and not mixed:
-        raise UserError(
-            f"study={folder.name} has runs of {key} with sha256 {str(was.get('sha256'))[:12]}…, "
-            f"which is now {data['sha256'][:12]}…; put the old data back, type another study=…, or "
-            "resume.mixed=true resume.failed=true to have both in one study"
-        )
+        raise UserError(_data_error(folder, key, str(was.get("sha256")), data["sha256"]))

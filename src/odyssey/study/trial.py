@@ -18,6 +18,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from odyssey.code_hash import source_hash
+from odyssey.config.identity import data_options
 from odyssey.errors import UserError
 from odyssey.study.store import search_of
 
@@ -161,7 +162,7 @@ def _claim(cfg: DictConfig, study: Path, data: Mapping[str, str]) -> None:
 
     if cfg.task.name == "synthetic":  # made from the run's own settings
         return
-    claim_data(study, f"task={cfg.task.name} {_data_of(cfg)}", data, cfg.resume.mixed)
+    claim_data(study, data_options(cfg), data, cfg.resume.mixed)
 
 
 def _own_parts(cfg: DictConfig) -> str:
@@ -169,13 +170,7 @@ def _own_parts(cfg: DictConfig) -> str:
     own = [] if cfg.task.get("path") is None else [f"task.path={cfg.task.path}"]
     if source_hash(cfg.cell._target_) is not None:
         own.append(f"cell._target_={cfg.cell._target_}")
-    return " or ".join(own) or _data_of(cfg)
-
-
-def _data_of(cfg: DictConfig) -> str:
-    """The settings that choose the data."""
-    path = cfg.task.get("path")
-    return f"task.data={cfg.task.data}" + (f" task.path={path}" if path is not None else "")
+    return " or ".join(own) or data_options(cfg)
 
 
 def _finished(cfg: DictConfig) -> DictConfig:
