@@ -150,6 +150,15 @@ def test_other_content_at_the_same_place_is_another_run(tmp_path):
     assert run_name(_own(file, "task.split=[0.8,0.1,0.1]")) not in names
 
 
+def test_a_table_with_another_separator_is_another(tmp_path):
+    names = set()
+    for name in ("a.csv", "b.csv", "a.tsv"):
+        (tmp_path / name).write_text("text,label,z\ttext\tlabel\n")
+        words = ["task=sentiment", "task.data=csv", f"task.path={tmp_path / name}"]
+        names.add(run_name(compose(words)))
+    assert len(names) == 2
+
+
 def test_a_text_of_python_is_known_by_its_content(tmp_path, monkeypatch):
     """Another version of Python has another standard library under the same name."""
     before = config_hash(compose(["task.data=python"]))

@@ -65,9 +65,12 @@ def _identify_data(task: dict[str, Any]) -> None:
     """Put the hash of the content in place of the path."""
     from odyssey.data.identity import content_hash
 
-    digest = content_hash(task.get("data", ""), task.pop("path", None))
+    data, path = task.get("data", ""), task.pop("path", None)
+    digest = content_hash(data, path)
     if digest is not None:
         task["content"] = digest
+    if data == "csv" and path is not None and path.endswith(".tsv"):
+        task["separator"] = "tab"  # which the ending says, and not the content
 
 
 def _identify_classes(section: dict[str, Any]) -> None:

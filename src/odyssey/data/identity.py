@@ -72,12 +72,11 @@ def table_files(path: str | os.PathLike[str]) -> list[Path]:
 def table_hash(hashes: Mapping[Path, str]) -> str:
     """SHA-256 (hex) of a table of one or three files, from their hashes.
 
-    A .csv file has its own. Otherwise it is that of a list of the hashes with the files' names, or
-    with the ending alone for a single .tsv file: the ending says what is between fields.
+    One file has its own. That of three is the hash of their list with names, as sha256sum prints
+    it, so that a row that moves from one part to another counts.
     """
     if len(hashes) == 1:
-        ((file, digest),) = hashes.items()
-        return digest if file.suffix != ".tsv" else sha256([f"{digest}  .tsv\n".encode()])
+        return next(iter(hashes.values()))
     return sha256([f"{digest}  {file.name}\n".encode() for file, digest in hashes.items()])
 
 
