@@ -15,7 +15,8 @@ from odyssey.study.formatting import words as words_of
 from odyssey.study.launchers import local
 from odyssey.study.plan import STARTUP, Plan, Trial, draw
 from odyssey.study.sampling import Past, place, propose
-from odyssey.study.state import DONE, RunState, StudyState
+from odyssey.study.state import RunState, StudyState
+from odyssey.training.record import DONE
 
 TRIES = 20  # proposals for a trial, where the first ones cannot be run
 WORKERS = 8  # trials at a time, where the launcher does not say how many it runs

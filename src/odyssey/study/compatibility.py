@@ -23,7 +23,8 @@ from odyssey.code_hash import code_version
 from odyssey.config.schema import PLACE_KEYS
 from odyssey.errors import UserError
 from odyssey.study.plan import CONTENT, Plan, Trial, is_under
-from odyssey.study.state import DONE, RunState, StudyState, read_study
+from odyssey.study.state import RunState, StudyState, read_study
+from odyssey.training.record import DONE, Code
 from odyssey.training.run_dir import RunFolder, write_text
 
 COLUMNS = ("trial", "run", "arm", "overrides")
@@ -131,11 +132,11 @@ def _mixed(plan: Plan, state: StudyState) -> list[str]:
     """Whether runs that are there were made by other code than is here now."""
     if plan.resume.get("mixed") or plan.resume.get("mode") == "force":
         return []
-    now = code_version()
+    now = Code(**code_version())
     others: dict[str, int] = {}
     for run in state.runs.values():
-        was = _mapping(run.record.get("code"))
-        if was and was != now and run.state in (*DONE, "interrupted", "running"):
+        was = run.record.code if run.record else None
+        if was is not None and was != now and run.state in (*DONE, "interrupted", "running"):
             what = _difference(was, now)
             others[what] = others.get(what, 0) + 1
     others |= _other_sources(plan, state)
@@ -150,9 +151,10 @@ def _other_sources(plan: Plan, state: StudyState) -> dict[str, int]:
     """What differs -> how many runs that are there are of cells of the user's that have changed."""
     found: Counter[str] = Counter()
     for run in state.runs.values():
-        was, now = run.record.get("cell_source"), plan.sources.get(run.cell)
+        was = run.record.cell_source if run.record else None
+        now = plan.sources.get(run.cell)
         if was and now and was != now and run.state in (*DONE, "interrupted", "running"):
-            found[f"another source of {run.cell} ({str(was)[:12]} there, {now[:12]} here)"] += 1
+            found[f"another source of {run.cell} ({was[:12]} there, {now[:12]} here)"] += 1
     return found
 
 
@@ -181,15 +183,14 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    said = []
-    for key in sorted({*was, *now}):
-        a, b = str(was.get(key)), str(now.get(key))
-        if a != b:
-            name = "code" if key == "sha256" else key
-            a, b = (a[:12], b[:12]) if key == "sha256" else (a, b)
-            said.append(f"other {name} ({a} there, {b} here)")
-    return " and ".join(said)
+def _difference(was: Code, now: Code) -> str:
+    """In what two versions of the code differ, as in `other torch (2.1 there, 2.2 here)`."""
+    pairs = {"code": (was.sha256[:12], now.sha256[:12]), "torch": (was.torch, now.torch)}
+    return " and ".join(
+        f"other {name} ({there} there, {here} here)"
+        for name, (there, here) in pairs.items()
+        if there != here
+    )
 
 
 @contextmanager

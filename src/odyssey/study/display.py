@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from odyssey.study.formatting import differing, duration, number, several
 from odyssey.study.progress import time_left
-from odyssey.study.state import DONE, RunState, StudyState, read_run
+from odyssey.study.state import RunState, StudyState, read_run
 from odyssey.study.store import stamp_of
+from odyssey.training.record import DONE
 
 FORMAT = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
@@ -69,8 +70,6 @@ ENDS = (*DONE, "failed", "damaged")
 INTERVAL = 0.5  # seconds between two looks at the run folders
 SHARE = 0.05  # of one core's time, at most, for looking: thousands of runs are looked at less often
 ESTIMATE = 2.0  # seconds between two estimates of the time left
-# What is kept of a run.json, so that thousands of runs take little memory.
-KEPT = ("status", "cell", "task", "data", "monitor", "metrics", "seconds", "error")
 
 Kind = tuple[str, str, str, str, str]  # cell, task, data, metric, min or max
 
@@ -294,4 +293,10 @@ class Display:
 
 
 def _kept(run: RunState) -> RunState:
-    return replace(run, record={k: run.record[k] for k in KEPT if k in run.record})
+    """The run without what no line shows, so that thousands of runs take little memory."""
+    if run.record is None:
+        return run
+    record = replace(
+        run.record, versions=None, code=None, git=None, wandb=None, metric_info={}, odd=[]
+    )
+    return replace(run, record=record)

@@ -6,8 +6,17 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 PLAIN = ("cell", "task", "optimizer")  # groups whose choices need no name before them
+
+
+def as_number(value: Any) -> float:
+    """A number from its text, or from whatever was read from a file; nan for what is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def number(value: float) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from odyssey.study.state import DONE, LEFT, RunState, StudyState, as_float
+from odyssey.study.formatting import as_number
+from odyssey.study.state import LEFT, RunState, StudyState
+from odyssey.training.record import DONE
 
 ENOUGH = (4096, 262144)  # bytes: the last rows; and so many that the last validation is in them
 
@@ -30,9 +32,9 @@ def progress(run: RunState) -> Progress:
         rows, whole = _last_rows(os.path.join(run.path, "metrics.csv"), size)
         for step, epoch, name, value, time in reversed(rows):
             if found.step is None and step.isdecimal():
-                found = Progress(int(step), as_float(epoch), as_float(time))
+                found = Progress(int(step), as_number(epoch), as_number(time))
             if name == f"valid/{run.monitor}":
-                return Progress(found.step, found.epoch, found.time, as_float(value))
+                return Progress(found.step, found.epoch, found.time, as_number(value))
         if whole:
             break
     return found

@@ -15,10 +15,11 @@ from odyssey.study import adaptive
 from odyssey.study.compatibility import begin
 from odyssey.study.display import Display
 from odyssey.study.plan import Plan, Trial
-from odyssey.study.state import DONE, StudyState, read_study
+from odyssey.study.state import StudyState, read_study
 from odyssey.study.summary import closing_table, failures
 from odyssey.study.trial import RUN
 from odyssey.study.wandb import fill_agent_run
+from odyssey.training.record import DONE
 
 Launch = Callable[..., Any]  # Hydra's Launcher.launch
 ROUNDS = 5  # times that a run may be launched in one session, by whatever it was cut short

@@ -15,11 +15,12 @@ from typing import Any
 
 from odyssey.cli_utils import Parser, exit_status
 from odyssey.errors import UserError
-from odyssey.study.formatting import differing, duration, number, several
+from odyssey.study.formatting import as_number, differing, duration, number, several
 from odyssey.study.progress import PAUSE, Progress, progress, throughput, time_left
-from odyssey.study.state import DONE, LEFT, RunState, StudyState, as_float, not_a_study, read_study
+from odyssey.study.state import LEFT, RunState, StudyState, not_a_study, read_study
 from odyssey.study.summary import closing_table, failures, sections
 from odyssey.study.wandb import log_summary, with_mode
+from odyssey.training.record import DONE
 
 SHOWN = 20  # arms of a table, and running runs, where not all are asked for
 # A study's runs as a bar: one letter for each state, in this order.
@@ -96,7 +97,7 @@ def _range(found: Any) -> str:
     if not isinstance(found, dict):
         return str(found)
     if "low" in found and "high" in found:
-        span = f"{as_float(found['low']):g}–{as_float(found['high']):g}"
+        span = f"{as_number(found['low']):g}–{as_number(found['high']):g}"
         return f"{found.get('distribution', '')} {span}".strip()
     rest = [v for k, v in found.items() if k != "distribution"]
     return f"{found.get('distribution', '')} {' '.join(_values(v) for v in rest)}".strip()
@@ -273,7 +274,7 @@ def _with_seconds(words: list[str]) -> list[str]:
     for place, word in enumerate(words):
         found.append(word)
         after = words[place + 1] if place + 1 < len(words) else ""
-        if word == "--watch" and math.isnan(as_float(after)):
+        if word == "--watch" and math.isnan(as_number(after)):
             found.append("2")
     return found
 

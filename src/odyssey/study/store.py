@@ -14,7 +14,7 @@ from typing import Any
 Stamp = tuple[int, int, int]  # a file's time of change (ns), size and inode: equal if unchanged
 
 
-def stamp_of(file: Path) -> Stamp | None:
+def stamp_of(file: str | Path) -> Stamp | None:
     """What changes whenever the file does; None where there is no such file."""
     try:
         return _stamp(os.stat(file))
@@ -22,7 +22,7 @@ def stamp_of(file: Path) -> Stamp | None:
         return None
 
 
-def read_text(file: Path) -> tuple[str, Stamp]:
+def read_text(file: str | Path) -> tuple[str, Stamp]:
     """The text of a plain file, with its stamp at that moment.
 
     Raises OSError where there is none, ValueError where it is no text.

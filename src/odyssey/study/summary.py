@@ -215,6 +215,11 @@ def failures(study: StudyState, every: bool = False, width: int = 80) -> str:
 
 
 def _why(run: RunState) -> str:
+    if run.later:
+        return (
+            "run.json is of a later version of Odyssey; update this one, or begin the run anew "
+            "with this command"
+        )
     if run.state == "damaged":
         return "run.json is not readable; mend it, or begin the run anew with this command"
     return run.error or "no error is recorded"

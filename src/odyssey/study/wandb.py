@@ -85,7 +85,8 @@ def runs_table(study: StudyState) -> Table:
                 *(run.cell, run.task, run.state),
                 *(given.get(key) for key in keys),
                 *(run.monitor, run.value, run.test, run.seconds),
-                *(run.record.get("params"), run.record.get("config_hash"), run.error),
+                *(run.record and run.record.params, run.record and run.record.config_hash),
+                run.error,
             ]
         )
     return [*FIRST, *keys, *LAST], _columns_of_one_type(rows)

@@ -109,7 +109,7 @@ def _note(cfg: Any, error: str) -> dict[str, Any]:
     from odyssey.study.trial import died, planned_folder
 
     now = read_run(planned_folder(finish(cfg)))
-    said = now.record.get("status")
+    said = now.record.status if now.record else None
     if now.state == "running":
         return {"status": "elsewhere", "folder": str(now.path), "error": error}
     if now.state == "missing" or said == "running":
