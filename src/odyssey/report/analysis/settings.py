@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from odyssey.config.schema import NEUTRAL_KEYS
+from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS
 from odyssey.report.io.runs import ReportRun, ReportStudy
 
 SEED = "seed"
-# What says which data: the data's hash says it better than the place they are read from.
-DATA_KEYS = ("task.name", "task.data", "task.path")
+# What says which data: their hash says it better than the place they are read from. study.json has
+# a hash of theirs too, as task.content.
+DATA_KEYS = ("task.name", "task.data", "task.content", *PLACE_KEYS)
 CHOICE_SUFFIXES = (".kind", ".name")  # where the choice of a group stands in a configuration
 
 
@@ -24,8 +25,11 @@ def is_under(key: str, axes: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=4096)
 def affects_result(key: str) -> bool:
-    """Whether another value gives another configuration of a run; the seed is none."""
-    return key != SEED and not is_under(key, NEUTRAL_KEYS)
+    """Whether another value gives another configuration of a run; the seed is none.
+
+    Where data lie is none either: their hash says what is different.
+    """
+    return key != SEED and not is_under(key, (*NEUTRAL_KEYS, *PLACE_KEYS))
 
 
 def compared_keys(study: ReportStudy) -> list[str]:

@@ -131,6 +131,7 @@ def make_run(
         task=as_text(state.task),
         data=as_text(state.data),
         data_hash=as_text(record.data.sha256) if record and record.data else "",
+        cell_source=as_text(record and record.cell_source),
         seed=_seed(record, config, row, fixed),
         params=as_int(record and record.params),
         monitor=as_text(state.monitor),

@@ -21,6 +21,7 @@ class ReportRun:
     task: str = ""
     data: str = ""
     data_hash: str = ""  # SHA-256 of the data
+    cell_source: str = ""  # SHA-256 of the source of a user's own cell
     seed: int | None = None
     params: int | None = None  # trainable parameters
     monitor: str = ""  # the metric that chose the checkpoint, without `valid/`
