@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from odyssey.data import identity, sentences, text
+from odyssey.data import identity, labelled_texts, text
 from odyssey.data.identity import content_hash, file_hash
 from odyssey.errors import UserError
 
@@ -33,17 +33,17 @@ def test_it_is_that_of_the_users_table(tmp_path: Path) -> None:
     whole = tmp_path / "a.csv"
     whole.write_text(TABLE)
     found = {content_hash("csv", whole)}
-    assert found == {sentences("csv", path=whole).sha256, file_hash(whole)}
+    assert found == {labelled_texts("csv", path=whole).sha256, file_hash(whole)}
 
     tabbed = tmp_path / "a.tsv"
     tabbed.write_text(TABLE.replace(",", "\t"))
     found.add(content_hash("csv", tabbed))
-    assert content_hash("csv", tabbed) == sentences("csv", path=tabbed).sha256
+    assert content_hash("csv", tabbed) == labelled_texts("csv", path=tabbed).sha256
 
     for part in ("train", "valid", "test"):
         (tmp_path / f"{part}.csv").write_text(TABLE)
     found.add(content_hash("csv", tmp_path))
-    assert content_hash("csv", tmp_path) == sentences("csv", path=tmp_path).sha256
+    assert content_hash("csv", tmp_path) == labelled_texts("csv", path=tmp_path).sha256
     rows = TABLE.splitlines(keepends=True)
     (tmp_path / "valid.csv").write_text("".join(rows[:-1]))
     (tmp_path / "test.csv").write_text(rows[0] + rows[-1] + "".join(rows[1:]))
@@ -53,7 +53,17 @@ def test_it_is_that_of_the_users_table(tmp_path: Path) -> None:
 
 def test_what_a_name_determines_has_none() -> None:
     """Files from the web are pinned in the code; nothing is fetched or looked for."""
-    for name in ("shakespeare", "ptb", "text8", "hello", "sst2", "imdb", "snippets", "mnist"):
+    for name in (
+        "shakespeare",
+        "ptb",
+        "text8",
+        "hello",
+        "kjv",
+        "sst2",
+        "imdb",
+        "snippets",
+        "mnist",
+    ):
         assert content_hash(name) is None
     assert content_hash("generated") is None and content_hash("") is None
 
