@@ -78,7 +78,9 @@ def test_a_failing_trial_stops_no_other_and_is_told(tmp_path, monkeypatch, launc
     assert sweep(tmp_path, *here) == 1  # not tried again unless asked for
     assert "failed" in capfd.readouterr().out
     failed_name = next(n for n, r in records(tmp_path).items() if r["status"] == "failed")
-    write_text(tmp_path / "b.txt")  # another run now: nothing was trained in the one that failed
+    write_text(
+        tmp_path / "b.txt", 2900
+    )  # another run now: nothing was trained in the one that failed
     assert sweep(tmp_path, *here) == 0
     found = {n: r for n, r in records(tmp_path).items() if "~" not in n}
     assert len(found) == 3 and {r["status"] for r in found.values()} == {"finished"}
