@@ -136,3 +136,12 @@ def test_circles_are_found() -> None:
     edges = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a"}}
     assert circles(edges) == [["d", "e"], ["a", "b", "c"]]
     assert circles({"a": {"b", "c"}, "b": {"c"}}) == []
+
+
+def test_the_picture_is_that_of_the_code() -> None:
+    drawn = architecture.PICTURE.read_text(encoding="utf-8")
+    assert drawn == architecture.picture(MODULES), "type python docs/architecture.py"
+    for name, _ in architecture.WAY:
+        assert "/" in name or name.strip() in MAY_IMPORT
+    order = architecture.from_below(architecture.imports_of_parts(MODULES))
+    assert set(order) == {part for part in MAY_IMPORT if f"odyssey.{part}" in MODULES} - {"cli"}

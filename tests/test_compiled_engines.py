@@ -372,12 +372,12 @@ def test_generated_source_is_imported_from_the_cache_and_written_again_if_it_is_
     ],
     ids=str,
 )
-def test_numbers_in_the_interpreter(words, checked, tmp_path):
+def test_numbers_in_the_interpreter(words, checked, tmp_path, seed):
     if version("triton") < (3, 7) and version("numpy") >= (2, 4):
         pytest.skip(
             "the interpreter of Triton 3.6 makes numbers of arrays, which NumPy 2.4 refuses"
         )
-    out = script(tmp_path, "triton_kit.py", *words, TRITON_INTERPRET="1")
+    out = script(tmp_path, "triton_kit.py", str(seed), *words, TRITON_INTERPRET="1")
     assert out.splitlines()[-1] == f"{checked} checked"
 
 

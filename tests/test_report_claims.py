@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import random_kit
 from odyssey.errors import UserError
 from odyssey.report.analysis.analyse import analyse
 from odyssey.report.analysis.comparisons import make_comparisons
@@ -32,7 +33,7 @@ def set_metric(made: Comparison, place: tuple[int, int], name: str, value: float
 
 
 def test_holm_is_over_the_tests_that_decide():
-    rng = np.random.default_rng(int(np.random.default_rng().integers(2**31)))
+    rng = random_kit.rng()
     values: dict[str, list[float | str]] = {"base": [*rng.normal(8, 0.1, 12)]}
     values["a"] = [*rng.normal(8.1, 0.1, 12)]
     values["b"] = [*rng.normal(8.1, 0.1, 9), "diverged", "failed", "diverged"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import random_kit
 from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis
 from odyssey.report.figures.curves import median_curve
 from odyssey.report.figures.marks import quartiles
@@ -69,7 +70,7 @@ def test_few_points_are_no_box(count: int) -> None:
 
 @pytest.mark.parametrize("count", [6, 7, 8, 20, 31])
 def test_boxes_on_paper_have_hazens_quartiles(count: int) -> None:
-    values = np.random.default_rng(count).normal(size=count).tolist()
+    values = random_kit.rng().normal(size=count).tolist()
     values[1] += 20  # beyond the whisker
     box = quartiles(values)
     ordered = sorted(values)

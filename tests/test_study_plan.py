@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
+import random_kit
 from odyssey.config.compose import compose
 from odyssey.config.identity import run_name
 from odyssey.errors import UserError
@@ -63,7 +62,7 @@ def test_the_order_of_the_command_changes_no_draw():
     draws = "hydra.sweeper.draws=independent"
     runs = set()
     for seed in range(4):
-        random.Random(seed).shuffle(typed)
+        random_kit.dice(seed).shuffle(typed)
         p = plan(SEARCH[0], draws, *typed, "hydra.sweeper.trials=4")
         runs.add(frozenset(t.run for t in p.trials))
     assert len(runs) == 1
