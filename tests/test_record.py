@@ -16,13 +16,12 @@ from odyssey.training.record import (
     Code,
     Commit,
     Data,
-    LaterSchema,
     MetricInfo,
     Monitor,
     RunRecord,
     WandbRun,
-    as_float,
 )
+from odyssey.typed_json import LaterSchema, as_float
 
 
 def full() -> RunRecord:

@@ -52,7 +52,7 @@ def test_top_holds_the_chosen() -> None:
         assert sorted(drawn[label]["y"]) == sorted(four(kept))
         sizes = [o.run.params for o in summary.chosen]
         assert bars["y"][place] == number(median(s for s in sizes if s is not None))
-        verdict = [v.word for v in GREFFS.verdicts if v.variant == label] or ["baseline"]
+        verdict = [v.conclusion for v in GREFFS.verdicts if v.variant == label] or ["baseline"]
         assert words[place] == verdict[0].replace("difference", "diff.")
         assert figure.layout["xaxis"]["ticktext"][place] in (label, f"<b>{label}</b>")
     line = next(s for s in figure.layout["shapes"] if s["name"] == "median of the baseline")
@@ -279,8 +279,8 @@ def test_differences_are_best_first_in_the_colour_of_the_verdict(better: str) ->
     for place, trace in enumerate(figure.traces):
         verdict = by_name[trace["name"]]
         assert trace["y"] == [place] and trace["x"] == four([verdict.difference.value])
-        assert trace["marker"]["color"] == colour_of_verdict(verdict.word)
-        assert figure.layout["yaxis"]["ticktext"][place].endswith(verdict.word)
+        assert trace["marker"]["color"] == colour_of_verdict(verdict.conclusion)
+        assert figure.layout["yaxis"]["ticktext"][place].endswith(verdict.conclusion)
     band = figure.layout["shapes"][0]
     assert (band["x0"], band["x1"]) == (-0.1, 0.1)
     side = "left" if better == "lower" else "right"

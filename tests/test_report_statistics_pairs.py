@@ -190,7 +190,7 @@ def test_the_median_of_differences_is_held_about_as_often_as_said() -> None:
     random = random_kit.rng()
     repeats, held = 2600, 0
     for seed in range(repeats):
-        setting = random.normal(0, 5, 41)  # what both arms of a trial share
+        setting = random.normal(0, 5, 41)  # what both variants of a trial share
         a, b = setting + random.normal(0.2, 1, 41), setting + random.normal(0, 1, 41)
         found = paired_comparison(a, b, "lower", draws=300, seed=seed, level=0.9).median_difference
         held += found.low <= 0.2 <= found.high

@@ -18,7 +18,7 @@ def project() -> Project:
     for cell, worse in (("gru", 0.0), ("rnn", 1.0)):
         for trial in range(12):
             search = {"name": "s", "space": SPACE, "trials": 12, "draws": "shared"}
-            search |= {"sampler": "random", "trial": trial, "arm": f"cell={cell}"}
+            search |= {"sampler": "random", "trial": trial, "variant": f"cell={cell}"}
             lr = 10 ** (-5 + trial / 3)
             config = configuration(search=search)
             config = json.loads(json.dumps(config)) | {"optimizer": {"kind": "adam", "lr": lr}}

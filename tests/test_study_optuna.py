@@ -97,10 +97,10 @@ def table() -> list[tuple[str, ...]]:
         return [tuple(row.values()) for row in csv.DictReader(file)]
 
 
-def learning_rates(arm: str) -> list[float]:
+def learning_rates(variant: str) -> list[float]:
     found = []
     for _, _, label, overrides in table():
-        if label == arm:
+        if label == variant:
             words = dict(w.split("=", 1) for w in shlex.split(overrides))
             found.append(float(words["optimizer.lr"]))
     return found
@@ -112,12 +112,14 @@ def learning_rates(arm: str) -> list[float]:
 def test_a_study_is_a_function_of_its_seed(tmp_path, monkeypatch):
     launched = conduct("cell=rnn,gru", "hydra.sweeper.trials=16")
     first = table()
-    arms = ("cell=rnn", "cell=gru")
-    assert [row[::2] for row in first] == [(str(n), arm) for n in range(16) for arm in arms]
-    assert launched.sizes == [2] * 16  # a trial of each arm, then the next
+    variants = ("cell=rnn", "cell=gru")
+    assert [row[::2] for row in first] == [
+        (str(n), variant) for n in range(16) for variant in variants
+    ]
+    assert launched.sizes == [2] * 16  # a trial of each variant, then the next
     Path("again").mkdir()
     monkeypatch.chdir("again")
-    conduct("cell=gru,rnn", "hydra.sweeper.trials=16")  # whatever is beside an arm
+    conduct("cell=gru,rnn", "hydra.sweeper.trials=16")  # whatever is beside a variant
     assert sorted(table()) == sorted(first)
     conduct("cell=gru,rnn", "study=t", "hydra.sweeper.trials=16", "hydra.sweeper.seed=1")
     other = Path("outputs/t/trials.csv").read_text().splitlines()
@@ -133,7 +135,7 @@ def test_it_begins_with_the_random_draws():
         "hydra.sweeper.draws=independent",
         "hydra.sweeper.sampler=random",
     )
-    same = [t.run == proposed[str(t.number), t.arm] for t in drawn.trials]
+    same = [t.run == proposed[str(t.number), t.variant] for t in drawn.trials]
     assert same == [True] * 20 + [False] * 6
 
 
