@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 import architecture
@@ -89,8 +93,29 @@ def test_the_report_imports_of_other_parts_what_reads_folders() -> None:
     for name, module in MODULES.items():
         if part_of(name) == "report":
             found = own(module.named(), MODULES, name)
-            others = {n for n in found if part_of(n) in ("study", "config", "training")}
+            others = {n for n in found if part_of(n) in ("study", "config", "training", "tasks")}
             assert others <= {f"odyssey.{module}" for module in REPORT_READS}, name
+
+
+USES = """
+import sys
+from odyssey.config.compose import compose
+from odyssey.study.plan import prepare
+from odyssey.study.status import main
+
+words = ["task=charlm", "task.data=hello", "output_dir=" + sys.argv[1]]
+compose(["cell=lstm", *words])
+assert len(prepare(["cell=lstm,gru", *words]).trials) == 2
+main([sys.argv[1]])
+print(*sorted(set(sys.argv[2:]) & set(sys.modules)))
+"""
+
+
+def test_composing_planning_and_status_load_nothing_heavy(tmp_path: Path) -> None:
+    """What the graph cannot see: imports in functions that are called on the way."""
+    command = [sys.executable, "-c", USES, str(tmp_path), *HEAVY]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "", done.stdout
 
 
 def test_the_graph_sees_what_it_has_to() -> None:

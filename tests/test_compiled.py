@@ -240,6 +240,7 @@ def test_sizes(name):
         assert_same(*both(*single(name, X, H, T, B), n, **options), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "lengths", "truncation"),
     [("lstm_peephole", [2000, 1999, 1], 37), ("gru", None, None), ("mut1", [731, 2000, 7], None)],

@@ -93,6 +93,7 @@ def test_other_data_is_another_comparison(tmp_path: Path, capsys):
     assert (tmp_path / "reports" / "a+b" / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_the_same_report_again_is_the_same(tmp_path: Path, capsys):
     study = write_study(tmp_path / "s", trials=12, diverged=0.1)
     run(capsys, study, *QUICK)

@@ -80,6 +80,7 @@ def command(server: Project, *words: str) -> tuple[int, str, str]:
     return int(status), "\n".join(lines), done.stderr
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_the_next_time_changed() -> None:
     server = Project()
     server.add("r1", configuration(), summary=summary())

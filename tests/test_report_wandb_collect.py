@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from report_wandb_kit import Project, configuration, summary
 from wandb_kit import KEY, python, serving
 
@@ -46,6 +48,7 @@ def report(server: Project, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_project_becomes_a_report(tmp_path: Path) -> None:
     with serving(project()) as server:
         words = ("--wandb", "me/odyssey", "--draws", "200", "--no-figures")

@@ -184,6 +184,7 @@ def test_a_damaged_run_stops_no_other_and_is_counted(tmp_path, capsys):
     assert [r["status"] for r in records(tmp_path).values()] == ["finished"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell's pipe")
 @pytest.mark.parametrize("end", ["| head -1", ">&- 2>&-"])
 def test_a_reader_that_goes_costs_no_run(tmp_path, end):

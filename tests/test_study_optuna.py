@@ -109,6 +109,7 @@ def learning_rates(variant: str) -> list[float]:
 # -- studies -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_study_is_a_function_of_its_seed(tmp_path, monkeypatch):
     launched = conduct("cell=rnn,gru", "hydra.sweeper.trials=16")
     first = table()
@@ -139,6 +140,7 @@ def test_it_begins_with_the_random_draws():
     assert same == [True] * 20 + [False] * 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("of_a_batch", "stop"), [(1, 7), (1, 24), (3, 25), (3, 31)])
 def test_a_stopped_search_goes_on_as_if_it_had_not(of_a_batch, stop, monkeypatch):
     words = ["cell=rnn,gru", "hydra.sweeper.trials=17", f"hydra.sweeper.batch={of_a_batch}"]
@@ -164,6 +166,7 @@ def test_more_trials_later_extend_it(monkeypatch):
     assert json.loads(Path("outputs/s/study.json").read_text())["trials"] == 18
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])  # smaller is better, larger is better
 def test_it_learns_from_the_runs(seed):
     conduct("hydra.sweeper.trials=40", f"seed={seed}")
@@ -216,6 +219,7 @@ def test_what_cannot_be_run_is_passed_over(monkeypatch):
 # -- what is asked for ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_batch_has_a_trial_for_every_worker():
     one = "hydra/launcher=basic"
     assert batch(plan("cell=rnn,gru")) == 1 and batch(plan("cell=rnn,gru", one)) == 1
@@ -256,6 +260,7 @@ def test_without_optuna_there_is_a_sentence(monkeypatch):
     assert message.endswith("needs Optuna, which is not here: type pip install -e '.[optuna]'")
 
 
+@pytest.mark.slow
 def test_optuna_is_imported_when_it_is_asked():
     code = (
         "import sys; from odyssey.study.plan import prepare; import odyssey.study.runner; "

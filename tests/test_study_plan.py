@@ -93,6 +93,7 @@ def test_trials_run_number_by_number_so_that_a_part_is_balanced():
     assert [t.number for t in p.trials] == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_before_the_sweep():
     p = plan("sweep=greff", "experiment=jsb_greff", "hydra.sweeper.trials=2")
     assert len(p.variants) == 9 and len(p.trials) == 18
