@@ -175,6 +175,7 @@ def make_run(
         task=as_text(state.task),
         data=as_text(state.data),
         data_hash=as_text((record.data or Data()).sha256),
+        cell_source=as_text(record.cell_source),
         seed=_seed(record, config, row, fixed),
         params=as_int(record.params),
         monitor=as_text(state.monitor),
