@@ -13,7 +13,7 @@ import pytest
 
 from odyssey.config.compose import compose
 from odyssey.training import checkpoint
-from odyssey.training.keeper import Keeper
+from odyssey.training.callbacks import Checkpoints
 from odyssey.training.module import RecurrentModule
 from odyssey.training.wandb import Tracker
 from run_kit import STREAMED, assert_same_run, folder, record, train, write_text
@@ -52,7 +52,7 @@ def once_at(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, what: Any) -
         (RecurrentModule, "validation_step", 1),
         (RecurrentModule, "test_step", 1),
         (Tracker, "finish", 1),  # all is done but the closing
-        (Keeper, "on_train_start", 1),
+        (Checkpoints, "on_train_start", 1),
     ],
 )
 def test_interrupted_anywhere_and_gone_on(

@@ -28,8 +28,12 @@ def config_hash(cfg: DictConfig) -> str:
         node = content
         *parents, last = key.split(".")
         for part in parents:
-            node = node[part]
+            node = node.get(part) or {}
         node.pop(last, None)
+    # Sections that users fill are part of it only where they have.
+    for section, name in ((content, "callbacks"), (content["trainer"], "lightning")):
+        if not section.get(name):
+            section.pop(name, None)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -36,6 +36,7 @@ GROUPS = {
     "optimizer": "how the weights are updated",
     "decay": "how the learning rate falls",
     "clip": "what is done to large gradients",
+    "callbacks": "what happens around the updates",
     "experiment": "settings that reproduce something known",
     "debug": "settings to find mistakes with",
     "resume": "what becomes of a run that is there already",
@@ -67,6 +68,7 @@ TYPES: dict[Any, str] = {
     float: "a number",
     str: "a text",
     bool: "true or false",
+    dict: "keys with values, as in {a: 1}",
 }
 
 
@@ -216,7 +218,8 @@ def _type(key: str) -> tuple[Any, bool]:
 
 
 def _called(key: str) -> str:
-    return TYPES.get(_type(key)[0], "a list of numbers")
+    kind = _type(key)[0]
+    return TYPES.get(get_origin(kind) or kind, "a list of numbers")
 
 
 def _wanted(cfg: DictConfig, key: str) -> str:

@@ -24,7 +24,8 @@ from odyssey.config.keys import (
     unknown_key,
 )
 
-OPTIONS = "cell.options."  # keys of a user's own: the only ones that the schema does not name
+# Sections of keys that the schema does not name.
+OPTIONS = ("cell.options.", "callbacks.", "trainer.lightning.")
 EXAMPLE = "write key=value, as in optimizer.lr=1e-3"
 
 
@@ -70,13 +71,12 @@ def read(words: Sequence[str], sweep: bool = False) -> tuple[list[Setting], list
 def hydras(words: Iterable[str]) -> list[str]:
     """The words as Hydra wants them, which is stricter in two things.
 
-    Options of a user's own cell are not in the schema, and so are to be added; and an optional
-    group is null only by itself.
+    Options of a user's own cell or callback, and those of Lightning, are not in the schema, and so
+    are to be added; and an optional group is null only by itself.
     """
     left_out = {f"{group}=null" for group in OPTIONAL}
-    return [
-        re.sub(r"^\+*(?=cell\.options[.=])", "++", word) for word in words if word not in left_out
-    ]
+    open_section = r"^\+*(?=(?:cell\.options[.=]|callbacks\.|trainer\.lightning[.=]))"
+    return [re.sub(open_section, "++", word) for word in words if word not in left_out]
 
 
 def bad_choice(setting: Setting) -> list[str]:
@@ -129,7 +129,7 @@ def _unreadable(word: str) -> str | None:
         return _without_value(bare)
     if not key:
         return f"{word} is not a setting, since no key is before the '=': {EXAMPLE}"
-    if sign and not f"{key}.".startswith((OPTIONS, "hydra")):
+    if sign and not f"{key}.".startswith((*OPTIONS, "hydra")):
         if known(key):
             return f"{word} is not allowed: type {bare} without the '{sign}'"
         return unknown_key(key, text, word)

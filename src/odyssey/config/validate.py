@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from odyssey.cli_utils import see_current_folder
 from odyssey.config.fields import above, as_typed, at_least, below_one, between, finite, one_of
 from odyssey.config.keys import named_by
+from odyssey.config.lightning import lightning_mistakes
 from odyssey.errors import did_you_mean, options
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.init.kind": ("uniform", "normal"),
     "model.init.bias": VECTORS,
     "clip.kind": ("norm", "value", "none"),
-    "trainer.precision": ("32", "tf32", "bf16-mixed"),
+    "trainer.precision": ("64", "32", "tf32", "bf16-mixed"),
     "logger.mode": ("offline", "online", "disabled"),
     "device": ("auto", "cpu", "cuda"),
     "resume.mode": ("auto", "never", "force"),
@@ -267,7 +268,7 @@ def mistakes(
                 found.append(sentence)
                 known.add(named_by(sentence))
 
-    for check in (_choices, _ranges, _combinations, _task, _places, _device):
+    for check in (_choices, _ranges, _combinations, _task, _places, _device, lightning_mistakes):
         note(check(cfg))
     if not known & {"cell", "cell._target_"} and (not known or _is_about_the_cell(cfg, typed)):
         note(cell_mistakes(cfg, known))

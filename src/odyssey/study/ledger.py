@@ -20,9 +20,9 @@ from filelock import FileLock, Timeout
 
 from odyssey.code_hash import code_version
 from odyssey.errors import UserError
+from odyssey.io import write_text
 from odyssey.study.plan import Plan, Trial, is_under
 from odyssey.study.records import DONE, StudyState, read_study
-from odyssey.training.run_dir import write_text
 
 COLUMNS = ("trial", "run", "arm", "overrides")
 # Keys of study.json that are read again: key, its type, the types of the values of a mapping.

@@ -93,8 +93,8 @@ def _log(study: StudyState, mode: str, project: str, entity: str | None) -> str:
 
 def _said(study: StudyState, run: Any, mode: str) -> str:
     """Note which W&B run it is, put aside what it stands in for, and say where it is."""
+    from odyssey.io import write_text
     from odyssey.training import wandb as odyssey_wandb
-    from odyssey.training.run_dir import write_text
 
     part = Path(run.dir).parent
     note = {"id": run.id, "dir": str(part)} | ({"url": run.url} if mode == "online" else {})
