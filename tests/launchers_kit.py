@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from odyssey.study.hydras import EXTRAS
+from odyssey.study.spec import EXTRAS
 from run_kit import ROOT, record
 
 # Six runs of a second or two, long enough to be met in the middle.

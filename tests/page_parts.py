@@ -162,6 +162,7 @@ def differences(name: str, palette: Palette, shifts: Sequence[float]) -> dict[st
         "key": "differences",
         "title": "Difference to the baseline",
         "caption": "Mean of the chosen trials minus the baseline's, with a 95% interval.",
+        "wide": True,
         "traces": traces,
         "layout": layout,
     }
@@ -180,6 +181,7 @@ def boxes(key: str, name: str, palette: Palette, mine: Sequence[int], rows: Rows
         "key": key,
         "title": "The best tenth of the trials" if key == "top" else "All trials",
         "caption": "Every point is a run. Boxes: quartiles; whiskers: 1.5 times their distance.",
+        "wide": True,
         "traces": traces,
         "layout": {"showlegend": False, "yaxis": {"title": {"text": f"{name}, valid"}}},
     }
@@ -207,6 +209,7 @@ def scatter(
         "key": f"marginal-{axis}",
         "title": f"{name} against {axis}",
         "caption": "",
+        "wide": False,
         "traces": traces,
         "layout": {
             "xaxis": {"title": {"text": axis}, "type": "log"},

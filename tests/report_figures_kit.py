@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,10 @@ from odyssey.report.analysis.result import (
 )
 from odyssey.report.fanova.axes import Axis
 from odyssey.report.fanova.decomposition import Decomposition, decompose
-from odyssey.report.io.runs import Run
+from odyssey.report.figures import figures
+from odyssey.report.figures.marks import Figure
+from odyssey.report.figures.plotly import render
+from odyssey.report.io.runs import ReportRun
 from odyssey.report.stats.estimates import (
     bootstrap,
     expected_best,
@@ -102,6 +106,33 @@ def build(
     return analysis
 
 
+@dataclass(frozen=True)
+class OnPage:
+    """A figure with what Plotly draws of it."""
+
+    figure: Figure
+    traces: list[dict[str, Any]]
+    layout: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return self.figure.key
+
+    @property
+    def title(self) -> str:
+        return self.figure.title
+
+    @property
+    def caption(self) -> str:
+        return self.figure.caption
+
+
+def on_page(analysis: Analysis, *, run_index: Mapping[tuple[str, str], int]) -> list[OnPage]:
+    """All figures of an analysis as the page has them."""
+    made = [(figure, render(figure)) for figure in figures(analysis, run_index=run_index)]
+    return [OnPage(figure, drawn.traces, drawn.layout) for figure, drawn in made]
+
+
 def places(analysis: Analysis) -> dict[tuple[str, str], int]:
     """The runs' places in a page, from 100 on, so that they are no places in a variant."""
     runs = analysis.comparison.runs
@@ -149,7 +180,7 @@ def _run(
     kind: str,
     curves: bool,
     better: str,
-) -> Run:
+) -> ReportRun:
     metrics, series = {}, {}
     steps = [float(s) for s in range(200, 200 * int(random.integers(6, 30)), 200)]
     if state == "finished":
@@ -158,7 +189,7 @@ def _run(
         values = [value + sign * fall * math.exp(-s / 1000) for s in steps]
         series = {f"valid/{metric}": (steps, values)}
     hidden = int(config.get("model.hidden_size", 100))
-    return Run(
+    return ReportRun(
         study="s",
         name=f"{label}-{n}",
         state=state,

@@ -22,7 +22,7 @@ from odyssey.cells import LSTM
 from odyssey.config import keys
 from odyssey.config.compose import compose
 from odyssey.config.schema import register
-from odyssey.study.job import job
+from odyssey.study.trial import job
 from run_kit import once
 
 TINY = [

@@ -17,7 +17,7 @@ from odyssey.tasks.base import Batch, Task
 def make(name: str, *, window: int | None = 7, seed: int = 0, data_dir: Any = None, **options: Any):
     """A loaded task with these options, which must be right."""
     cfg = TASKS[name](**options)
-    assert cfg.mistakes() == []
+    assert cfg.errors() == []
     task = build(cfg, data_dir=data_dir and str(data_dir), seed=seed, window=window)
     task.load()
     return task

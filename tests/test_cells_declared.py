@@ -13,7 +13,8 @@ import torch
 import yaml
 
 import odyssey.cells
-from odyssey.cells import CELLS, FGR, GRU, LSTM, MUT3, Cell, Elman, Jordan, LayerNormLSTM, name_of
+from odyssey import registry
+from odyssey.cells import CELLS, FGR, GRU, LSTM, MUT3, Cell, Elman, Jordan, LayerNormLSTM
 from odyssey.recurrence import run
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +137,10 @@ def test_docstring_is_complete(name: str) -> None:
 
 def test_names() -> None:
     for name, cls in CELLS.items():
-        assert name_of(cls) == name
+        assert registry.cell_name(f"{cls.__module__}.{cls.__name__}") == name
+        assert registry.cell_name(f"odyssey.cells.{cls.__name__}") == name
+        assert registry.entry_of(f"{cls.__module__}.{cls.__name__}") == registry.CELLS[name]
+        assert registry.CELLS[name].forget_gate == (cls.forget_gate is not None)
 
     for written, expected in {
         "Leaky": "leaky",
@@ -144,7 +148,8 @@ def test_names() -> None:
         "MyLSTM": "my_lstm",
         "LSTMWithNoise2": "lstm_with_noise2",
     }.items():
-        assert name_of(type(written, (Cell,), {})) == expected
+        assert registry.cell_name(f"my_cells.{written}") == expected
+    assert registry.cell_name("my_cells.LSTM") == "lstm" and not registry.entry_of("my_cells.LSTM")
     assert type("Mine", (LSTM,), {}).label == "Mine"
 
 

@@ -63,7 +63,8 @@ def test_a_cell_beside_the_user_is_found_and_judged(tmp_path):
     ("words", "torch"),
     [
         (["optimizer.lr=abc", "task=nope", "foo", "clip=none", "clip.threshold=3"], False),
-        (["cell=rnn", "cell.forget_bias=1"], True),
+        (["cell=rnn", "cell.forget_bias=1"], False),
+        (["cell=rnn", "cell.options.k=1"], True),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

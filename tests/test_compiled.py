@@ -7,14 +7,14 @@ import random
 
 import pytest
 import torch
-from torch import sigmoid, tanh
+from torch import tanh
 
 from cell_cases import CELLS, able, assert_same, inputs, leaves, make, normal, results
 from odyssey.cells import Cell
 from odyssey.errors import UserError
 from odyssey.recurrence import compiled, run
 from odyssey.recurrence.compiled import dispatch
-from random_cells import random_cell, randomise
+from random_cells import STEPS, odd_cell, random_cell, randomise
 
 CASES = [  # X, H, T, B, lengths, truncation
     (3, 3, 7, 4, [3, 7, 1, 5], None),
@@ -123,50 +123,8 @@ def test_backward_twice_and_changed_outputs():
 # -- raw values as operands, factors and states, which no cell of the package has ------------------
 
 
-# Name -> (what the cell has besides gate h, the new states).
-STEPS = {
-    "R of a bare input": ({"bare": ["e"]}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(x.e))]),
-    "R of a vector": ({"vectors": ["v"]}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(p.v))]),
-    "R of x.h": ({}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(x.h))]),
-    "R of R": ({}, lambda x, R, p, s: [tanh(x.h + R.q(R.h(s.h)))]),
-    "R of a sum": ({"bare": ["e"]}, lambda x, R, p, s: [tanh(R.h(s.h + x.e) * x.h + R.q(x.h))]),
-    "R times x.h": ({}, lambda x, R, p, s: [tanh(x.h * R.h(s.h)) - R.q(s.h) * R.q(s.h)]),
-    "R times R": ({}, lambda x, R, p, s: [tanh(R.h(s.h) * R.q(s.h) * x.h)]),
-    "x.h kept": ({}, lambda x, R, p, s: [tanh(R.h(s.h) * x.h + R.q(s.h * x.h) * x.h) * x.h]),
-    "state is R": ({"state": "hc"}, lambda x, R, p, s: [tanh(x.h + R.q(s.c)), R.h(s.h)]),
-    "one R twice": ({"state": "hc"}, lambda x, R, p, s: [R.h(s.c) + R.q(s.h) * x.h, R.h(s.c)]),
-    "state is x.h": ({"state": "hc"}, lambda x, R, p, s: [x.h, tanh(R.h(s.c) * x.h + R.q(x.h))]),
-    "state is bare": (
-        {"state": "hc", "bare": ["e"]},
-        lambda x, R, p, s: [tanh(R.h(s.h) + R.q(s.h) + x.h), x.e],
-    ),
-    "states pass": (
-        {"state": "hcd"},
-        lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.d)) * s.c, s.h, s.c],
-    ),
-    "states swap": (
-        {"state": "hcd"},
-        lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.c)), s.d, s.c],
-    ),
-    "states equal": ({"state": "hc"}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.c))] * 2),
-    "vector squared": (
-        {"vectors": ["v", "unused"]},
-        lambda x, R, p, s: [tanh(x.h + R.h(s.h) * p.v * p.v + R.q(s.h)) * sigmoid(p.v)],
-    ),
-    "chain": (
-        {"state": "hc"},
-        lambda x, R, p, s: [tanh(R.q(R.h(s.h) + x.h) * s.c), tanh(R.h(s.h) - x.h)],
-    ),
-}
 # Those in which generated C takes another way than the plan's other engine.
 IN_C = ["R of a bare input", "R of R", "R times x.h", "state is R", "state is bare"]
-
-
-def odd(name):
-    declared, new = STEPS[name]
-    body = {k: tuple(v) for k, v in declared.items()}
-    body |= {"gates": ("h",), "recurrent": ("q",), "step": lambda self, *a: tuple(new(*a))}
-    return type("Odd", (Cell,), body)
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +140,7 @@ def memory_of_nan():
 )
 def test_odd_cells_equal_the_reference(name, kind):
     for k, case in enumerate(CASES[: 2 if kind else 4] + [(5, 5, 6, 3, [2, 6, 1], 1)]):
-        cell = randomise(odd(name)(*case[:2], dtype=torch.float64))
+        cell = randomise(odd_cell(name)(*case[:2], dtype=torch.float64))
         check(cell, case, *TYPES[kind], reverse=k % 2 == 1)
 
 

@@ -17,10 +17,11 @@ import torch
 from cell_cases import able, assert_same, inputs, make, results
 from odyssey.cells import Cell
 from odyssey.recurrence import choose, run
-from odyssey.recurrence.compiled import dispatch
+from odyssey.recurrence.compiled import dispatch, kernel_cache
 from odyssey.recurrence.compiled.buffers import CannotCompile
-from odyssey.recurrence.compiled.c import build
+from odyssey.recurrence.compiled.c import build, codegen
 from odyssey.recurrence.compiled.c import engine as c_engine
+from odyssey.recurrence.compiled.triton import engine as triton_engine
 
 # -- C: the cache, machines without a compiler, functions, threads ---------------------------------
 
@@ -49,11 +50,29 @@ def test_it_is_compiled_once(folder, monkeypatch):
         build.load(SOURCE)
 
 
+def test_a_library_of_something_else_is_not_taken_from_the_cache(folder, monkeypatch):
+    """The key has source, options and compiler in it."""
+    source = "#ifndef N\n#define N 7\n#endif\nint forward(void) { return N; }\n"
+    assert build.load(source).forward() == 7
+    assert build.load(source.replace("7", "8")).forward() == 8
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "FLAGS", (*build.FLAGS, "-DN=9"))
+        assert build.load(source).forward() == 9
+    monkeypatch.setenv("CC", "cc -DN=10")
+    assert build.load(source).forward() == 10
+    assert len(list(folder.glob("*.so"))) == len(list(folder.iterdir())) == 4
+
+
+def test_the_source_of_a_cell_has_all_that_is_compiled(folder):
+    header = Path(build.__file__).with_name("kernel.h").read_text()
+    assert codegen.generate(dispatch.plan_of(make("mgu", 2, 3))).startswith(header)
+
+
 def test_a_damaged_file_is_made_again(folder, monkeypatch):
     build.load(SOURCE)
     (made,) = folder.iterdir()
     monkeypatch.setenv("ODYSSEY_KERNELS", str(folder / "other"))
-    (build.cache_folder() / made.name).write_bytes(b"half a fi")
+    (kernel_cache.cache_folder() / made.name).write_bytes(b"half a fi")
     assert build.load(SOURCE).forward() == 7
 
 
@@ -103,7 +122,7 @@ def test_without_a_compiler_torch_runs_it_and_that_is_said_once(folder, monkeypa
 def _without_a_home(monkeypatch, tmp_path):
     for name in ("ODYSSEY_KERNELS", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(build.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
 
 
 def _open_to_all(monkeypatch, tmp_path):
@@ -329,6 +348,17 @@ def script(tmp_path: Path, name: str, *words: str, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_generated_source_is_imported_from_the_cache_and_written_again_if_it_is_damaged(folder):
+    assert triton_engine.load_module("x = 7\n").x == 7
+    (path,) = folder.glob("*.py")
+    for content in ("x = 7\n", "x ="):
+        path.write_text(content)
+        triton_engine.load_module.cache_clear()
+        assert triton_engine.load_module("x = 7\n").x == 7
+    assert path.read_text() == "x = 7\n"
+    assert triton_engine.load_module("x = 8\n").x == 8
 
 
 @needs_triton

@@ -268,12 +268,15 @@ def test_torch_compile_of_a_model_leaves_the_cell_to_its_kernel():
     assert not any("recurrence/compiled" in lines for lines in seen)
 
 
-def test_torch_s_compiler_is_not_loaded_by_running_a_cell():
+def test_running_a_cell_loads_neither_torchs_compiler_nor_other_engines():
     code = """
 import sys, torch
 from odyssey.cells import CELLS
 from odyssey.recurrence import run
+engines = {"odyssey.recurrence.compiled.c.engine", "odyssey.recurrence.compiled.triton.engine"}
+assert not engines & set(sys.modules)
 run(CELLS["gru"](3, 5), torch.zeros(2, 1, 3), backend="compiled")[0].sum().backward()
+assert engines & set(sys.modules) == {"odyssey.recurrence.compiled.c.engine"}
 sys.exit("torch._dynamo" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ import pytest
 from odyssey.cli import main
 
 CELLS = "lstm, lstm_layernorm, lstm_peephole, mgu"
-SECTIONS = "bptt.*, cell, clip"
+SECTIONS = "bptt.*, callbacks, cell, clip"
 JARGON = ("Traceback", "hydra", "Hydra", "override", "full_key", "ConfigKey", "struct", "OmegaConf")
 
 # The command line, how its sentence begins, and what it must hold besides.
@@ -118,7 +118,7 @@ WRONG = [
     ("logger.mode=onlin", "logger.mode=onlin is unknown (did you mean 'online'?)", "offline"),
     ("device=tpu", "device=tpu is unknown", "auto, cpu, cuda"),
     ("resume=maybe", "resume=maybe is unknown", "auto, force, never"),
-    ("trainer.precision=64", "trainer.precision=64 is unknown", "32, bf16-mixed, tf32"),
+    ("trainer.precision=16", "trainer.precision=16 is unknown", "32, 64, bf16-mixed, tf32"),
     ("model.backend=fast", "model.backend=fast is unknown", "auto, compiled, library, reference"),
     ("cell.init.recurrent=orthogonall", "cell.init.recurrent=orthogonall is", "'orthogonal'"),
     ("task.data=shakespear", "task.data=shakespear is unknown", "did you mean 'shakespeare'"),
@@ -160,7 +160,7 @@ WRONG = [
     ("output_dir=a_file/b", "output_dir=a_file/b is not a folder", "a_file is a file"),
     ("data_dir=a_file", "data_dir=a_file is not a folder", "type a folder"),
     ("task.data=file", "task.data=file needs a file", "task.path="),
-    ("task.path=a_file", "task.path=a_file is not read with task.data=python", "task.data=file"),
+    ("task.path=a_file", "task.path=a_file is not read with task.data=kjv", "task.data=file"),
     ("task.data=file task.path=nope", "task.path=nope is not there", "type the path of a file"),
     ("task.data=file 'task.path=a b'", "task.path=a b is not there", "type the path of a file"),
     ("task.data=file task.path=.", "task.path=. is a folder", "text file"),

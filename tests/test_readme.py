@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from hydra_plugins.odyssey_sweepers import StudyConfig
+from hydra_plugins.odyssey_plugins import StudyConfig
 from launchers_kit import skip_without_extra
 from odyssey.config.compose import compose
 from odyssey.config.keys import choices
 from odyssey.config.task_schema import TASKS
 from odyssey.study.plan import prepare
-from odyssey.study.space import parse_compared, parse_space
+from odyssey.study.search_space import parse_compared, parse_space
 from run_kit import ROOT, folder, record, write_text
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -11,9 +11,9 @@ from scipy import stats
 
 from odyssey.errors import UserError
 from odyssey.report.analysis.analyse import analyse
-from odyssey.report.analysis.outcomes import better, metrics_of, wanted
+from odyssey.report.analysis.outcomes import better, common_metrics, select_metrics
 from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Comparison, Options, Variant
-from odyssey.report.io.runs import Run, Study
+from odyssey.report.io.runs import ReportRun, ReportStudy
 
 FAST = {"draws": 200, "trees": 8}
 SPACE = {
@@ -45,7 +45,7 @@ def compared(
                 "optimizer.lr": float(10 ** rng.uniform(-6, -2)),
                 "model.hidden_size": int(rng.integers(20, 200)),
             }
-            run = Run(
+            run = ReportRun(
                 study="s",
                 name=f"{label}-music-{place:08x}",
                 state=state,
@@ -69,7 +69,7 @@ def compared(
         monitor="nats",
         mode=mode,
         kind=kind,
-        studies=[Study("s", space=SPACE if kind == SEARCH else {})],
+        studies=[ReportStudy("s", space=SPACE if kind == SEARCH else {})],
         variants=variants,
         baseline=next(iter(values), ""),
         searched=list(SPACE) if kind == SEARCH else [],
@@ -220,11 +220,11 @@ def test_metrics_and_their_direction():
     for variant in made.variants:
         for run in variant.runs[:1]:
             run.metrics["test/accuracy"] = 0.5
-    assert metrics_of(made) == ["nats", "accuracy"]
+    assert common_metrics(made) == ["nats", "accuracy"]
     assert better("nats", made) == "lower" and better("accuracy", made) == "higher"
-    assert wanted([made], "test/accuracy") == [["accuracy"]]
+    assert select_metrics([made], "test/accuracy") == [["accuracy"]]
     with pytest.raises(UserError, match="did you mean 'accuracy'.*nats, accuracy"):
-        wanted([made], "acuracy")
+        select_metrics([made], "acuracy")
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ from filelock import FileLock
 from odyssey.errors import UserError
 from odyssey.report.io.collect import collect
 from odyssey.report.io.run_files import POINTS
-from odyssey.report.io.runs import Collection, Run
+from odyssey.report.io.runs import Collection, ReportRun
 from records_kit import real_run
 from report_kit import CELLS, plan_of, write_study
 from report_run_kit import CONFIG, write_run
 
 
-def by_name(collection: Collection) -> dict[str, Run]:
+def by_name(collection: Collection) -> dict[str, ReportRun]:
     return {run.name: run for run in collection.runs}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from odyssey.report.palette import colour_of
 from odyssey.report.wandb_dashboard.main import main
-from odyssey.report.wandb_dashboard.subject import records_of
+from odyssey.report.wandb_dashboard.subject import read_records
 from records_kit import plan, write_plan, write_run
 from report_wandb_kit import Project, configuration, summary
 from wandb_kit import KEY, python, serving
@@ -27,7 +27,7 @@ def test_a_dry_run_of_a_folder_needs_no_network(
     write_plan(study, planned, compare={"cell": ["rnn", "gru"]})
     for row, state in zip(planned, ("finished", "diverged"), strict=True):
         write_run(study, row["run"], state)
-    assert records_of(study)[0]["search"]["arm"] == planned[0]["arm"]
+    assert read_records(study)[0]["search"]["arm"] == planned[0]["arm"]
     file = tmp_path / "spec.json"
     words = ["--entity", "me", "--study", str(study), "--dry-run", str(file)]
     assert main(words) == 0

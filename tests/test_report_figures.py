@@ -13,10 +13,8 @@ import pytest
 
 from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Analysis
 from odyssey.report.fanova.axes import Axis
-from odyssey.report.figure import Figure
-from odyssey.report.figures.all import figures
 from odyssey.report.palette import CELLS
-from report_figures_kit import AXES, GREFF, build, places
+from report_figures_kit import AXES, GREFF, OnPage, build, on_page, places
 
 go = pytest.importorskip("plotly.graph_objects")
 
@@ -54,9 +52,9 @@ KEYS = {
 
 
 @cache
-def made(name: str) -> tuple[Analysis, list[Figure]]:
+def made(name: str) -> tuple[Analysis, list[OnPage]]:
     analysis = MADE[name]
-    return analysis, figures(analysis, run_index=places(analysis))
+    return analysis, on_page(analysis, run_index=places(analysis))
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -83,8 +81,8 @@ def test_one_variant_has_no_differences_but_all_else() -> None:
 
 def test_nothing_makes_nothing() -> None:
     empty = build(SEARCH, [], 0)
-    assert figures(empty, run_index={}) == []
-    assert figures(build(SEARCH, ["gru"], 0), run_index={}) == []
+    assert on_page(empty, run_index={}) == []
+    assert on_page(build(SEARCH, ["gru"], 0), run_index={}) == []
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -166,7 +164,7 @@ def test_the_lost_lead_to_their_runs_too() -> None:
 
 def test_runs_that_are_not_in_the_page_lead_nowhere() -> None:
     analysis = MADE["one variant"]
-    for figure in figures(analysis, run_index={}):
+    for figure in on_page(analysis, run_index={}):
         for trace in figure.traces:
             assert set(trace.get("customdata", [None])) == {None}
         json.dumps(figure.traces, allow_nan=False)
@@ -176,7 +174,7 @@ def test_runs_take_little_room() -> None:
     sizes = []
     for trials in (60, 120):
         analysis = build(SEARCH, GREFF, trials, trees=2)
-        found = figures(analysis, run_index=places(analysis))
+        found = on_page(analysis, run_index=places(analysis))
         sizes.append(sum(len(json.dumps([f.traces, f.layout])) for f in found))
     # Of a page of 10 MB for 5,000 runs the figures are to take a tenth; curves are there anyway.
     assert sizes[1] - sizes[0] < 200 * 60 * len(GREFF)
@@ -189,7 +187,7 @@ def test_infinite_and_missing_numbers_are_left_out() -> None:
         for s in analysis.summaries
     ]
     odd = replace(analysis, summaries=cut, verdicts=[])
-    found = figures(odd, run_index={})
+    found = on_page(odd, run_index={})
     assert "differences" not in [f.key for f in found]
     assert "Bars" not in next(f for f in found if f.key == "truncation").caption
     json.dumps([[f.traces, f.layout] for f in found], allow_nan=False)

@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 
 from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis
-from odyssey.report.figure import Figure
-from odyssey.report.figures.all import figures
-from odyssey.report.figures.boxes import box_of
-from odyssey.report.figures.common import number
-from odyssey.report.figures.learning import _line
+from odyssey.report.figures.curves import median_curve
+from odyssey.report.figures.marks import quartiles
+from odyssey.report.figures.plotly import number
 from odyssey.report.palette import CELLS, colour_of_verdict
-from report_figures_kit import AXES, GREFF, build, places
+from report_figures_kit import AXES, GREFF, OnPage, build, on_page, places
 
 SHIFTS = {"nfg": 0.9, "niaf": -0.4, "np": 0.01}
 GREFFS = build(SEARCH, GREFF, 41, trees=4, margin=0.2, shifts=SHIFTS, seed=3)
@@ -26,16 +24,16 @@ LENGTHS = [f"{cell} bptt.length={n}" for cell in ("gru", "lstm") for n in (7, 50
 SEEDED = build(SEEDS, LENGTHS, 6, diverged=0.15, seed=1)
 
 
-def named(analysis: Analysis, key: str) -> Figure:
+def named(analysis: Analysis, key: str) -> OnPage:
     if analysis is GREFFS:
         return of_greff()[key]
-    found = figures(analysis, run_index=places(analysis))
+    found = on_page(analysis, run_index=places(analysis))
     return next(figure for figure in found if figure.key == key)
 
 
 @cache
-def of_greff() -> dict[str, Figure]:
-    return {f.key: f for f in figures(GREFFS, run_index=places(GREFFS))}
+def of_greff() -> dict[str, OnPage]:
+    return {f.key: f for f in on_page(GREFFS, run_index=places(GREFFS))}
 
 
 def four(values: Any) -> list[float | None]:
@@ -56,9 +54,9 @@ def test_top_holds_the_chosen() -> None:
         verdict = [v.word for v in GREFFS.verdicts if v.variant == label] or ["baseline"]
         assert words[place] == verdict[0].replace("difference", "diff.")
         assert figure.layout["xaxis"]["ticktext"][place] in (label, f"<b>{label}</b>")
-    line = next(t for t in figure.traces if t["name"] == "median of the baseline")
+    line = next(s for s in figure.layout["shapes"] if s["name"] == "median of the baseline")
     base = [o.test for o in GREFFS.summaries[0].chosen]
-    assert line["y"] == four([median(base)] * 2)
+    assert line["y0"] == line["y1"] == number(median(base), 5)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 7])
@@ -73,14 +71,15 @@ def test_few_points_are_no_box(count: int) -> None:
 def test_boxes_on_paper_have_hazens_quartiles(count: int) -> None:
     values = np.random.default_rng(count).normal(size=count).tolist()
     values[1] += 20  # beyond the whisker
-    low, first, middle, third, high = box_of(values)
+    box = quartiles(values)
     ordered = sorted(values)
-    for share, value in ((0.25, first), (0.5, middle), (0.75, third)):
+    for share, value in ((0.25, box.first), (0.5, box.median), (0.75, box.third)):
         # Half a rank before each value: Hazen (1914).
         ranks = (np.arange(count) + 0.5) / count
         assert value == pytest.approx(np.interp(share, ranks, ordered))
-    assert low == max(ordered[0], min(v for v in ordered if v >= first - 1.5 * (third - first)))
-    assert high == max(v for v in ordered if v <= third + 1.5 * (third - first)) < values[1]
+    far = 1.5 * (box.third - box.first)
+    assert box.low == max(ordered[0], min(v for v in ordered if v >= box.first - far))
+    assert box.high == max(v for v in ordered if v <= box.third + far) < values[1]
 
 
 def test_all_trials_are_drawn_or_counted() -> None:
@@ -144,7 +143,7 @@ def test_a_weak_forest_says_nothing() -> None:
     assert "nig" not in drawn and "fgr" not in drawn and "nog" in drawn
     assert sum(t["name"] == "nig" for t in marginal.traces)  # its trials stay
     nothing = {k: replace(d, r2=0.1) for k, d in GREFFS.importance.items()}
-    keys = [f.key for f in figures(replace(GREFFS, importance=nothing), run_index={})]
+    keys = [f.key for f in on_page(replace(GREFFS, importance=nothing), run_index={})]
     assert "importance" not in keys and "pairs" not in keys and "marginal-optimizer.lr" in keys
 
 
@@ -169,7 +168,7 @@ def test_expected_curves_are_those_of_the_summaries() -> None:
         assert line["x"] == four(known.counts) and line["y"] == four(known.mean)
         assert band["y"] == four([*known.low, *known.high[::-1]])
     bare = [replace(s, expected=None) for s in GREFFS.summaries]
-    keys = [f.key for f in figures(replace(GREFFS, summaries=bare), run_index={})]
+    keys = [f.key for f in on_page(replace(GREFFS, summaries=bare), run_index={})]
     assert "expected" not in keys
 
 
@@ -202,16 +201,18 @@ def test_a_learning_curve_is_the_median_at_each_step() -> None:
         ([1.0, 2.0], [9.0, 5.0]),
         ([2.0, 3.0, 5.0], [7.0, 3.0, 1.0]),
     ]
-    line = _line("gru", curves)
+    line = median_curve("gru", curves)
     assert line is not None
     # At least half of three runs, that is two, reach step 4, and only one step 5.
     assert line.x == [1, 2, 3, 4]
     assert line.middle == [8.5, 6, 4, 2]
     assert line.low == pytest.approx([8.25, 5.5, 3.5, 2.0])
     assert line.high == pytest.approx([8.75, 6.5, 4.5, 3.5])
-    single = _line("gru", curves[:1])
-    assert single is not None and single.middle == [8, 6, 4, 2] and not single.banded
-    assert _line("gru", []) is None
+    single = median_curve("gru", curves[:1])
+    assert (
+        single is not None and single.middle == [8, 6, 4, 2] and not np.isfinite(single.low).any()
+    )
+    assert median_curve("gru", []) is None
 
 
 def test_params_and_time_hold_every_finished_run() -> None:

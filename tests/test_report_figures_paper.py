@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Analysis
-from odyssey.report.figure import Figure
-from odyssey.report.figures.all import figures
+from odyssey.report.figures import figures, mpl
+from odyssey.report.figures.marks import Figure
 from report_figures_kit import GREFF, build, places
 
 LENGTHS = [f"{cell} bptt.length={n}" for cell in ("rnn", "gru") for n in (7, "null")]
@@ -31,7 +31,7 @@ def texts(canvas: object) -> list[str]:
 
 @pytest.mark.parametrize("figure", drawn(SEARCHED), ids=lambda figure: figure.key)
 def test_figures_fit_a_paper(figure: Figure, tmp_path: Path) -> None:
-    canvas = figure.draw()
+    canvas = mpl.draw(figure)
     width, height = canvas.get_size_inches()
     assert width in (3.4, 7.0) and 0.5 < height < 8
     assert not canvas.get_suptitle() and all(ax.get_title() == "" for ax in canvas.axes)
@@ -61,16 +61,16 @@ def test_figures_fit_a_paper(figure: Figure, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("error")
 def test_every_kind_is_drawn_without_a_warning(analysis: Analysis, tmp_path: Path) -> None:
     for figure in drawn(analysis):
-        figure.draw().savefig(tmp_path / f"{figure.key}.png", dpi=40)
+        mpl.draw(figure).savefig(tmp_path / f"{figure.key}.png", dpi=40)
 
 
 def test_many_variants_have_a_frame_each() -> None:
     analysis = build(SEARCH, GREFF, 7, trees=1)
     found = {figure.key: figure for figure in drawn(analysis)}
     for key in ("learning", "expected"):
-        canvas = found[key].draw()
+        canvas = mpl.draw(found[key])
         assert [ax.get_title(loc="left") for ax in canvas.axes] == list(GREFF)
-    top = texts(found["top"].draw())
+    top = texts(mpl.draw(found["top"]))
     assert "cifg" in top and "baseline" in top
     assert "nats per frame, test\nlower is better" in top
 
@@ -79,7 +79,7 @@ def test_a_pdf_is_the_same_each_time(tmp_path: Path) -> None:
     files = []
     for name in ("a.pdf", "b.pdf"):
         figure = next(f for f in drawn(SEARCHED) if f.key == "differences")
-        figure.draw().savefig(tmp_path / name)
+        mpl.draw(figure).savefig(tmp_path / name)
         files.append((tmp_path / name).read_bytes())
     assert zlib.crc32(files[0]) == zlib.crc32(files[1])
 
@@ -87,12 +87,13 @@ def test_a_pdf_is_the_same_each_time(tmp_path: Path) -> None:
 def test_nothing_of_matplotlib_is_left_changed_or_open() -> None:
     code = (
         "import sys, report_figures_kit as kit\n"
-        "from odyssey.report.figures.all import figures\n"
+        "from odyssey.report.figures import figures\n"
         "made = figures(kit.build('seeds', ['gru', 'lstm'], 6), run_index={})\n"
         "assert not {'matplotlib', 'plotly', 'torch', 'hydra', 'sklearn'} & set(sys.modules)\n"
         "import matplotlib\n"
+        "from odyssey.report.figures import mpl\n"
         "before = matplotlib.rcParams.copy()\n"
-        "for figure in made: figure.draw().savefig(sys.argv[1])\n"
+        "for figure in made: mpl.draw(figure).savefig(sys.argv[1])\n"
         "assert matplotlib.rcParams.copy() == before\n"
         "assert 'matplotlib.pyplot' not in sys.modules and 'plotly' not in sys.modules\n"
     )

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from odyssey.errors import UserError
-from odyssey.report.analysis.comparisons import split
+from odyssey.report.analysis.comparisons import make_comparisons
 from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Comparison
-from odyssey.report.analysis.settings import word
+from odyssey.report.analysis.settings import format_value
 from odyssey.report.io.collect import collect
 from odyssey.report.io.runs import Collection
 from report_kit import edit_json, plan_of, write_study
@@ -19,7 +19,7 @@ from report_run_kit import CONFIG, write_run
 
 
 def only(*folders: Path, baseline: str | None = None) -> Comparison:
-    (found,) = split(collect(folders), baseline=baseline)
+    (found,) = make_comparisons(collect(folders), baseline=baseline)
     return found
 
 
@@ -144,9 +144,9 @@ def test_a_variant_without_a_result_is_named(tmp_path: Path) -> None:
 
 
 def test_nothing_at_all() -> None:
-    assert split(Collection()) == []
+    assert make_comparisons(Collection()) == []
     with pytest.raises(UserError, match="none, since there are no runs"):
-        split(Collection(), baseline="lstm")
+        make_comparisons(Collection(), baseline="lstm")
 
 
 def test_a_study_without_study_json(tmp_path: Path) -> None:
@@ -233,4 +233,4 @@ def test_words() -> None:
         "sgd": ("sgd", '"sgd"'),
     }
     for expected, values in same.items():
-        assert [word(value) for value in values] == [expected] * len(values)
+        assert [format_value(value) for value in values] == [expected] * len(values)

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from odyssey.report.figures.marks import DASHES, SYMBOLS
 from odyssey.report.palette import (
     CELLS,
-    LINES,
-    MARKERS,
     UNDECIDED,
     VERDICTS,
     colour_of,
@@ -138,8 +137,8 @@ def test_labels_of_no_cell_differ() -> None:
         ["a=1 b=2", "a=1 b=3", "x", "y z", "<b>&$"],
     ):
         assert len({colour_of(label, among) for label in among}) == len(among)
-        assert {symbol_of(label, among) for label in among} <= set(MARKERS)
-        assert {dash_of(label, among) for label in among} <= set(LINES)
+        assert {symbol_of(label, among) for label in among} <= set(SYMBOLS)
+        assert {dash_of(label, among) for label in among} <= set(DASHES)
 
 
 def test_more_labels_than_colours_still_have_one_each() -> None:

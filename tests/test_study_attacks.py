@@ -15,9 +15,9 @@ from odyssey.cli import main
 from odyssey.config import compose as composing
 from odyssey.config import keys
 from odyssey.errors import UserError
-from odyssey.study.ledger import begin, check
+from odyssey.study.compatibility import begin, check
 from odyssey.study.plan import prepare
-from odyssey.study.records import read_study
+from odyssey.study.state import read_study
 from run_kit import ROOT
 
 SEARCH = ("hydra/sweeper=search", "optimizer.lr=interval(0.1,0.2)")

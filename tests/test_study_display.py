@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from odyssey.study.display import Display
-from odyssey.study.records import read_study
+from odyssey.study.state import read_study
 from records_kit import hold, let_go, plan, write_plan, write_run
 
 
@@ -220,7 +220,7 @@ def test_runs_that_end_together(tmp_path: Path) -> None:
 
 FORK = """
 import io, os, sys, time
-from odyssey.study.bars import Bars
+from odyssey.study.display import Bars
 bars = Bars(io.StringIO(), 10)
 with bars._bar.get_lock():  # as the display's thread has it while it draws
     pid = os.fork()

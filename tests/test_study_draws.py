@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.stats import qmc
 
 from odyssey.errors import UserError
-from odyssey.study.draws import check_sampler, uniforms
+from odyssey.study.sampling import check_sampler, uniforms
 
 KEYS = ["optimizer.lr", "model.hidden_size", "optimizer.momentum", "task.input_noise"]
 BOTH = pytest.mark.parametrize("sampler", ["random", "sobol"])
@@ -67,7 +67,7 @@ def test_trial_17_is_what_it_always_was(sampler: str) -> None:
 def test_a_trial_is_the_same_in_another_process_and_order(sampler: str) -> None:
     there = [(n, arm) for n in (600, 3, 17, 255, 256) for arm in ("cell=gru", "", "cell=é 'x'")]
     code = (
-        "from odyssey.study.draws import uniforms\n"
+        "from odyssey.study.sampling import uniforms\n"
         f"for n, arm in {there}: print(*map(float.hex, uniforms({sampler!r}, 5, arm, n, {KEYS})))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from launchers_kit import skip_without_extra
-from odyssey.study.hydras import EXTRAS, hydras_part
+from odyssey.study.spec import EXTRAS, hydras_part
 from run_kit import ROOT
 
 # Hydra's plugins are then our own alone, whatever is installed.

@@ -10,9 +10,9 @@ import pytest
 
 from odyssey.code_hash import code_version
 from odyssey.errors import UserError
-from odyssey.study.ledger import begin, check, claim_data
+from odyssey.study.compatibility import begin, check, claim_data
 from odyssey.study.plan import Plan, prepare
-from odyssey.study.records import read_study
+from odyssey.study.state import read_study
 
 SEARCH = ["hydra/sweeper=search", "optimizer.lr=tag(log,interval(1e-4,1e-1))"]
 

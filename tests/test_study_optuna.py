@@ -20,8 +20,8 @@ from odyssey.errors import UserError
 from odyssey.study import adaptive
 from odyssey.study.adaptive import batch
 from odyssey.study.plan import Plan, prepare
-from odyssey.study.sweep import Session
-from odyssey.study.tpe import propose
+from odyssey.study.runner import Session
+from odyssey.study.sampling import propose
 from odyssey.training.run_dir import run_path
 from run_kit import once
 
@@ -256,7 +256,7 @@ def test_without_optuna_there_is_a_sentence(monkeypatch):
 
 def test_optuna_is_imported_when_it_is_asked():
     code = (
-        "import sys; from odyssey.study.plan import prepare; import odyssey.study.sweep; "
+        "import sys; from odyssey.study.plan import prepare; import odyssey.study.runner; "
         "prepare(sys.argv[1:]); print('optuna' in sys.modules)"
     )
     done = subprocess.run(

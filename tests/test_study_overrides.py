@@ -9,7 +9,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from odyssey.study.overrides import word
-from odyssey.study.space import Parameter, from_override, parse_space
+from odyssey.study.search_space import Parameter, from_override, parse_space
 
 ODD = "ab01 .,:;=()[]{}'\"\\\\$%*@?|/+-_~!#&<>^`\téß\n"
 TRAPS = (

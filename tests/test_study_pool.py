@@ -14,8 +14,8 @@ import pytest
 from hydra.core.utils import JobStatus
 
 from odyssey.errors import UserError
-from odyssey.study import gpus, pool
-from odyssey.study.job import job
+from odyssey.study.launchers import local
+from odyssey.study.trial import job
 from run_kit import ROOT, metrics, record
 from study_kit import LONG, ends_at_once, gpu, launch, mess, plain, raises, statuses
 
@@ -24,8 +24,8 @@ from study_kit import LONG, ends_at_once, gpu, launch, mess, plain, raises, stat
 def ended() -> Iterator[None]:
     """The server serves all these tests, and then is gone."""
     yield
-    server = pool._server
-    pool.close()
+    server = local._server
+    local.close()
     assert server is None or server.process.returncode == 0
 
 
@@ -73,27 +73,27 @@ def test_visible_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("", []),
     ):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-        assert gpus.visible() == found
-    places = [p.get("CUDA_VISIBLE_DEVICES") for p in pool.slots({"n_jobs": 2, "gpus": None}, 1)]
+        assert local.visible_gpus() == found
+    places = [p.get("CUDA_VISIBLE_DEVICES") for p in local.slots({"n_jobs": 2, "gpus": None}, 1)]
     assert places == [None, None]  # none to hand out: as it was
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-    places = [p["CUDA_VISIBLE_DEVICES"] for p in pool.slots({"n_jobs": 3}, 1)]
+    places = [p["CUDA_VISIBLE_DEVICES"] for p in local.slots({"n_jobs": 3}, 1)]
     assert places == ["2", "3", "2"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     driver = tmp_path / "nvidia-smi"
     driver.write_text("#!/bin/sh\necho 0\necho 1\n")
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert gpus.visible() == ["0", "1"]
+    assert local.visible_gpus() == ["0", "1"]
     driver.write_text("#!/bin/sh\necho no driver; exit 9\n")
-    assert gpus.visible() == []
+    assert local.visible_gpus() == []
 
 
 def test_as_many_places_as_cores_for_the_threads() -> None:
     cores = len(os.sched_getaffinity(0))
-    assert len(pool.slots({"n_jobs": None}, None)) == cores
-    assert len(pool.slots({"n_jobs": None}, 1000)) == 1
-    assert len(pool.slots({"n_jobs": 3}, 1000)) == 3
+    assert len(local.slots({"n_jobs": None}, None)) == cores
+    assert len(local.slots({"n_jobs": None}, 1000)) == 1
+    assert len(local.slots({"n_jobs": 3}, 1000)) == 3
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_as_many_places_as_cores_for_the_threads() -> None:
     ],
 )
 def test_wrong_settings_are_one_sentence(settings: dict, starts: str, tmp_path: Path) -> None:
-    (sentence,) = pool.mistakes(settings)
+    (sentence,) = local.check_settings(settings)
     assert sentence.startswith(starts)
     words = {k: str(v).replace(" ", "").lower() for k, v in settings.items()}
     if settings != {"gpus": "01"}:  # which Hydra reads as a number
@@ -121,7 +121,7 @@ def test_wrong_settings_are_one_sentence(settings: dict, starts: str, tmp_path: 
 
 def test_right_settings() -> None:
     for settings in ({}, {"n_jobs": None, "gpus": None}, {"n_jobs": 4, "gpus": [0, "GPU-8a1"]}):
-        assert pool.mistakes(settings) == []
+        assert local.check_settings(settings) == []
 
 
 # -- real runs -----------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_a_second_signal_kills(tmp_path: Path) -> None:
     study.send_signal(signal.SIGINT)
     until(lambda: said(tmp_path, "stopping at the next update"))
     assert study.poll() is None
-    time.sleep(pool.APART_SECONDS)  # less is one signal sent twice
+    time.sleep(local.APART_SECONDS)  # less is one signal sent twice
     assert study.poll() is None
     study.send_signal(signal.SIGINT)
     assert study.wait() == 130

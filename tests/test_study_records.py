@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from odyssey.study.records import STATES, is_locked, read_run, read_study
+from odyssey.study.state import STATES, is_locked, read_run, read_study
+from odyssey.study.summary import failures
+from odyssey.training.record import SCHEMA, RunRecord
 from records_kit import (
     NOW,
     RUNNING_AND_BACK,
@@ -37,7 +39,8 @@ def test_a_run_that_has_ended_is_what_its_run_json_says(tmp_path: Path, status: 
 def test_a_real_run() -> None:
     run = read_run(real_run())
     record = json.loads((real_run() / "run.json").read_text())
-    assert run.state == "finished" and run.record == record
+    assert run.state == "finished" and run.record == RunRecord.from_dict(record)
+    assert run.record.odd == []
     assert (run.monitor, run.mode) == ("bits_per_char", "min")
     assert (run.cell, run.task, run.data) == ("gru", "charlm", "hello")
     assert run.value == record["metrics"]["valid/bits_per_char"]
@@ -105,10 +108,19 @@ def test_a_damaged_run_json_is_counted_as_such(tmp_path: Path, content: bytes) -
     study = read_study(tmp_path)
     assert study.counts()["damaged"] == 1
     run = study.runs[NAME]
-    assert (run.record, run.cell, run.task, run.monitor) == ({}, "gru", "charlm", "")
+    assert (run.record, run.cell, run.task, run.monitor) == (None, "gru", "charlm", "")
     assert math.isnan(run.value) and math.isnan(run.seconds) and run.error == ""
     write_run(tmp_path, NAME)
     assert read_study(tmp_path, study).counts()["finished"] == 1
+
+
+def test_a_run_json_of_a_later_version_is_left_alone_and_said_to_be_one(tmp_path: Path) -> None:
+    write_run(tmp_path, NAME, schema=SCHEMA + 1)
+    study = read_study(tmp_path)
+    assert study.counts()["damaged"] == 1 and study.runs[NAME].later
+    assert "of a later version of Odyssey; update this one" in failures(study)
+    write_run(tmp_path, NAME, schema="odd")
+    assert read_study(tmp_path, study).runs[NAME].state == "damaged"
 
 
 def test_a_run_json_that_is_no_file(tmp_path: Path) -> None:
@@ -121,7 +133,8 @@ def test_a_run_json_that_is_no_file(tmp_path: Path) -> None:
 def test_values_edited_by_hand(tmp_path: Path) -> None:
     odd = {"metrics": [1], "monitor": "loss", "data": None, "seconds": "long", "error": 3}
     run = read_run(write_run(tmp_path, NAME, **odd))
-    assert run.state == "finished" and run.error == "3" and run.data == "" and run.mode == "min"
+    assert run.state == "finished" and run.error == "" and run.data == "" and run.mode == "min"
+    assert run.record is not None and set(run.record.odd) == odd.keys() - {"data"}
     assert math.isnan(run.value) and math.isnan(run.test) and math.isnan(run.seconds)
     run = read_run(write_run(tmp_path, NAME, value="inf", test="nan"))
     assert run.value == math.inf and math.isnan(run.test)
@@ -279,7 +292,7 @@ def test_the_files_are_read_without_torch_or_hydra() -> None:
     heavy = "{'torch', 'hydra', 'omegaconf', 'numpy', 'yaml', 'pytorch_lightning'}"
     program = f"""
 import sys
-import odyssey.study.records, odyssey.study.table, odyssey.study.status, odyssey.study.display
+import odyssey.study.state, odyssey.study.summary, odyssey.study.status, odyssey.study.display
 print(sorted({heavy} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -22,7 +22,7 @@ from launchers_kit import (
     until,
 )
 from odyssey.config.schema import register
-from odyssey.study.hydras import hydras_part
+from odyssey.study.spec import hydras_part
 from run_kit import ROOT, record
 from study_kit import LONG
 
@@ -103,7 +103,7 @@ def script(tmp_path: Path, *words: str) -> str:
     """What sbatch would be given for a study."""
     from submitit.slurm.slurm import SlurmExecutor
 
-    from odyssey.study.slurm import _executor
+    from odyssey.study.launchers.slurm import _executor
 
     register()
     cfg, mistakes = hydras_part(["hydra/launcher=slurm", f"output_dir={tmp_path}", *words])

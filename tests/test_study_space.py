@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from odyssey.config import keys
-from odyssey.study.space import Parameter, parse_compared, parse_space
+from odyssey.study.search_space import Parameter, parse_compared, parse_space
 
 GRID = [i / 4096 for i in range(4096)] + [1 - 2**-53]  # numbers from 0 to below 1
 
@@ -200,9 +200,9 @@ def test_greffs_search_is_nine_variants_with_the_papers_ranges() -> None:
 def test_spaces_and_draws_are_read_without_torch_or_hydra() -> None:
     code = """
 import sys
-from odyssey.study import draws, space
-space.parse_space({"a": {"distribution": "uniform", "low": 0, "high": 1}})
-draws.uniforms("random", 0, "", 0, ["a"])
+from odyssey.study import sampling, search_space
+search_space.parse_space({"a": {"distribution": "uniform", "low": 0, "high": 1}})
+sampling.uniforms("random", 0, "", 0, ["a"])
 heavy = {"torch", "hydra", "omegaconf", "scipy", "numpy"} & set(sys.modules)
 sys.exit(" ".join(heavy) or 0)
 """

@@ -11,7 +11,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from odyssey.errors import UserError
-from odyssey.study.space import from_override, parse_compared, parse_space
+from odyssey.study.search_space import from_override, parse_compared, parse_space
 
 KINDS = "choice, log_uniform, one_minus_log_uniform, uniform"
 

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from odyssey.study.page import plain, text
 from odyssey.study.progress import Progress, progress
-from odyssey.study.records import read_run, read_study
-from odyssey.study.status import main
+from odyssey.study.state import read_run, read_study
+from odyssey.study.status import main, plain, text
 from records_kit import NOW, hold, let_go, plan, replace_json, write_plan, write_run
 
 ROOT = Path(__file__).parents[1]

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 import run_kit
-from odyssey.study.arms import sections
-from odyssey.study.rates import throughput, time_left
-from odyssey.study.records import read_study
-from odyssey.study.shown import differing, duration, number
-from odyssey.study.table import closing_table, failures
+from odyssey.study.formatting import differing, duration, number
+from odyssey.study.progress import throughput, time_left
+from odyssey.study.state import read_study
+from odyssey.study.summary import closing_table, failures, sections
 from records_kit import NOW, TINY, hold, let_go, plan, real_run, write_plan, write_run
 
 

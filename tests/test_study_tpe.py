@@ -9,9 +9,8 @@ from statistics import median
 
 import pytest
 
-from odyssey.study.distributions import Parameter
-from odyssey.study.space import parse_space
-from odyssey.study.tpe import place, propose
+from odyssey.study.sampling import place, propose
+from odyssey.study.search_space import Parameter, parse_space
 
 pytest.importorskip("optuna", reason="sampler=tpe needs Optuna: pip install -e '.[optuna]'")
 

@@ -63,7 +63,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "options", "words"), WRONG)
 def test_each_mistake_is_one_sentence(name, options, words):
-    found = TASKS[name](**options).mistakes()
+    found = TASKS[name](**options).errors()
     assert len(found) in (1, len(words))
     text = "\n".join(found)
     assert all(word in text for word in words), text
@@ -75,11 +75,11 @@ def test_defaults_are_right_and_fit_omegaconf(name):
     cfg = OmegaConf.structured(TASKS[name])
     assert cfg.name == name
     assert OmegaConf.to_object(cfg) == TASKS[name]()
-    assert TASKS[name]().mistakes() == []
+    assert TASKS[name]().errors() == []
 
 
 def test_names_are_those_of_the_data_room():
-    for names in ("TEXTS", "SENTENCES", "IMAGES", "ROLLS"):
+    for names in ("TEXTS", "LABELLED_TEXTS", "IMAGES", "ROLLS"):
         assert set(getattr(config, names)) == set(getattr(data, names))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from odyssey.report.names import METRICS
 
 from odyssey.tasks import TASKS
 from odyssey.tasks.base import Task
@@ -20,6 +19,22 @@ KINDS = {
     "copying": ("synthetic", {"kind": "copying", "length": 6, "eval_size": 20}),
     "reversal": ("synthetic", {"kind": "reversal", "length": 6, "eval_size": 20}),
 }
+# Label and unit, where they are not the name itself.
+WORDS = {
+    "nats_per_char": ("nats per character", "nats per character"),
+    "bits_per_char": ("bits per character", "bits per character"),
+    "nats": ("cross-entropy in nats", "nats"),
+    "mse": ("mean squared error", "mean squared error"),
+    "recalled": ("share of symbols recalled", "of the symbols"),
+}
+LABELS = {  # name -> label and unit, where these are not the name with spaces
+    "nats_per_frame": ("nats per frame", "nats per frame"),
+    "nats_per_char": ("nats per character", "nats per character"),
+    "bits_per_char": ("bits per character", "bits per character"),
+    "nats": ("cross-entropy in nats", "nats"),
+    "mse": ("mean squared error", "mean squared error"),
+    "recalled": ("share of symbols recalled", "of the symbols"),
+}
 LARGER_IS_BETTER = {"accuracy", "sequence_accuracy", "token_accuracy", "recalled"}
 
 
@@ -33,7 +48,7 @@ def task(request, tmp_path) -> Task:
         rows = [f"text {kind} {i},{kind}" for i in range(30) for kind in ("good", "bad")]
         path.write_text("text,label\n" + "\n".join(rows), encoding="utf-8")
         options = options | {"path": str(path)}
-    return make(name, data_dir=tmp_path, **options)
+    return make(name, **options)
 
 
 def test_every_task_is_among_these() -> None:
@@ -50,13 +65,13 @@ def test_an_evaluation_returns_what_the_task_declares(task: Task) -> None:
         assert sorted(found) == sorted(m.name for m in task.measures)
 
 
-def test_a_measure_has_a_direction_and_words(task: Task) -> None:
+def test_a_measure_has_a_direction_a_label_and_a_unit(task: Task) -> None:
     names = [m.name for m in task.measures]
     assert len(set(names)) == len(names)
     for m in task.measures:
         assert m.mode == ("max" if m.name in LARGER_IS_BETTER else "min")
         spaced = m.name.replace("_", " ")
-        assert (m.label, m.unit) == METRICS.get(m.name, (spaced, spaced))
+        assert (m.label, m.unit) == WORDS.get(m.name, (spaced, spaced))
     assert (task.monitor, task.mode) == (task.measures[0].name, task.measures[0].mode)
     with pytest.raises(AttributeError):
         task.monitor = "nats"  # said once, by the measures

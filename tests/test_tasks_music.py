@@ -180,7 +180,7 @@ def test_midi_plays_the_roll(tmp_path, length):
     roll = rolls(length)[0]
     roll[:, [0, 87]] = 1  # held throughout
     roll[-1, 5:] = 0  # the end is not a note's end alone
-    path = midi.write(roll, tmp_path / "a.mid", tempo=77)
+    path = midi.write_midi(roll, tmp_path / "a.mid", tempo=77)
     back, tempo, strikes = read_back(path)
     assert np.array_equal(back, roll)
     assert tempo == pytest.approx(77, rel=1e-4)

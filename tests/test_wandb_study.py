@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from odyssey.cli import main
 from odyssey.study import status
-from odyssey.study.search import search_of
+from odyssey.study.store import search_of
 from records_kit import plan, write_plan, write_run
 from run_kit import ROOT, record
 from wandb_kit import KEY, Part, overrides, parts, python, serving

@@ -18,7 +18,7 @@ from triton.compiler import ASTSource
 from cell_cases import make
 from odyssey.recurrence.compiled.schedule import make_plan
 from odyssey.recurrence.compiled.triton import engine as triton_engine
-from odyssey.recurrence.compiled.triton.codegen import source
+from odyssey.recurrence.compiled.triton.codegen import generate
 from odyssey.recurrence.compiled.triton.engine import load_module
 
 SHARED = {75: 64, 80: 163, 86: 99, 90: 227}  # KB that a program may have
@@ -66,7 +66,7 @@ def main(names: str, cases: str = CASES) -> None:
     count = 0
     for name in names.split(","):
         plan = make_plan(make(name, 3, 3))
-        kernels = load_module(source(plan))
+        kernels = load_module(generate(plan))
         for case in cases.split(","):
             hidden, precision, architecture = case.split(":")
             H, sm = int(hidden), int(architecture)

@@ -14,7 +14,7 @@ from odyssey.cli_utils import open_closed, see_current_folder, show
 from odyssey.config import keys
 from odyssey.config.compose import compose
 from odyssey.config.help import help_text
-from odyssey.config.overrides import hydras
+from odyssey.config.overrides import to_hydra
 from odyssey.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _train(cfg, overrides)
         return 0
     except UserError as error:
-        _print_mistakes(error)
+        _print_errors(error)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -98,7 +98,7 @@ def _sort(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
             key = name.lstrip("-")
             if not equals and left and "=" not in left[0] and not left[0].startswith("-"):
                 value = left.pop(0)
-            setting = keys.instead_of(key, value)
+            setting = keys.full_setting(key, value)
             type_this = (
                 f"type {setting}" if setting else "type key=value, -m for a sweep, or --help"
             )
@@ -106,14 +106,14 @@ def _sort(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     return flags, overrides, wrong
 
 
-def _print_mistakes(error: UserError) -> None:
+def _print_errors(error: UserError) -> None:
     for message in error.messages:
         print(f"error: {message}", file=sys.stderr)
 
 
 def _train(cfg: DictConfig, overrides: Sequence[str]) -> None:
     # Training imports torch, which a wrong option need not wait for.
-    from odyssey.study.search import search_of
+    from odyssey.study.store import search_of
     from odyssey.training.run_dir import run_path
     from odyssey.training.train import train
 
@@ -129,10 +129,10 @@ def _plan(overrides: Sequence[str]) -> Plan | None:
 
 def _study(overrides: Sequence[str]) -> int:
     """A study: its plan is checked, then Hydra's sweeper and launcher run it."""
-    from odyssey.study import pool
+    from odyssey.study.launchers import local
 
     if not any(word.startswith("hydra/launcher=") for word in overrides):
-        pool.warm()  # its imports take as long as the checks
+        local.warm()  # its imports take as long as the checks
     plan = _plan(overrides)
     if plan is not None:
         _check(plan)
@@ -142,12 +142,12 @@ def _study(overrides: Sequence[str]) -> int:
 
 def _check(plan: Plan) -> None:
     """What the folder of the study, and W&B, have to say about the plan."""
-    from odyssey.study import wandb_agent
-    from odyssey.study.ledger import check
-    from odyssey.study.records import read_study
+    from odyssey.study.compatibility import check
+    from odyssey.study.state import read_study
+    from odyssey.study.wandb import check_agent
     from odyssey.training.wandb import check_login
 
-    wandb_agent.check(plan)
+    check_agent(plan)
     check(plan, read_study(plan.folder))
     if plan.logger_mode == "online":
         check_login()
@@ -159,10 +159,10 @@ def _through_hydra(arguments: Sequence[str]) -> None:
     from hydra.core.global_hydra import GlobalHydra
 
     from odyssey.config.schema import register
-    from odyssey.study.job import job
+    from odyssey.study.trial import job
 
     register()
-    before, sys.argv = sys.argv, [sys.argv[0], *hydras(arguments)]
+    before, sys.argv = sys.argv, [sys.argv[0], *to_hydra(arguments)]
     GlobalHydra.instance().clear()
     full = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"  # what is raised in a study comes here, to be said as a sentence

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from odyssey.benchmark import cells, processes, training
 from odyssey.benchmark.timing import Row, draw, table
 from odyssey.cells import CELLS
+from odyssey.device import resolve_device
 from odyssey.training.provenance import device_name, git, versions
 
 
@@ -86,7 +87,7 @@ PARTS: dict[str, Callable[[Results], None]] = {
 def main() -> int:
     """Run the parts asked for, print their results and write them to a file."""
     options = _options()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = resolve_device()
     results = Results(options, device)
     for part in tqdm(options.parts or PARTS, desc="benchmark"):
         PARTS[part](results)

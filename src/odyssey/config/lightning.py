@@ -72,16 +72,16 @@ REFUSED: dict[str, tuple[str, str]] = {
 }
 
 
-def lightning_mistakes(cfg: DictConfig) -> Iterator[str]:
+def lightning_errors(cfg: DictConfig) -> Iterator[str]:
     """One sentence for each thing wrong with `callbacks` and `trainer.lightning`."""
-    yield from _callback_mistakes(cfg)
-    yield from _trainer_mistakes(cfg)
+    yield from _callback_errors(cfg)
+    yield from _trainer_errors(cfg)
 
 
 # -- callbacks -------------------------------------------------------------------------------
 
 
-def _callback_mistakes(cfg: DictConfig) -> Iterator[str]:
+def _callback_errors(cfg: DictConfig) -> Iterator[str]:
     given: Any = OmegaConf.to_container(cfg.callbacks)
     for name in CALLBACKS:
         if name in REQUIRED and given.get(name) is None:
@@ -185,7 +185,7 @@ def _callback_class(key: str, target: str) -> type | str:
 Check = Callable[[str, Any], list[str]]
 
 
-def _trainer_mistakes(cfg: DictConfig) -> Iterator[str]:
+def _trainer_errors(cfg: DictConfig) -> Iterator[str]:
     given: Any = OmegaConf.to_container(cfg.trainer.lightning)
     if not given:
         return

@@ -12,13 +12,19 @@ from typing import ClassVar
 from odyssey.config.fields import above, at_least, key, one_of
 from odyssey.errors import options
 
-# The names that the data room knows.
-TEXTS = ("python", "shakespeare", "ptb", "text8", "hello", "python_docs", "file")
-SENTENCES = ("snippets", "sst2", "imdb", "csv")
+# The names that odyssey.data knows.
+TEXTS = ("kjv", "python", "shakespeare", "ptb", "text8", "hello", "python_docs", "file")
+LABELLED_TEXTS = ("snippets", "sst2", "imdb", "csv")
 IMAGES = ("mnist5k", "mnist")
 ROLLS = ("music21", "jsb", "nottingham", "musedata", "piano")
 
-SPLIT_BY_US = ("python", "shakespeare", "python_docs", "file")  # the rest come in three parts
+SPLIT_BY_US = (
+    "kjv",
+    "python",
+    "shakespeare",
+    "python_docs",
+    "file",
+)  # the rest come in three parts
 
 # Help that several tasks share.
 NAME = "the task; choose it with task=…"
@@ -41,7 +47,7 @@ class TaskConfig:
     batch_size: int = key(32, BATCH)
     eval_batch_size: int | None = key(None, EVAL)
 
-    def mistakes(self) -> list[str]:
+    def errors(self) -> list[str]:
         """One sentence for each wrong value; empty if all is well."""
         found = []
         if self.name != type(self)().name:
@@ -82,9 +88,9 @@ class StreamedConfig(TaskConfig):
         0.7, "0 = always the likeliest, 1 = as the model says", neutral=True
     )
 
-    def mistakes(self) -> list[str]:
-        found = super().mistakes()
-        found += _split_mistakes(self.data, self.split)
+    def errors(self) -> list[str]:
+        found = super().errors()
+        found += _split_errors(self.data, self.split)
         found += at_least("task.min_count", self.min_count, 1)
         found += one_of("task.reduction", self.reduction, ("mean", "sum"))
         found += at_least("task.sample_length", self.sample_length, 1)
@@ -97,12 +103,12 @@ class CharLMConfig(StreamedConfig):
     """Character language model."""
 
     name: str = key("charlm", NAME)
-    data: str = key("python", DATA)
+    data: str = key("kjv", DATA)
     batch_size: int = key(64, BATCH)
     unknown: bool = key(True, "unseen characters become <unk>; false = are an error")
 
-    def mistakes(self) -> list[str]:
-        found = super().mistakes()
+    def errors(self) -> list[str]:
+        found = super().errors()
         if not self.unknown and (self.min_count or 1) > 1:
             found.append(
                 f"task.min_count={self.min_count} needs a symbol for rare characters: "
@@ -116,14 +122,14 @@ class WordLMConfig(StreamedConfig):
     """Word language model."""
 
     name: str = key("wordlm", NAME)
-    data: str = key("python_docs", DATA)
+    data: str = key("kjv", DATA)
     sample_length: int = key(150, "symbols in a sample written during training", neutral=True)
     tokenizer: str = key("words", "words (splits punctuation off) or whitespace (for ptb)")
     lower: bool = key(False, "read capitals as small letters")
     max_size: int | None = key(None, "keep the commonest words, so many in all; null = all")
 
-    def mistakes(self) -> list[str]:
-        found = super().mistakes()
+    def errors(self) -> list[str]:
+        found = super().errors()
         found += one_of("task.tokenizer", self.tokenizer, ("words", "whitespace"))
         return found + at_least("task.max_size", self.max_size, 3)
 
@@ -132,7 +138,7 @@ class WordLMConfig(StreamedConfig):
 class SentimentConfig(TaskConfig):
     """The class of a text."""
 
-    sources: ClassVar[tuple[str, ...]] = SENTENCES
+    sources: ClassVar[tuple[str, ...]] = LABELLED_TEXTS
     own: ClassVar[str | None] = "csv"
 
     name: str = key("sentiment", NAME)
@@ -147,8 +153,8 @@ class SentimentConfig(TaskConfig):
     min_count: int = key(2, "rarer tokens become <unk>")
     bucket: bool = key(True, "batches of texts of like length: less padding")
 
-    def mistakes(self) -> list[str]:
-        found = super().mistakes()
+    def errors(self) -> list[str]:
+        found = super().errors()
         found += one_of("task.tokens", self.tokens, ("words", "characters"))
         found += at_least("task.max_length", self.max_length, 1)
         found += one_of("task.keep", self.keep, ("head", "tail"))
@@ -175,8 +181,8 @@ class MnistConfig(TaskConfig):
         "unit = grey values / 255; standard = less the training part's mean, over its deviation",
     )
 
-    def mistakes(self) -> list[str]:
-        found = super().mistakes()
+    def errors(self) -> list[str]:
+        found = super().errors()
         found += one_of("task.order", self.order, ("rows", "pixels", "permuted"))
         found += at_least("task.permutation_seed", self.permutation_seed, 0)
         return found + one_of("task.normalization", self.normalization, ("unit", "standard"))
@@ -210,8 +216,8 @@ class MusicConfig(TaskConfig):
         90.0, "quarter notes a minute in the MIDI files; a frame is an eighth note", neutral=True
     )
 
-    def mistakes(self) -> list[str]:
-        found = super().mistakes()
+    def errors(self) -> list[str]:
+        found = super().errors()
         found += at_least("task.input_noise", self.input_noise, 0)
         found += one_of("task.reduction", self.reduction, ("mean", "sum"))
         found += at_least("task.min_length", self.min_length, 1)
@@ -239,8 +245,8 @@ class SyntheticConfig(TaskConfig):
     train_size: int = key(10000, "fresh training sequences in one epoch")
     eval_size: int = key(1000, "fixed sequences in validation, and as many others in test")
 
-    def mistakes(self) -> list[str]:
-        found = super().mistakes()
+    def errors(self) -> list[str]:
+        found = super().errors()
         found += one_of("task.kind", self.kind, tuple(LENGTHS))
         found += at_least("task.length", self.length, 2 if self.kind == "adding" else 1)
         found += at_least("task.min_length", self.min_length, 1)
@@ -264,7 +270,7 @@ TASKS: dict[str, type[TaskConfig]] = {
 }
 
 
-def _split_mistakes(name: str, split: list[float]) -> list[str]:
+def _split_errors(name: str, split: list[float]) -> list[str]:
     shown = "[" + ",".join(map(str, split)) + "]"
     example = "type three shares such as task.split=[0.9,0.05,0.05]"
     if len(split) != 3:

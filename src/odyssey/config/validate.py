@@ -1,4 +1,8 @@
-"""Every check that a schema cannot make: ranges, choices, combinations. All mistakes at once."""
+"""Checks of a composed configuration that the schema cannot make: ranges, choices, combinations.
+
+All errors are found at once. Nothing here imports torch but the checks of a user's own cell, of a
+backend that not every cell has, and of a GPU.
+"""
 
 from __future__ import annotations
 
@@ -15,177 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from odyssey import registry
 from odyssey.cli_utils import see_current_folder
 from odyssey.config.fields import above, as_typed, at_least, below_one, between, finite, one_of
-from odyssey.config.keys import named_by
-from odyssey.config.lightning import lightning_mistakes
+from odyssey.config.keys import subject
+from odyssey.config.lightning import lightning_errors
+from odyssey.device import DEVICES, device_error
 from odyssey.errors import did_you_mean, options
 
 if TYPE_CHECKING:
     from odyssey.cells import Cell
-
-
-OURS = "odyssey.cells."
-
-
-def cell_mistakes(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
-    """What is wrong with `cfg.cell`, and with running it on `model.backend`.
-
-    wrong: keys whose values are known to be wrong, and so are kept from the class.
-    """
-    see_current_folder()
-    found = _class(cfg.cell._target_)
-    if isinstance(found, str):
-        return [found]
-    sentences = []
-    forget_bias = cfg.cell.forget_bias
-    if forget_bias is not None and found.forget_gate is None:
-        sentences.append(
-            f"cell.forget_bias={as_typed(forget_bias)} is without effect, since "
-            f"{found.__name__} has no forget gate: type cell.forget_bias=null"
-        )
-    given = OmegaConf.to_container(cfg.cell)
-    assert isinstance(given, dict)
-    if sentences or "cell.forget_bias" in wrong:
-        given["forget_bias"] = None
-    if any(k.startswith("cell.init") for k in wrong):
-        given["init"] = {}
-    ours = cfg.cell._target_.startswith(OURS)
-    if ours or "model.hidden_size" not in wrong:
-        # Our own cells are the same at any size.
-        size = 2 if ours else cfg.model.hidden_size
-        made = _made(found, json.dumps(given), size)  # type: ignore[arg-type]  # it is hashable
-        if isinstance(made, str):
-            sentences.append(made)
-        else:
-            sentences += _backend(made, cfg.model.backend)
-    return sentences
-
-
-def _class(target: str) -> type[Cell] | str:
-    """The class by that name, or what is wrong with the name."""
-    from odyssey import cells
-
-    start = f"cell._target_={target}"
-    module, _, name = target.rpartition(".")
-    if not module or not name.isidentifier():
-        return f"{start} is not module.Class: type my_cells.MyCell for class MyCell in my_cells.py"
-    try:
-        there = importlib.import_module(module)
-    except Exception as error:  # whatever a user's file raises while it is read
-        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
-            return (
-                f"{start} is not there: type a module that is installed, or put "
-                f"{module.split('.')[0]}.py into the folder you start from"
-            )
-        return f"{start} is not importable: {_told(error)}"
-    found = getattr(there, name, None)
-    if isinstance(found, type) and issubclass(found, cells.Cell) and found is not cells.Cell:
-        return found
-    names = [
-        k
-        for k, v in vars(there).items()
-        if isinstance(v, type) and issubclass(v, cells.Cell) and v is not cells.Cell
-    ]
-    if not names:
-        return f"{start} is not a cell: type the name of a subclass of odyssey.cells.Cell"
-    near = did_you_mean(name, names)
-    return f"{start} is not a cell{near}: type {module}. and one of {options(names)}"
-
-
-@cache
-def _made(found: type[Cell], text: str, size: int) -> Cell | str:
-    """A cell of H = `size`, or what its class says against it: wrong declaration, wrong options.
-
-    text: the section `cell` as JSON, which can be remembered.
-    """
-    import torch
-
-    from odyssey.cells import Init
-
-    cell = json.loads(text)
-    given = cell["options"]
-    first: Exception | None = None
-    # The number of inputs is not known before the data are read, and some cells may want H of them.
-    for inputs in (size, size + 1):
-        try:
-            with torch.random.fork_rng(devices=[]):
-                return found(
-                    inputs,
-                    size,
-                    init=Init(**cell["init"]),
-                    forget_bias=cell["forget_bias"],
-                    **given,
-                )
-        except Exception as error:  # whatever a user's class raises
-            first = first or error
-    assert first is not None
-    allowed = _options(found)
-    for name in given:
-        if f"unexpected keyword argument '{name}'" in str(first):
-            wanted = f"type one of {options(allowed)}" if allowed else "leave it out"
-            return (
-                f"cell.options.{name}={as_typed(given[name])} is not an option of {found.__name__}"
-                f"{did_you_mean(name, allowed)}: {wanted}"
-            )
-    set_to = " ".join(f"cell.options.{k}={as_typed(v)}" for k, v in given.items())
-    return (
-        f"cell._target_={cell['_target_']} is not usable{' with ' * bool(set_to)}{set_to}: "
-        f"{_told(first)}"
-    )
-
-
-def _options(found: type[Cell]) -> list[str]:
-    """The keyword arguments that the class adds to those of a cell."""
-    from odyssey.cells import Cell
-
-    base = inspect.signature(Cell.__init__).parameters
-    names: set[str] = set()
-    for kind in found.__mro__:
-        if "__init__" in vars(kind) and issubclass(kind, Cell):
-            own: Any = vars(kind)["__init__"]
-            names |= {
-                name
-                for name, p in inspect.signature(own).parameters.items()
-                if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and name not in base
-            }
-    return sorted(names)
-
-
-def _told(error: Exception) -> str:
-    """An exception of a user's file in one line, with where it came from."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, SyntaxError):
-        return f"{error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    if frames and Path(frames[-1].filename).parent == Path(inspect.getfile(_cells())).parent:
-        return said  # one of our own sentences about the declaration
-    if not isinstance(error, (ValueError, ImportError)):
-        said = f"{type(error).__name__}: {said}"
-    here = Path.cwd()
-    own = [f for f in frames if Path(f.filename).is_relative_to(here)] or list(frames)
-    return f"{said} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else said
-
-
-def _cells() -> Any:
-    from odyssey import cells
-
-    return cells
-
-
-def _backend(cell: Cell, backend: str) -> list[str]:
-    from odyssey.recurrence import backends, compiled
-
-    can = ("auto", *backends(cell))
-    if backend in can:
-        return []
-    if backend == "compiled":
-        return [str(compiled.reason_against(cell))]
-    return [
-        f"model.backend={backend} is not possible with {type(cell).__name__}, since torch.nn has "
-        f"no such cell: type one of {options(can)}"
-    ]
-
 
 Check = Callable[[str, Any], list[str]]
 
@@ -202,12 +45,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "clip.kind": ("norm", "value", "none"),
     "trainer.precision": ("64", "32", "tf32", "bf16-mixed"),
     "logger.mode": ("offline", "online", "disabled"),
-    "device": ("auto", "cpu", "cuda"),
+    "device": DEVICES,
     "resume.mode": ("auto", "never", "force"),
 }
 positive = partial(above, low=0)
 share = partial(between, low=0, high=1)
-# Keys that the optimizer or decay of a run does not have are passed over.
+# A key that the optimizer or decay of a run does not have is passed over.
 RANGES: dict[str, Check] = {
     "seed": partial(between, low=0, high=2**32 - 1),  # what NumPy's generators take too
     "cell.forget_bias": finite,
@@ -244,16 +87,11 @@ RANGES: dict[str, Check] = {
 }
 
 
-def mistakes(
-    cfg: DictConfig, wrong: Collection[str] = (), typed: Collection[str] | None = None
-) -> list[str]:
+def config_errors(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
     """One sentence for each thing wrong with a composed configuration.
 
-    wrong: keys and groups known to be wrong, whose values here are only stand-ins. What follows
-    from them is no mistake of its own.
-    typed: keys and groups of the command line. With them, where something else is wrong already,
-    the cell is looked at only if the command line says something about it: that costs an import
-    of torch.
+    wrong: keys and groups known to be wrong, whose values in `cfg` only stand in for others. What
+    follows from them is no error of its own.
     """
     missing = sorted(OmegaConf.missing_keys(cfg))
     found = [f"{key} is not set: type {key}= and a value" for key in missing]
@@ -261,24 +99,17 @@ def mistakes(
         return found
     known = {*wrong, *missing}
 
-    def note(sentences: Iterable[str]) -> None:
-        for sentence in sentences:
-            words = re.findall(r"[\w.]*\w", sentence)
-            if not known.intersection(words):
-                found.append(sentence)
-                known.add(named_by(sentence))
+    def add(errors: Iterable[str]) -> None:
+        for error in errors:
+            if not known.intersection(re.findall(r"[\w.]*\w", error)):
+                found.append(error)
+                known.add(subject(error))
 
-    for check in (_choices, _ranges, _combinations, _task, _places, _device, lightning_mistakes):
-        note(check(cfg))
-    if not known & {"cell", "cell._target_"} and (not known or _is_about_the_cell(cfg, typed)):
-        note(cell_mistakes(cfg, known))
+    for check in (_choices, _ranges, _combinations, _task, _places, _device, lightning_errors):
+        add(check(cfg))
+    if not known & {"cell", "cell._target_"}:
+        add(_cell(cfg, known))
     return found
-
-
-def _is_about_the_cell(cfg: DictConfig, typed: Collection[str] | None) -> bool:
-    if typed is None or not cfg.cell._target_.startswith("odyssey.cells."):
-        return True
-    return any(k == "model.backend" or k.split(".")[0] == "cell" and k != "cell" for k in typed)
 
 
 def _choices(cfg: DictConfig) -> Iterator[str]:
@@ -340,7 +171,7 @@ def _combinations(cfg: DictConfig) -> Iterator[str]:
 
 def _task(cfg: DictConfig) -> Iterator[str]:
     task: Any = OmegaConf.to_object(cfg.task)
-    yield from task.mistakes()
+    yield from task.errors()
     name = f"task={cfg.task.name}"
     reversal = cfg.task.name == "synthetic" and cfg.task.kind == "reversal"
     if cfg.model.bidirectional and (cfg.task.name in ("charlm", "wordlm", "music") or reversal):
@@ -382,24 +213,165 @@ def _places(cfg: DictConfig) -> Iterator[str]:
         yield f"task.path={path} is a folder: type the path of a text file in it"
 
 
-def _device(cfg: DictConfig) -> Iterator[str]:
-    bf16 = cfg.trainer.precision == "bf16-mixed"
-    if bf16 and cfg.device == "cpu":
-        yield (
-            "trainer.precision=bf16-mixed is for GPUs: with device=cpu type trainer.precision=32"
-        )
-    elif cfg.device == "cuda" or bf16:
-        import torch
+def _device(cfg: DictConfig) -> list[str]:
+    error = device_error(cfg.device, cfg.trainer.precision)
+    return [] if error is None else [error]
 
-        if torch.cuda.is_available():
-            return
-        if cfg.device == "cuda":
-            yield (
-                "device=cuda is not to be had, since torch sees no GPU here: type device=cpu or "
-                "device=auto"
+
+def _cell(cfg: DictConfig, wrong: Collection[str]) -> list[str]:
+    """What is wrong with `cfg.cell`, and with running it on `model.backend`.
+
+    wrong: keys whose values are known to be wrong, and so are kept from the class. torch is not
+    imported for a cell of the package without options, on a backend that runs any cell.
+    """
+    cell, backend = cfg.cell, cfg.model.backend
+    entry = registry.entry_of(cell._target_)
+    if entry is not None and not cell.options and backend in ("auto", "reference"):
+        return _forget_bias(cfg, entry.kind, entry.forget_gate)
+    kind = _class(cell._target_)
+    if isinstance(kind, str):
+        return [kind]
+    errors = _forget_bias(cfg, kind.__name__, kind.forget_gate is not None)
+    given: Any = OmegaConf.to_container(cell)
+    if errors or "cell.forget_bias" in wrong:
+        given["forget_bias"] = None
+    if any(k.startswith("cell.init") for k in wrong):
+        given["init"] = {}
+    if entry is not None or "model.hidden_size" not in wrong:
+        # The package's cells are the same at any size.
+        size = 2 if entry is not None else cfg.model.hidden_size
+        made = _made(kind, json.dumps(given), size)  # type: ignore[arg-type]  # it is hashable
+        errors += [made] if isinstance(made, str) else _backend(made, backend)
+    return errors
+
+
+def _forget_bias(cfg: DictConfig, kind: str, has_forget_gate: bool) -> list[str]:
+    bias = cfg.cell.forget_bias
+    if bias is None or has_forget_gate:
+        return []
+    return [
+        f"cell.forget_bias={as_typed(bias)} is without effect, since {kind} has no forget gate: "
+        "type cell.forget_bias=null"
+    ]
+
+
+def _class(target: str) -> type[Cell] | str:
+    """The class by that name, or what is wrong with the name."""
+    from odyssey import cells
+
+    see_current_folder()
+    start = f"cell._target_={target}"
+    module, _, name = target.rpartition(".")
+    if not module or not name.isidentifier():
+        return f"{start} is not module.Class: type my_cells.MyCell for class MyCell in my_cells.py"
+    try:
+        there = importlib.import_module(module)
+    except Exception as error:  # whatever a user's file raises while it is read
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            return (
+                f"{start} is not there: type a module that is installed, or put "
+                f"{module.split('.')[0]}.py into the folder you start from"
             )
-        else:
-            yield (
-                "trainer.precision=bf16-mixed is for GPUs, and torch sees none here: type "
-                "trainer.precision=32"
+        return f"{start} is not importable: {_one_line(error)}"
+    found = getattr(there, name, None)
+    if isinstance(found, type) and issubclass(found, cells.Cell) and found is not cells.Cell:
+        return found
+    names = [
+        k
+        for k, v in vars(there).items()
+        if isinstance(v, type) and issubclass(v, cells.Cell) and v is not cells.Cell
+    ]
+    if not names:
+        return f"{start} is not a cell: type the name of a subclass of odyssey.cells.Cell"
+    near = did_you_mean(name, names)
+    return f"{start} is not a cell{near}: type {module}. and one of {options(names)}"
+
+
+@cache
+def _made(found: type[Cell], text: str, size: int) -> Cell | str:
+    """A cell of H = `size`, or what its class says against it: wrong declaration, wrong options.
+
+    text: the section `cell` as JSON, which can be a key of the cache.
+    """
+    import torch
+
+    from odyssey.cells import Init
+
+    cell = json.loads(text)
+    given = cell["options"]
+    first: Exception | None = None
+    # The number of inputs is not known before the data are read, and some cells may want H of them.
+    for inputs in (size, size + 1):
+        try:
+            with torch.random.fork_rng(devices=[]):
+                return found(
+                    inputs,
+                    size,
+                    init=Init(**cell["init"]),
+                    forget_bias=cell["forget_bias"],
+                    **given,
+                )
+        except Exception as error:  # whatever a user's class raises
+            first = first or error
+    assert first is not None
+    allowed = _options(found)
+    for name in given:
+        if f"unexpected keyword argument '{name}'" in str(first):
+            wanted = f"type one of {options(allowed)}" if allowed else "leave it out"
+            return (
+                f"cell.options.{name}={as_typed(given[name])} is not an option of {found.__name__}"
+                f"{did_you_mean(name, allowed)}: {wanted}"
             )
+    set_to = " ".join(f"cell.options.{k}={as_typed(v)}" for k, v in given.items())
+    return (
+        f"cell._target_={cell['_target_']} is not usable{' with ' * bool(set_to)}{set_to}: "
+        f"{_one_line(first)}"
+    )
+
+
+def _options(found: type[Cell]) -> list[str]:
+    """The keyword arguments that the class adds to those of a cell."""
+    from odyssey.cells import Cell
+
+    base = inspect.signature(Cell.__init__).parameters
+    names: set[str] = set()
+    for kind in found.__mro__:
+        if "__init__" in vars(kind) and issubclass(kind, Cell):
+            own: Any = vars(kind)["__init__"]
+            names |= {
+                name
+                for name, p in inspect.signature(own).parameters.items()
+                if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and name not in base
+            }
+    return sorted(names)
+
+
+def _one_line(error: Exception) -> str:
+    """An exception of a user's file in one line, with where it came from."""
+    from odyssey import cells
+
+    message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    if frames and Path(frames[-1].filename).parent == Path(inspect.getfile(cells)).parent:
+        return message  # a sentence of Cell about the declaration
+    if not isinstance(error, (ValueError, ImportError)):
+        message = f"{type(error).__name__}: {message}"
+    here = Path.cwd()
+    own = [f for f in frames if Path(f.filename).is_relative_to(here)] or list(frames)
+    return f"{message} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else message
+
+
+def _backend(cell: Cell, backend: str) -> list[str]:
+    from odyssey.recurrence import backends, compiled
+
+    can = ("auto", *backends(cell))
+    if backend in can:
+        return []
+    if backend == "compiled":
+        return [str(compiled.reason_against(cell))]
+    return [
+        f"model.backend={backend} is not possible with {type(cell).__name__}, since torch.nn has "
+        f"no such cell: type one of {options(can)}"
+    ]

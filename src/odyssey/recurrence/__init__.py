@@ -1,4 +1,4 @@
-"""Running a cell over time."""
+"""Running a cell over time by one of three backends: `reference`, `library`, `compiled`."""
 
 from odyssey.recurrence.run import BACKENDS, backends, choose, run
 

@@ -1,4 +1,4 @@
-"""torch.nn's own kernels, for the cells that compute the same function."""
+"""The backend `library`: torch.nn's own kernels (cuDNN on a GPU), for cells that they compute."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from odyssey.cells.cell import Cell
 
-# Class name -> (torch's function, our gates in torch's order). By name and not by class, so that
-# a user's cell that inherits from one of these and changes its step is not taken for it.
+# Class name -> (torch's function, the cell's gates in torch's order). By name instead of class, so
+# that a user's cell which inherits from one of these and changes its step is not run as it.
 FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "odyssey.cells.elman.Elman": (torch.rnn_tanh, ("h",)),
     "odyssey.cells.elman.ElmanReLU": (torch.rnn_relu, ("h",)),
@@ -33,13 +33,13 @@ def supports(cell: Cell) -> bool:
 
 
 def _weights(cell: Cell, order: tuple[str, ...]) -> list[Tensor]:
-    """[W, R, b, second bias] with the gates in torch's order."""
+    """[W, R, b, second bias], gates in torch's order; the second bias is zero but for GRUs."""
     if cell.gates == order:
         W, R, b = cell.W, cell.R, cell.b
     else:
         W, R, b = (torch.cat([cell.part(k, g) for g in order]) for k in "WRb")
     second = torch.zeros_like(b)
-    if cell.vectors:  # the bias inside the reset of the GRU, which torch keeps in its last third
+    if cell.vectors:  # the bias inside the GRU's reset is the last third of torch's second bias
         second = torch.cat([second[: -cell.hidden_size], cell.part("p", cell.vectors[0])])
     return [W, R, b, second]
 
@@ -47,21 +47,21 @@ def _weights(cell: Cell, order: tuple[str, ...]) -> list[Tensor]:
 def forward(
     cell: Cell, x: Tensor, state: Any, lengths: Tensor | None, truncation: int | None
 ) -> tuple[Tensor, Any]:
-    """As `reference.forward`, in one call of torch for each stretch of `truncation` steps."""
+    """As `reference.forward`, in one call of torch for each window of `truncation` steps."""
     function, order = FUNCTIONS[_name(cell)]
     weights = _weights(cell, order)
-    kind = x.device.type
-    if torch.is_autocast_enabled(kind):
-        # Autocast itself would take cuDNN down to float16, also where bfloat16 was asked for.
-        dtype = torch.get_autocast_dtype(kind)
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        # Autocast itself would run cuDNN in float16, even if it is set to bfloat16.
+        dtype = torch.get_autocast_dtype(device)
         x, state = x.to(dtype), cell.State(*(v.to(dtype) for v in state))
         weights = [w.to(dtype) for w in weights]
-        with torch.autocast(kind, enabled=False):
-            return _stretches(cell, function, weights, x, state, lengths, truncation)
-    return _stretches(cell, function, weights, x, state, lengths, truncation)
+        with torch.autocast(device, enabled=False):
+            return _windows(cell, function, weights, x, state, lengths, truncation)
+    return _windows(cell, function, weights, x, state, lengths, truncation)
 
 
-def _stretches(
+def _windows(
     cell: Cell,
     function: Callable[..., Any],
     weights: list[Tensor],
@@ -70,15 +70,16 @@ def _stretches(
     lengths: Tensor | None,
     truncation: int | None,
 ) -> tuple[Tensor, Any]:
-    stretch = truncation or x.shape[0]
+    """Window by window, with the states detached between windows."""
+    window = truncation or x.shape[0]
     if lengths is None:
         outputs = []
-        for start in range(0, x.shape[0], stretch):
-            y, state = _call(function, weights, x[start : start + stretch], state)
+        for start in range(0, x.shape[0], window):
+            y, state = _call(function, weights, x[start : start + window], state)
             outputs.append(y)
-            state = tuple(v.detach() for v in state) if start + stretch < x.shape[0] else state
+            state = tuple(v.detach() for v in state) if start + window < x.shape[0] else state
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs), cell.State(*state)
-    return _ragged(cell, function, weights, x, state, lengths, stretch)
+    return _ragged(cell, function, weights, x, state, lengths, window)
 
 
 def _ragged(
@@ -88,19 +89,23 @@ def _ragged(
     x: Tensor,
     state: Any,
     lengths: Tensor,
-    stretch: int,
+    window: int,
 ) -> tuple[Tensor, Any]:
-    """Longest first, so that in each stretch the sequences still running are the first ones."""
+    """Sequences of different lengths, window by window.
+
+    They are sorted by length, the longest first, so that those that go on are the first rows of
+    each window.
+    """
     lengths, order = lengths.sort(descending=True, stable=True)
     order = order.to(x.device)
     back = order.argsort()
     x = x.index_select(1, order)
     state = tuple(v.index_select(0, order) for v in state)
     outputs = []
-    for start in range(0, x.shape[0], stretch):
-        piece = x[start : start + stretch]
+    for start in range(0, x.shape[0], window):
+        piece = x[start : start + window]
         left = (lengths - start).clamp(max=piece.shape[0])
-        running = int((left > 0).sum())  # lengths live on the CPU: no sync with the device
+        running = int((left > 0).sum())  # lengths are on the CPU: no synchronization
         if running == 0:
             outputs.append(x.new_zeros(piece.shape[0], x.shape[1], cell.hidden_size))
             continue
@@ -131,7 +136,7 @@ def _call(
     """One layer, one direction, no dropout, with biases."""
     first = [v.unsqueeze(0).contiguous() for v in state]
     hidden: Any = first if function is torch.lstm else first[0]
-    # `train` keeps what the gradient needs: without it cuDNN refuses to go backward.
+    # With `train` cuDNN saves what its backward pass needs, and refuses to run it without.
     train = torch.is_grad_enabled()
     if batch_sizes is None:
         y, *last = function(x, hidden, weights, True, 1, 0.0, train, False, False)

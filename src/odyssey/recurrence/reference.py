@@ -1,4 +1,7 @@
-"""The plain loop: it calls the cell's `step` as it stands, one time step after another."""
+"""The backend `reference`: a plain loop over time that calls the cell's `step`.
+
+It defines what the other backends compute, and runs every cell.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ def forward(
 ) -> tuple[Tensor, Any]:
     """x (T, B, X), state of (B, H) each -> the output of every step (T, B, H), the last state.
 
-    With `lengths` a state stays as it is after its sequence's end; what the outputs hold there
-    is for the caller to blank.
+    lengths: valid steps of each sequence (B); beyond them its state stays as it is. `run` sets the
+    outputs there to zero. truncation: steps between cuts of the gradient.
     """
     steps = x.shape[0]
     inputs = cell.project(x)
@@ -30,7 +33,7 @@ def forward(
     for t, values in enumerate(zip(*each, strict=True)):
         if truncation is not None and t and t % truncation == 0:
             cut = [v.detach() for v in state]
-            if valid is not None:  # a sequence that has ended has no more cuts
+            if valid is not None:  # no cut after a sequence's end
                 cut = [torch.where(valid[t], a, b) for a, b in zip(cut, state, strict=True)]
             state = cell.State(*cut)
         result = cell.step(cell.Inputs(*values), R, p, state)

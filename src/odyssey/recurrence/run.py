@@ -1,4 +1,4 @@
-"""Running one cell over time, by whichever backend, with lengths, direction and truncation."""
+"""Running one cell over time: the choice of a backend, lengths, direction and truncation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from odyssey.recurrence import compiled, library, reference
 log = logging.getLogger("odyssey")
 
 BACKENDS = ("reference", "compiled", "library")
-_ENGINES: dict[str, Any] = {"reference": reference, "compiled": compiled, "library": library}
-_said: set[tuple[type, str]] = set()
+_MODULES: dict[str, Any] = {"reference": reference, "compiled": compiled, "library": library}
+_announced: set[tuple[type, str]] = set()  # choices of `auto` that have been logged
 
 
 def backends(cell: Cell) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def backends(cell: Cell) -> tuple[str, ...]:
 
 
 def reason_against(cell: Cell, backend: str) -> str | None:
-    """Why `backend` cannot run this cell, as a sentence that says what can, or None."""
+    """Why `backend` cannot run this cell, as a sentence that names those that can, or None."""
     if backend == "library" and not library.supports(cell):
         others = [b for b in ("reference", "compiled") if reason_against(cell, b) is None]
         return (
@@ -43,13 +43,14 @@ def choose(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> str:
-    """The backend that `backend` (one of them, or `auto`) means for this cell on such tensors.
+    """The backend to which `backend`, one of BACKENDS or `auto`, resolves for such tensors.
 
-    `auto` is the fastest: kernels of the cell's own equations where there are some for this type
-    and device, else torch.nn's, else the plain loop. Measured by `scripts/benchmark.py`, on the CPU
-    only: on a GPU cuDNN's kernels go first, since nobody has timed ours beside them.
+    `auto` is the fastest: kernels derived from the cell's equations where there are some for this
+    dtype and device, else torch.nn's, else the plain loop. That order was measured on the CPU, by
+    `scripts/benchmark.py`. On a GPU cuDNN's kernels come first, since the derived ones have not
+    been timed beside them.
 
-    Raises UserError where the cell cannot run on what was asked for.
+    Raises UserError where the cell cannot run on the backend that was asked for.
     """
     if backend == "auto":
         device = torch.device(device)
@@ -82,20 +83,22 @@ def run(
 ) -> tuple[Tensor, Any]:
     """Run `cell` over x (T, B, X).
 
-    state: initial states, each (B, H), in the order of `cell.state`; None is zeros.
-    lengths: valid steps of each sequence (B), int64 on the CPU, 1 to T; None is all of them.
+    state: initial states, each (B, H), in the order of `cell.state`; zeros if None.
+    lengths: valid steps of each sequence (B), int64 on the CPU, 1 to T; T for all if None.
     reverse: read each sequence from its own last valid step to its first.
-    truncation: cut the gradient every so many steps, counted from where the direction starts;
-    no number of the forward pass changes. None, or T and more, is full backpropagation.
+    truncation: steps between cuts of the gradient, counted from where the direction starts; it
+    changes no value of the forward pass. None, or T and more, is full backpropagation.
 
     Returns the outputs (T, B, H), zero at padding and in the order of the input's time, and the
-    state at each sequence's own end (for `reverse`, after its step 0).
+    state at each sequence's own end (with `reverse`, after its step 0).
+
+    Raises ValueError for shapes and lengths that do not fit, UserError for the backend.
     """
     _check(cell, x, state, lengths, truncation)
     dtype = next((v.dtype for v in cell.parameters()), x.dtype)
     chosen = choose(cell, backend, x.device, dtype)
-    if backend == "auto" and (type(cell), chosen) not in _said:
-        _said.add((type(cell), chosen))
+    if backend == "auto" and (type(cell), chosen) not in _announced:
+        _announced.add((type(cell), chosen))
         why = compiled.why_no_kernels(cell, x.device, dtype)
         log.info(
             "model.backend=auto runs %s on the backend %s%s",
@@ -107,27 +110,27 @@ def run(
     if lengths is not None and lengths.numel() and int(lengths.min()) < x.shape[0]:
         ragged = lengths
         valid = _valid(x, lengths)
-        # Padding may hold anything, NaN too, which a product with zero would let through.
+        # Padding may hold anything, NaN too, which a product with zero would not remove.
         x = x.masked_fill(~valid, 0.0)
     given = cell.initial_state(x[0]) if state is None else cell.State(*state)
     if reverse:
         x = _flip(x, ragged)
     if truncation is not None and truncation >= x.shape[0]:
         truncation = None
-    outputs, last = _ENGINES[chosen].forward(cell, x, given, ragged, truncation)
+    outputs, last = _MODULES[chosen].forward(cell, x, given, ragged, truncation)
     if ragged is not None:
         outputs = outputs.masked_fill(~valid, 0.0)
     return (_flip(outputs, ragged) if reverse else outputs), last
 
 
 def _valid(x: Tensor, lengths: Tensor) -> Tensor:
-    """(T, B, 1), true where a step belongs to its sequence."""
+    """Mask (T, B, 1), true at the valid steps of each sequence."""
     time = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
     return (time < lengths.to(x.device, non_blocking=True)).unsqueeze(-1)
 
 
 def _flip(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Each sequence of x (T, B, K) turned round within its own length; padding stays behind."""
+    """x (T, B, K) with each sequence reversed within its own length; padding stays at the end."""
     if lengths is None:
         return x.flip(0)
     time = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
@@ -143,6 +146,7 @@ def _check(
     lengths: Tensor | None,
     truncation: int | None,
 ) -> None:
+    """Raise ValueError for arguments of `run` that do not fit the cell or each other."""
     if x.dim() != 3 or x.shape[-1] != cell.input_size or x.shape[0] == 0:
         raise ValueError(
             f"x must be (T, B, {cell.input_size}) with T of at least 1, not {tuple(x.shape)}"

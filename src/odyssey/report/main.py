@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0; 2 wrong input; 130 Ctrl-C."""
-    return exit_status(lambda: _answer(sys.argv[1:] if arguments is None else arguments))
+    return exit_status(lambda: _run(sys.argv[1:] if arguments is None else arguments))
 
 
-def _answer(words: Sequence[str]) -> None:
+def _run(words: Sequence[str]) -> None:
     asked = _parser().parse_args(words)
     options = Options(
         baseline=asked.baseline,
@@ -40,32 +40,32 @@ def _answer(words: Sequence[str]) -> None:
         raise UserError(f"no study is given: {EXAMPLE}")
     if asked.group and asked.wandb is None:
         raise UserError("--group is W&B's: type --wandb entity/project too")
-    _report(asked, options)
+    _make_report(asked, options)
 
 
-def _report(asked: argparse.Namespace, options: Options) -> None:
+def _make_report(asked: argparse.Namespace, options: Options) -> None:
     started = time.monotonic()
     quiet = asked.format == "json"
-    bar = _Bar(quiet)
+    bar = _ProgressBar(quiet)
     try:
         collection = _collect(asked, bar)
-        from odyssey.report.analysis.comparisons import split
-        from odyssey.report.pipeline import analyse_all, steps, write
+        from odyssey.report.analysis.comparisons import make_comparisons
+        from odyssey.report.pipeline import analyse_all, count_steps, write_report
 
-        comparisons = split(collection, baseline=options.baseline)
-        bar.stage("statistics", steps(comparisons, asked.metric))
+        comparisons = make_comparisons(collection, baseline=options.baseline)
+        bar.stage("statistics", count_steps(comparisons, asked.metric))
         found = analyse_all(comparisons, options, asked.metric, bar.tell)
         if quiet:
             bar.close()
-            from odyssey.report.pipeline import verdict_json
+            from odyssey.report.pipeline import verdicts_as_json
 
-            show(json.dumps(verdict_json(found), indent=2, ensure_ascii=False, allow_nan=False))
+            show(json.dumps(verdicts_as_json(found), indent=2, ensure_ascii=False, allow_nan=False))
             return
         bar.stage("figures and page")
-        folder = asked.out or _folder(asked)
+        folder = asked.out or _default_folder(asked)
         title = " + ".join(study.name for study in collection.studies)
         try:
-            made = write(collection, found, folder, title, not asked.no_figures, bar.tell)
+            made = write_report(collection, found, folder, title, not asked.no_figures, bar.tell)
         except OSError as error:
             raise UserError(
                 f"the report cannot be written to {folder}: {error.strerror or error}; type "
@@ -73,12 +73,12 @@ def _report(asked: argparse.Namespace, options: Options) -> None:
             ) from error
     finally:
         bar.close()
-    from odyssey.report.pipeline import summary
+    from odyssey.report.pipeline import terminal_summary
 
-    show(summary(collection, found, made, time.monotonic() - started))
+    show(terminal_summary(collection, found, made, time.monotonic() - started))
 
 
-def _collect(asked: argparse.Namespace, bar: _Bar) -> Collection:
+def _collect(asked: argparse.Namespace, bar: _ProgressBar) -> Collection:
     from odyssey.report.io.runs import Collection
 
     bar.stage("reading runs")
@@ -96,7 +96,7 @@ def _collect(asked: argparse.Namespace, bar: _Bar) -> Collection:
     return collection
 
 
-def _folder(asked: argparse.Namespace) -> Path:
+def _default_folder(asked: argparse.Namespace) -> Path:
     """Beside the study; for several, a folder named after all of them next to the first."""
     if len(asked.studies) == 1 and asked.wandb is None:
         return Path(asked.studies[0]) / "report"
@@ -107,7 +107,7 @@ def _folder(asked: argparse.Namespace) -> Path:
     return parent / "reports" / "+".join(names)
 
 
-class _Bar:
+class _ProgressBar:
     """A progress bar for each stage, on a terminal alone."""
 
     def __init__(self, quiet: bool) -> None:
@@ -149,13 +149,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--baseline", metavar="VARIANT", help="what the others are held against")
     add(
         "--margin",
-        type=_number,
+        type=_parse_number,
         help="a difference that would not matter, in the metric's unit: variants shown to be "
         "nearer to the baseline than that are the same",
     )
     add("--metric", help="this one alone, such as bits_per_char; all without")
-    add("--share", type=_number, default=0.1, help="of a search's trials that are compared: 0.1")
-    add("--alpha", type=_number, default=0.05, help="level of significance: 0.05")
+    add(
+        "--share",
+        type=_parse_number,
+        default=0.1,
+        help="of a search's trials that are compared: 0.1",
+    )
+    add("--alpha", type=_parse_number, default=0.05, help="level of significance: 0.05")
     add("--draws", type=int, default=2000, help="of the bootstrap: 2000")
     add("--seed", type=int, default=0, help="of the bootstrap and the forests: 0")
     add("--out", type=Path, metavar="FOLDER", help="where to write; else report/ in the study")
@@ -169,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _number(word: str) -> float:
+def _parse_number(word: str) -> float:
     """Raises argparse's error for what is no number."""
     with suppress(ValueError):
         if not math.isnan(value := float(word)):

@@ -42,26 +42,6 @@ CELLS = {
 }
 SYMBOLS = tuple(dict.fromkeys(symbol for _, symbol, _ in CELLS.values()))
 DASHES = tuple(dict.fromkeys(dash for _, _, dash in CELLS.values()))
-MARKERS = {  # the same for matplotlib
-    "circle": "o",
-    "square": "s",
-    "diamond": "D",
-    "triangle-up": "^",
-    "triangle-down": "v",
-    "pentagon": "p",
-    "star": "*",
-    "cross": "P",
-    "x": "X",
-    "hexagon": "h",
-}
-LINES = {  # the same for matplotlib: (offset, (on, off, …)) in line widths
-    "solid": (0, ()),
-    "dash": (0, (4, 2)),
-    "dot": (0, (1, 1.4)),
-    "dashdot": (0, (4, 1.5, 1, 1.5)),
-    "longdash": (0, (7, 2)),
-    "longdashdot": (0, (7, 1.5, 1, 1.5)),
-}
 VERDICTS = {"better": "#22a41c", "same": "#4486e1", "worse": "#b0431c"}
 UNDECIDED = "#808890"  # no difference found, cannot tell; the baseline
 DARKEST, LIGHTEST = 0.125, 0.42  # relative luminance (WCAG 2) of what is seen on both grounds

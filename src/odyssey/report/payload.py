@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from odyssey.report.analysis.names import name_of_metric, name_of_setting
-from odyssey.report.analysis.provenance import how
+from odyssey.report.analysis.provenance import provenance
 from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis, Comparison
-from odyssey.report.figure import Figure
+from odyssey.report.figures.marks import Figure
+from odyssey.report.figures.plotly import render
 from odyssey.report.io.formats import Table
-from odyssey.report.io.runs import Collection, Run
+from odyssey.report.io.runs import Collection, ReportRun
 from odyssey.report.palette import colour_of
 from odyssey.report.stats.methods import METHODS
 from odyssey.report.stats.samples import Interval
-from odyssey.study.shown import several
+from odyssey.study.formatting import several
 
 FIRST, LAST = "better", "worse"  # the others stand between them, by their means
 Made = tuple[Analysis, list[Table], list[Figure]]
@@ -54,7 +55,7 @@ def payload(
             for c, _ in comparisons
             for v in c.variants
         },
-        "how": how(collection),
+        "how": provenance(collection),
         "methods": [
             {"name": m.name, "says": m.says, "cannot": m.cannot, "source": m.source}
             for m in METHODS.values()
@@ -150,16 +151,19 @@ def _metric(analysis: Analysis, tables: list[Table], figures: list[Figure]) -> d
         "headline": headline(analysis),
         "notes": analysis.notes,
         "tables": [_table(table) for table in tables],
-        "figures": [
-            {
-                "key": f.key,
-                "title": f.title,
-                "caption": f.caption,
-                "traces": plain(f.traces),
-                "layout": plain(f.layout),
-            }
-            for f in figures
-        ],
+        "figures": [_figure(figure) for figure in figures],
+    }
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    drawn = render(figure)
+    return {
+        "key": figure.key,
+        "title": figure.title,
+        "caption": figure.caption,
+        "wide": figure.wide,
+        "traces": plain(drawn.traces),
+        "layout": plain(drawn.layout),
     }
 
 
@@ -178,7 +182,7 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _runs(
-    runs: Sequence[Run],
+    runs: Sequence[ReportRun],
     labels: Mapping[tuple[str, str], str],
     comparisons: Sequence[tuple[Comparison, Sequence[Made]]],
 ) -> dict[str, Any]:
@@ -219,7 +223,7 @@ def _runs(
     }
 
 
-def _kind(runs: Sequence[Run], key: str) -> str:
+def _kind(runs: Sequence[ReportRun], key: str) -> str:
     values = [v for run in runs if (v := run.config.get(key)) is not None]
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     return "number" if values and numbers else "text"
@@ -230,7 +234,7 @@ def _short(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def _details(runs: Sequence[Run], where: Sequence[int | None], n: int) -> dict[str, Any]:
+def _details(runs: Sequence[ReportRun], where: Sequence[int | None], n: int) -> dict[str, Any]:
     """What a run's drawer shows; settings that most runs of a comparison share are held once."""
     bases: list[dict[str, Any]] = []
     for place in range(n):
@@ -261,7 +265,7 @@ def _details(runs: Sequence[Run], where: Sequence[int | None], n: int) -> dict[s
     }
 
 
-def _curves(run: Run) -> dict[str, Any]:
+def _curves(run: ReportRun) -> dict[str, Any]:
     return {
         name: [[_short(s) for s in steps], [_four(v) for v in values]]
         for name, (steps, values) in run.curves.items()

@@ -16,22 +16,22 @@ from typing import Any
 
 from odyssey.report.analysis.analyse import analyse
 from odyssey.report.analysis.names import name_of_metric
-from odyssey.report.analysis.outcomes import wanted
+from odyssey.report.analysis.outcomes import select_metrics
 from odyssey.report.analysis.result import Analysis, Comparison, Options
-from odyssey.report.analysis.tables import tables
-from odyssey.report.figure import Figure
-from odyssey.report.figures.all import figures
-from odyssey.report.io.export import export
-from odyssey.report.io.formats import Table, as_csv, as_latex, as_markdown
+from odyssey.report.analysis.tables import make_tables
+from odyssey.report.figures import figures
+from odyssey.report.figures.marks import Figure
+from odyssey.report.io.export import export_runs
+from odyssey.report.io.formats import Table, to_csv, to_latex, to_markdown
 from odyssey.report.io.runs import Collection
 from odyssey.report.page.build import write_page
 from odyssey.report.payload import Made, headline, payload, plain
-from odyssey.study.shown import duration, several
+from odyssey.study.formatting import duration, several
 
-LONGEST = 80
+LONGEST_NAME = 80
 
 
-def file_names(labels: Sequence[str]) -> list[str]:
+def safe_file_names(labels: Sequence[str]) -> list[str]:
     """A name of plain letters for each label, no two alike, also where case does not count.
 
     A label of letters, digits and `_.=-` is its own name; no name is a path or hidden.
@@ -39,7 +39,7 @@ def file_names(labels: Sequence[str]) -> list[str]:
     found: list[str] = []
     taken: set[str] = set()
     for label in labels:
-        first = re.sub(r"[^A-Za-z0-9_.=-]+", "-", label).strip(".-")[:LONGEST] or "unnamed"
+        first = re.sub(r"[^A-Za-z0-9_.=-]+", "-", label).strip(".-")[:LONGEST_NAME] or "unnamed"
         name, number = first, 2
         while name.lower() in taken:
             name, number = f"{first}-{number}", number + 1
@@ -48,7 +48,9 @@ def file_names(labels: Sequence[str]) -> list[str]:
     return found
 
 
-def verdict_json(comparisons: Sequence[tuple[Comparison, Sequence[Analysis]]]) -> dict[str, Any]:
+def verdicts_as_json(
+    comparisons: Sequence[tuple[Comparison, Sequence[Analysis]]],
+) -> dict[str, Any]:
     """Every verdict with its numbers and what it rests on; numbers that JSON has not are null."""
     return {
         "comparisons": [
@@ -97,12 +99,12 @@ def _analysis(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-Tell = Callable[[str], None]
-Analysed = list[tuple[Comparison, list[Analysis]]]
+Progress = Callable[[str], None]
+AnalysedComparisons = list[tuple[Comparison, list[Analysis]]]
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenReport:
     """Where things are."""
 
     folder: Path
@@ -113,32 +115,32 @@ class Written:
 
 
 def analyse_all(
-    comparisons: Sequence[Comparison], options: Options, metric: str | None, tell: Tell
-) -> Analysed:
+    comparisons: Sequence[Comparison], options: Options, metric: str | None, tell: Progress
+) -> AnalysedComparisons:
     """Every comparison by every metric, or by the one that is asked for."""
-    names = wanted(comparisons, metric)
+    names = select_metrics(comparisons, metric)
     return [
         (comparison, [analyse(comparison, name, options, tell) for name in here])
         for comparison, here in zip(comparisons, names, strict=True)
     ]
 
 
-def steps(comparisons: Sequence[Comparison], metric: str | None) -> int:
+def count_steps(comparisons: Sequence[Comparison], metric: str | None) -> int:
     """How often `tell` is called by `analyse_all`, nearly."""
-    names = wanted(comparisons, metric)
+    names = select_metrics(comparisons, metric)
     return sum(
         len(here) * (2 * len(c.variants) + 1) for c, here in zip(comparisons, names, strict=True)
     )
 
 
-def write(
+def write_report(
     collection: Collection,
-    found: Analysed,
+    found: AnalysedComparisons,
     folder: Path,
     title: str,
     with_figures: bool,
-    tell: Tell,
-) -> Written:
+    tell: Progress,
+) -> WrittenReport:
     """All files of the report, into `folder`. What a former report left there is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     index = {(run.study, run.name): i for i, run in enumerate(collection.runs)}
@@ -146,18 +148,18 @@ def write(
     drawn = written = 0
     for comparison, analyses in found:
         here: list[Made] = []
-        names = file_names([analysis.metric for analysis in analyses])
+        names = safe_file_names([analysis.metric for analysis in analyses])
         for analysis, name in zip(analyses, names, strict=True):
             place = Path(comparison.key) / name
-            all_tables, all_figures = tables(analysis), figures(analysis, run_index=index)
+            all_tables, all_figures = make_tables(analysis), figures(analysis, run_index=index)
             written += _write_tables(folder / "tables" / place, all_tables)
             if with_figures:
                 drawn += _draw(folder / "figures" / place, all_figures, tell)
             here.append((analysis, all_tables, all_figures))
         made.append((comparison, here))
-    export(collection, folder)
+    export_runs(collection, folder)
     tell("runs.parquet, runs.csv")
-    text = json.dumps(verdict_json(found), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(verdicts_as_json(found), indent=2, ensure_ascii=False, allow_nan=False)
     with _whole(folder / "verdict.json") as file:
         file.write_text(text + "\n", encoding="utf-8")
     page = folder / "index.html"
@@ -166,26 +168,28 @@ def write(
     with _whole(page) as file:
         size = write_page(file, content)
     tell("index.html")
-    return Written(folder, page, size, drawn, written)
+    return WrittenReport(folder, page, size, drawn, written)
 
 
 def _write_tables(folder: Path, made: list[Table]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for table in made:
-        (folder / f"{table.key}.csv").write_text(as_csv(table), encoding="utf-8")
-        (folder / f"{table.key}.md").write_text(as_markdown(table), encoding="utf-8")
-        (folder / f"{table.key}.tex").write_text(as_latex(table), encoding="utf-8")
+        (folder / f"{table.key}.csv").write_text(to_csv(table), encoding="utf-8")
+        (folder / f"{table.key}.md").write_text(to_markdown(table), encoding="utf-8")
+        (folder / f"{table.key}.tex").write_text(to_latex(table), encoding="utf-8")
     return len(made)
 
 
-def _draw(folder: Path, made: list[Figure], tell: Tell) -> int:
+def _draw(folder: Path, made: list[Figure], tell: Progress) -> int:
+    from odyssey.report.figures import mpl  # late: a report without these files needs none of it
+
     folder.mkdir(parents=True, exist_ok=True)
-    for figure, name in zip(made, file_names([figure.key for figure in made]), strict=True):
-        canvas: Any = figure.draw()
+    for figure, name in zip(made, safe_file_names([figure.key for figure in made]), strict=True):
+        paper = mpl.draw(figure)
         for form in ("pdf", "png"):
             # In memory first: matplotlib's PDF writer turns a full disk into another error.
             drawn = BytesIO()
-            canvas.savefig(drawn, format=form, dpi=200)
+            paper.savefig(drawn, format=form, dpi=200)
             (folder / f"{name}.{form}").write_bytes(drawn.getvalue())
         tell(f"figure {figure.key}")
     return len(made)
@@ -202,10 +206,12 @@ def _whole(file: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-MOST = 30  # variants in the terminal
+MOST_VARIANTS = 30  # variants in the terminal
 
 
-def summary(collection: Collection, found: Analysed, made: Written, seconds: float) -> str:
+def terminal_summary(
+    collection: Collection, found: AnalysedComparisons, made: WrittenReport, seconds: float
+) -> str:
     """The verdicts by each comparison's first metric, and where things are."""
     lines = []
     for comparison, analyses in found:
@@ -217,10 +223,10 @@ def summary(collection: Collection, found: Analysed, made: Written, seconds: flo
         lines.append(f"{comparison.title}: {name}, {first.part}, {first.better} is better")
         said = headline(first)
         width = max((len(line["variant"]) for line in said), default=0)
-        for line in said[:MOST]:
+        for line in said[:MOST_VARIANTS]:
             lines.append(f"  {line['variant']:<{width}}  {line['sentence']}")
-        if len(said) > MOST:
-            lines.append(f"  … {len(said) - MOST} more on the page")
+        if len(said) > MOST_VARIANTS:
+            lines.append(f"  … {len(said) - MOST_VARIANTS} more on the page")
         lines += [f"  note: {note}" for note in comparison.notes]
         lines += [f"  set apart: {note}" for note in comparison.apart]
         lines.append("")

@@ -10,11 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 from odyssey.errors import UserError
-from odyssey.study import ledger, pool
+from odyssey.study import compatibility
+from odyssey.study.formatting import words as words_of
+from odyssey.study.launchers import local
 from odyssey.study.plan import STARTUP, Plan, Trial, draw
-from odyssey.study.records import DONE, RunState, StudyState
-from odyssey.study.shown import words as words_of
-from odyssey.study.tpe import Past, place, propose
+from odyssey.study.sampling import Past, place, propose
+from odyssey.study.state import RunState, StudyState
+from odyssey.training.record import DONE
 
 TRIES = 20  # proposals for a trial, where the first ones cannot be run
 WORKERS = 8  # trials at a time, where the launcher does not say how many it runs
@@ -37,7 +39,7 @@ def grow(plan: Plan, before: StudyState) -> list[Trial]:
         new.extend(_next(plan, state))
         return new
 
-    ledger.add(plan, before, find)
+    compatibility.add(plan, before, find)
     plan.trials += new
     return new
 
@@ -83,7 +85,7 @@ def batch(plan: Plan) -> int:
     launcher = plan.settings.launcher
     target = str(launcher["_target_"])
     if target.endswith(".LocalPoolLauncher"):
-        workers = pool.at_a_time(launcher, plan.threads)
+        workers = local.at_a_time(launcher, plan.threads)
     else:
         workers = 1 if target.endswith(".BasicLauncher") else WORKERS
     return math.ceil(workers / len(plan.arms))

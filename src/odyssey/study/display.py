@@ -11,19 +11,65 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
+from weakref import WeakSet
 
-from odyssey.study.bars import Bars
-from odyssey.study.files import stamp_of
-from odyssey.study.rates import time_left
-from odyssey.study.records import DONE, RunState, StudyState, read_run
-from odyssey.study.shown import differing, duration, number, several
+from tqdm import tqdm
+
+from odyssey.study.formatting import differing, duration, number, several
+from odyssey.study.progress import time_left
+from odyssey.study.state import RunState, StudyState, read_run
+from odyssey.study.store import stamp_of
+from odyssey.training.record import DONE
+
+FORMAT = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+
+
+class StudyBar(tqdm):
+    """A bar that knows nothing of a run's own bars, and they nothing of it.
+
+    A lock of its own: a process forked while a bar is drawn would wait for tqdm's for ever. And no
+    second thread to look after it.
+    """
+
+    _lock = threading.RLock()
+    _instances: WeakSet[Any] = WeakSet()
+    monitor_interval = 0
+
+
+class Bars:
+    """Draws on `stream`, which is a terminal."""
+
+    def __init__(self, stream: TextIO, total: int) -> None:
+        self._stream = stream
+        self._bar: Any = StudyBar(
+            total=total, file=stream, dynamic_ncols=True, position=0, bar_format=FORMAT
+        )
+        self._best: Any = StudyBar(
+            total=0, file=stream, dynamic_ncols=True, position=1, bar_format="{desc}", leave=False
+        )
+
+    def show(self, done: int, total: int, beside: str, best: str) -> None:
+        """Draw both lines anew."""
+        self._bar.n, self._bar.total = done, total
+        self._bar.set_postfix_str(beside, refresh=False)
+        self._best.set_description_str(best, refresh=False)
+        self._bar.refresh()
+        self._best.refresh()
+
+    def line(self, text: str) -> None:
+        """Print a line above."""
+        self._bar.write(text, file=self._stream)
+
+    def close(self) -> None:
+        """Leave the first line where it is, and the cursor below it."""
+        self._best.close()
+        self._bar.close()
+
 
 ENDS = (*DONE, "failed", "damaged")
 INTERVAL = 0.5  # seconds between two looks at the run folders
 SHARE = 0.05  # of one core's time, at most, for looking: thousands of runs are looked at less often
 ESTIMATE = 2.0  # seconds between two estimates of the time left
-# What is kept of a run.json, so that thousands of runs take little memory.
-KEPT = ("status", "cell", "task", "data", "monitor", "metrics", "seconds", "error")
 
 Kind = tuple[str, str, str, str, str]  # cell, task, data, metric, min or max
 
@@ -247,4 +293,10 @@ class Display:
 
 
 def _kept(run: RunState) -> RunState:
-    return replace(run, record={k: run.record[k] for k in KEPT if k in run.record})
+    """The run without what no line shows, so that thousands of runs take little memory."""
+    if run.record is None:
+        return run
+    record = replace(
+        run.record, versions=None, code=None, git=None, wandb=None, metric_info={}, odd=[]
+    )
+    return replace(run, record=record)

@@ -15,12 +15,12 @@ from omegaconf import DictConfig
 
 from odyssey.config.compose import compose
 from odyssey.config.identity import plain, run_name
-from odyssey.config.keys import named_by
+from odyssey.config.keys import subject
 from odyssey.config.schema import NEUTRAL_KEYS
 from odyssey.errors import UserError
-from odyssey.study.bars import StudyBar
-from odyssey.study.draws import uniforms
-from odyssey.study.settings import LIMIT, Settings, read_settings
+from odyssey.study.display import StudyBar
+from odyssey.study.sampling import uniforms
+from odyssey.study.spec import LIMIT, Settings, read_settings
 
 STARTUP = 10  # trials of an arm that an adaptive search draws at random, to have a beginning
 MOST_MISTAKES = 20  # that are said at once: what is wrong with one arm is so with most
@@ -213,7 +213,7 @@ def _remember(mistakes: dict[str, str], error: UserError, settings: Settings) ->
     """Add what is wrong with a trial; of a drawn value once, since each trial has another."""
     searched = {key for p in settings.searched for key in p.keys}
     for message in error.messages:
-        key = named_by(message)
+        key = subject(message)
         mistakes.setdefault(key if key in searched else message, message)
 
 

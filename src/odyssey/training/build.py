@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,9 +16,9 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 from torch import nn
 
 from odyssey.cells import Cell, Init
-from odyssey.cli_utils import see_current_folder
 from odyssey.errors import UserError
 from odyssey.nn import EncoderDecoder, HeadInit, SequenceModel, Sizes
+from odyssey.registry import load_class
 from odyssey.tasks.base import ModelSpec
 from odyssey.training.callbacks import ORDER
 from odyssey.training.logger import RunLogger
@@ -28,27 +27,15 @@ PRECISIONS = {"32": "32-true", "tf32": "32-true", "bf16-mixed": "bf16-mixed", "6
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
-def find_class(target: str) -> type:
-    """The class by the name module.Class; a file in the current folder is found too."""
-    see_current_folder()
-    module, _, name = target.rpartition(".")
-    return getattr(importlib.import_module(module), name)
-
-
-def cell_class(target: str) -> type[Cell]:
-    """The class that `cell._target_` names."""
-    return find_class(target)
-
-
 def cell_source(cfg: Any) -> str | None:
     """SHA-256 of the source of a user's own cell; None for ours, which the code's hash is of."""
-    return _own_source(cell_class(cfg.cell._target_), Cell)
+    return _own_source(load_class(cfg.cell._target_), Cell)
 
 
 def callback_sources(cfg: Any) -> dict[str, str]:
     """SHA-256 of the source of each of a user's own callbacks, by its name in `callbacks`."""
     found = {
-        name: _own_source(find_class(entry._target_), Callback)
+        name: _own_source(load_class(entry._target_), Callback)
         for name, entry in cfg.callbacks.items()
         if entry is not None
     }
@@ -82,7 +69,7 @@ def build_model(cfg: Any, spec: ModelSpec) -> nn.Module:
 
 
 def _model(cfg: Any, spec: ModelSpec) -> nn.Module:
-    kind = cell_class(cfg.cell._target_)
+    kind = load_class(cfg.cell._target_)
     init = Init(**cfg.cell.init)
 
     def make_cell(input_size: int, hidden_size: int) -> Cell:
@@ -138,7 +125,7 @@ def build_callbacks(cfg: DictConfig) -> dict[str, Callback]:
         options: Any = OmegaConf.to_container(entry, resolve=True)
         target = options.pop("_target_")
         try:
-            found[name] = find_class(target)(**options)
+            found[name] = load_class(target)(**options)
         except Exception as error:  # whatever a user's class raises
             what = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"callbacks.{name}._target_={target} cannot be made: {what}") from error

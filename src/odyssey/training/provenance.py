@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from odyssey.code_hash import code_version
-from odyssey.config.identity import cell_name, config_hash
+from odyssey.config.identity import config_hash
+from odyssey.registry import cell_name
 from odyssey.training.record import Code, Commit, RunRecord
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def new_record(cfg: DictConfig) -> RunRecord:
     return RunRecord(
         status="running",
         config_hash=config_hash(cfg),
-        cell=cell_name(cfg),
+        cell=cell_name(cfg.cell._target_),
         task=cfg.task.name,
         seed=cfg.seed,
         precision=cfg.trainer.precision,

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import math
 import types
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from odyssey.tasks.metric import Metric
 
 SCHEMA = 1  # raise it when a key changes its meaning; `load` refuses records of a later schema
+LARGEST = 2**53  # a count beyond it is a damaged one, and no float has it exactly
 STATUSES = ("running", "finished", "diverged", "failed", "interrupted")
 DONE = ("finished", "diverged")  # with a result; such a run is not trained again
 
@@ -133,9 +134,7 @@ class RunRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as run.json has them; nan and inf by their names, which JSON lacks."""
-        found = asdict(self)
-        del found["odd"]
-        return _named(found)
+        return _plain(self)
 
     def dump(self) -> str:
         """The text of run.json."""
@@ -164,56 +163,90 @@ class RunRecord:
         return record
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {f.name: hints[f.name] for f in fields(kind) if f.name != "odd"}
+# A function that makes a value of JSON one of the type that a dataclass has for it. It gets the
+# value, its key for `odd`, and `odd`; it raises TypeError, ValueError or OverflowError.
+_Reader = Callable[[Any, str, list[str]], Any]
 
 
 def _read(kind: type, values: Mapping[str, Any], before: str, odd: list[str]) -> Any:
-    """A dataclass from a mapping; what is missing or odd gets its default, or None."""
+    """A dataclass from a mapping; what is missing or odd gets its default, or None.
+
+    before: the key of the mapping itself, with a dot.
+    """
     found = {}
-    for name, hint in _hints(kind).items():
+    for name, exact, optional, reader in _readers(kind):
         if name in values:
+            value = values[name]
+            if value.__class__ is exact or (optional and value is None):  # most of them
+                found[name] = value
+                continue
             try:
-                found[name] = _value(hint, values[name], f"{before}{name}", odd)
+                found[name] = reader(value, f"{before}{name}", odd)
             except (TypeError, ValueError, OverflowError):
                 odd.append(f"{before}{name}")
     if kind is RunRecord:  # a number that is there and not understood is not known to be zero
-        for f in fields(RunRecord):
-            if f.name in odd and f.default is not MISSING and f.name in ("steps", "seconds"):
-                found[f.name] = None
+        found |= {name: None for name in ("steps", "seconds") if name in odd}
     return kind(**found)
 
 
-def _value(hint: Any, value: Any, name: str, odd: list[str]) -> Any:
-    """`value` as the type `hint` says. Raises TypeError or ValueError where it is not."""
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return None if value is None else _value(get_args(hint)[0], value, name, odd)
+@cache
+def _readers(kind: type) -> tuple[tuple[str, type | None, bool, _Reader], ...]:
+    """The fields of a dataclass that are read, made once: a study has thousands of records.
+
+    Of each its name, the type whose values are taken as they are, whether None is too, and what
+    reads any other value.
+    """
+    found = []
+    for name, hint in get_type_hints(kind).items():
+        optional = get_origin(hint) in (Union, types.UnionType)
+        inner = get_args(hint)[0] if optional else hint
+        exact = inner if inner in (str, float, bool) else None
+        if name != "odd":
+            found.append((name, exact, optional, _reader(inner)))
+    return tuple(found)
+
+
+def _reader(hint: Any) -> _Reader:
+    """What reads a value of the type `hint`."""
+    origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:
-        if value not in get_args(hint):
-            raise ValueError(value)
-        return value
+        return lambda value, name, odd: args[args.index(value)]
     if origin is dict:
-        if not isinstance(value, Mapping):
-            raise TypeError(value)
+        return _dict_reader(_reader(args[1]))
+    if hint is float:
+        return lambda value, name, odd: as_float(value, strict=True)
+    if hint in (int, str, bool):
+        return lambda value, name, odd: _of_type(hint, value)
+    return lambda value, name, odd: _read(hint, _mapping(value), f"{name}.", odd)
+
+
+def _dict_reader(inner: _Reader) -> _Reader:
+    """What reads each value of a table by `inner`, and leaves out those that are odd."""
+
+    def read(value: Any, name: str, odd: list[str]) -> dict[str, Any]:
         found = {}
-        for key, item in value.items():
+        for key, item in _mapping(value).items():
             try:
-                found[str(key)] = _value(get_args(hint)[1], item, f"{name}.{key}", odd)
+                found[str(key)] = inner(item, f"{name}.{key}", odd)
             except (TypeError, ValueError, OverflowError):
                 odd.append(f"{name}.{key}")
         return found
-    if hint is float:
-        return as_float(value, strict=True)
-    if hint in (int, str, bool):
-        if type(value) is not hint:
-            raise TypeError(value)
-        return value
-    if not isinstance(value, Mapping):
+
+    return read
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    if not isinstance(value, (dict, Mapping)):
         raise TypeError(value)
-    return _read(hint, value, f"{name}.", odd)
+    return value
+
+
+def _of_type(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(value)
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise OverflowError(value)
+    return value
 
 
 def as_float(value: Any, *, strict: bool = False) -> float:
@@ -233,12 +266,14 @@ def as_float(value: Any, *, strict: bool = False) -> float:
         return math.nan
 
 
-def _named(value: Any) -> Any:
-    """Numbers that are not finite as their names, wherever they are."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {k: _named(v) for k, v in value.items()}
+def _plain(value: Any) -> Any:
+    """As JSON has it: dataclasses as tables, and numbers that are not finite as their names."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_named(v) for v in value]
-    return value
+        return [_plain(v) for v in value]
+    return {name: _plain(getattr(value, name)) for name, *_ in _readers(value.__class__)}

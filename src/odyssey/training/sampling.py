@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli_utils import Parser, exit_status
+from odyssey.device import has_gpu, resolve_device
 from odyssey.errors import UserError
+from odyssey.registry import load_class
 
 if TYPE_CHECKING:
     import torch
@@ -49,19 +51,18 @@ def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Traine
     Needs `config.yaml` and the checkpoint, no data. Raises UserError for what is not there.
     """
     _check_folder(run, checkpoint)
-    import torch
     from omegaconf import OmegaConf
     from yaml import YAMLError  # type: ignore[import-untyped]
 
     from odyssey.tasks import build as build_task
     from odyssey.tasks.base import Task
-    from odyssey.training.build import build_model, cell_class
+    from odyssey.training.build import build_model
     from odyssey.training.checkpoint import load as read
     from odyssey.training.module import RecurrentModule
 
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda" and not has_gpu():
         raise UserError("--device cuda, but torch sees no GPU here; type --device cpu or leave out")
-    place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    place = resolve_device(device)
     try:
         cfg: Any = OmegaConf.load(run / "config.yaml")
     except (OSError, UnicodeDecodeError, YAMLError) as error:
@@ -79,7 +80,7 @@ def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Traine
     saved = read(run / "checkpoints" / f"{checkpoint}.ckpt", place)
     task.restore(saved["task"])
     try:
-        cell_class(cfg.cell._target_)
+        load_class(cfg.cell._target_)
     except (ImportError, AttributeError):
         raise UserError(
             f"the cell of {run}, {cfg.cell._target_}, is not to be found; start from the folder "

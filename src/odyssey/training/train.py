@@ -18,6 +18,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
 
+from odyssey.device import resolve_device
 from odyssey.errors import UserError
 from odyssey.tasks import build as build_task
 from odyssey.tasks.base import Task
@@ -91,7 +92,7 @@ def train(
     earlier = None if force else folder.read_record()
     if earlier is None or not earlier.done:
         prepare(cfg.logger.mode)
-        choose_device(cfg)
+        resolve_device(cfg.device, cfg.trainer.precision)
 
     with folder.locked(), process_settings(cfg):
         # What is there, and whether to resume it
@@ -124,7 +125,7 @@ def train(
                 console.say(f"The earlier run is kept in {aside}")
 
         # The model, at its first update or where the last checkpoint left it
-        device = choose_device(cfg)
+        device = resolve_device(cfg.device, cfg.trainer.precision)
         saved = None
         if earlier is not None and folder.last_checkpoint.exists():
             saved = _load_last(folder)
@@ -140,16 +141,6 @@ def train(
         record = make_record(cfg, module, device, earlier)
         run = Run(cfg, folder, module, device, callbacks, record, Tracker(cfg.logger.mode))
         return run.go(overrides, saved, study, extra)
-
-
-def choose_device(cfg: Any) -> torch.device:
-    """The device that `cfg.device` means here. Raises UserError where there is none."""
-    if cfg.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda, but torch sees no GPU here; type device=cpu or device=auto")
-    device = torch.device("cuda" if cfg.device != "cpu" and torch.cuda.is_available() else "cpu")
-    if cfg.trainer.precision == "bf16-mixed" and device.type == "cpu":
-        raise UserError("trainer.precision=bf16-mixed needs a GPU; type trainer.precision=32")
-    return device
 
 
 def make_schedule(cfg: Any, task: Task, device: torch.device) -> Schedule:
@@ -176,9 +167,8 @@ def _has_result_or_checkpoint(folder: RunFolder, record: RunRecord) -> bool:
 def _refuse_changed_source(cfg: Any, folder: RunFolder, record: RunRecord) -> None:
     """Raise Refused where a user's own cell or callback is not what the run was trained with."""
     changed = [f"cell._target_={cfg.cell._target_}"] * (record.cell_source != cell_source(cfg))
-    sources = callback_sources(cfg)
-    for name in sources.keys() | record.callback_sources.keys():
-        if sources.get(name) != record.callback_sources.get(name):
+    for name, source in callback_sources(cfg).items():
+        if source != record.callback_sources.get(name):
             changed.append(f"callbacks.{name}._target_={cfg.callbacks[name]._target_}")
     if changed:
         what = "cell" if changed[0].startswith("cell.") else "callback"
@@ -427,7 +417,8 @@ def process_settings(cfg: Any) -> Iterator[None]:
         # trainer.lightning may have set these.
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark
-        if workspace is None:
-            os.environ.pop(CUBLAS, None)
+        os.environ.pop(CUBLAS, None)
+        if workspace is not None:
+            os.environ[CUBLAS] = workspace
         lightning.setLevel(levels[0])
         summary.setLevel(levels[1])

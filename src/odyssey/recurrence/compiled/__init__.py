@@ -1,4 +1,9 @@
-"""Kernels derived from a cell's equations; the folder's README walks one cell through it."""
+"""The backend `compiled`: kernels derived from a cell's equations.
+
+The pipeline, each stage reading only those before it: `graph`, `tracing`, `autodiff`, `schedule`,
+`buffers`, then the engines (`interpreter`, `c`, `triton`) and `autograd`, then `dispatch`. The
+folder's README.md follows one cell through it.
+"""
 
 from odyssey.recurrence.compiled.dispatch import forward, reason_against, why_no_kernels
 

@@ -1,4 +1,8 @@
-"""The backward step: the forward graph differentiated symbolically, in reverse."""
+"""Second stage of the pipeline: the backward step, by symbolic reverse-mode differentiation.
+
+From the `Step` of `tracing`, `differentiate` makes the graph of both steps, which `schedule` puts
+in order. Recurrent products of the same operand are merged into groups.
+"""
 
 from __future__ import annotations
 
@@ -11,81 +15,79 @@ from odyssey.recurrence.compiled.tracing import Step
 
 @dataclass(frozen=True)
 class Group:
-    """Recurrent products of one operand, made as one: (batch, H) -> (batch, n·H)."""
+    """Recurrent products of one operand, computed as one: (B, H) -> (B, n·H)."""
 
-    operand: int
-    names: tuple[str, ...]
-    products: tuple[int, ...]  # the nodes, in the order of `names`
+    operand: int  # node
+    names: tuple[str, ...]  # of the matrices, in the order of R's rows
+    products: tuple[int, ...]  # nodes, in the order of `names`
 
     @property
     def name(self) -> str:
+        """As `z+i+o`."""
         return "+".join(self.names)
 
 
 @dataclass(frozen=True)
 class Backward:
-    """The forward graph with the backward step added to it.
-
-    `adjoints` maps each forward node that has one to the node of its adjoint: the derivative of
-    the loss by that value. A new state's own adjoint is the leaf `adjoint`.
-    """
+    """The forward graph with the backward step added to it."""
 
     graph: Graph
-    forward: int  # nodes below this number are the forward step's
+    forward: int  # nodes below this number belong to the forward step
     groups: tuple[Group, ...]
-    adjoints: Mapping[int, int]
+    adjoints: Mapping[int, int]  # forward node -> its adjoint, the derivative of the loss by it
 
 
 def groups(step: Step, order: tuple[str, ...]) -> tuple[Group, ...]:
-    """The step's products, merged where the operand is the same; `order` is that of R's rows."""
-    of: dict[int, dict[str, int]] = {}
+    """The step's products, merged where the operand is the same; `order`: names of R's rows."""
+    by_operand: dict[int, dict[str, int]] = {}
     for number in step.graph.reachable(step.new):
         node = step.graph[number]
         if node.op == "product":
-            of.setdefault(node.args[0], {})[node.name] = number
-    made = []
-    for operand, products in of.items():
+            by_operand.setdefault(node.args[0], {})[node.name] = number
+    merged = []
+    for operand, products in by_operand.items():
         names = tuple(sorted(products, key=order.index))
-        made.append(Group(operand, names, tuple(products[k] for k in names)))
-    return tuple(made)
+        merged.append(Group(operand, names, tuple(products[k] for k in names)))
+    return tuple(merged)
 
 
 def differentiate(step: Step, order: tuple[str, ...]) -> Backward:
-    """The backward step of `step`."""
+    """Add the backward step to a copy of the step's graph.
+
+    The adjoint of a new state begins with the leaf `adjoint`, which contains what later steps and
+    the outputs contribute. `order`: names of R's rows.
+    """
     graph = Graph(step.graph.nodes)
     forward = len(graph)
     merged = groups(step, order)
     group_of = {p: g for g in merged for p in g.products}
     adjoints: dict[int, int] = {}
 
-    def give(number: int, value: int) -> None:
+    def accumulate(number: int, share: int) -> None:
         known = adjoints.get(number)
-        adjoints[number] = value if known is None else graph.make("add", known, value)
+        adjoints[number] = share if known is None else graph.make("add", known, share)
 
     for name, number in zip(step.states, step.new, strict=True):
-        give(number, graph.leaf("adjoint", name))
+        accumulate(number, graph.leaf("adjoint", name))
     for number in reversed(graph.reachable(step.new)):
         node = graph[number]
         if number not in adjoints or not node.args:
             continue
         if node.op == "product":
-            # The whole group at once, at its earliest product: then all its adjoints are known.
+            # At the first product of its group the adjoints of all of them are known.
             group = group_of[number]
             if number == min(group.products):
-                have = [adjoints.get(p) for p in group.products]
                 zero = graph.const(0)
-                give(
-                    group.operand,
-                    graph.back(group.name, [zero if a is None else a for a in have]),
-                )
+                shares = [adjoints.get(p, zero) for p in group.products]
+                accumulate(group.operand, graph.back(group.name, shares))
             continue
-        for argument, value in _rule(graph, number, adjoints[number]):
-            give(argument, value)
+        for argument, share in _rule(graph, number, adjoints[number]):
+            accumulate(argument, share)
     return Backward(graph, forward, merged, adjoints)
 
 
 def _rule(graph: Graph, y: int, d: int) -> list[tuple[int, int]]:
-    """(argument, its share of the adjoint) for node y with adjoint d. Constants get none."""
+    """(argument, its share of the adjoint) for node y with adjoint d; constants are left out."""
     node, make, const = graph[y], graph.make, graph.const
     a, b = (*node.args, -1)[:2]
     shares: list[tuple[int, int]]

@@ -1,4 +1,4 @@
-"""`python scripts/explain.py cell=mut1`: what is derived from a cell, stage by stage."""
+"""`python scripts/explain.py cell=mut1`: what is derived from a cell, stage by stage, as text."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from odyssey.cells.cell import Cell
 from odyssey.cli_utils import see_current_folder
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.recurrence.compiled.c import codegen as c_codegen
-from odyssey.recurrence.compiled.schedule import Plan, make_plan
-from odyssey.recurrence.compiled.schedule.segments import Product, Segment
+from odyssey.recurrence.compiled.schedule import Plan, Product, Segment, make_plan
 from odyssey.recurrence.compiled.triton import codegen as triton_codegen
 
 HELP = """python scripts/explain.py cell=NAME [hidden=128] [input=64] [batch=32] [source=c]
@@ -21,24 +20,26 @@ Prints what model.backend=compiled derives from a cell: its equations, those of 
 the order of both, products, bytes and operations for each step, and the generated source:
 source=c, triton or none. A cell of your own is cell=my_cells.MyCell."""
 
-SOURCES = {  # name -> title, text
-    "c": ("C, after kernel.h", c_codegen.body),
-    "triton": ("Triton", triton_codegen.source),
+DEFAULTS = {"hidden": "128", "input": "64", "batch": "32", "source": "c"}
+
+SOURCES = {  # name -> title, function of a plan
+    "c": ("C, after kernel.h", c_codegen.generate_loops),
+    "triton": ("Triton", triton_codegen.generate),
     "none": None,
 }
 
-# What lies in memory from one step to another; everything else is used again while it is in cache.
-LASTING = ("input", "gates", "extra", "bare", "before", "after", "dgates")
+# Places in tensors of all steps; the others are reused at each step and stay in the cache.
+TENSORS_OF_ALL_STEPS = ("input", "gates", "extra", "bare", "before", "after", "dgates")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 2 for wrong input and for a cell that cannot be compiled."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] in ("-h", "--help"):
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP)
         return 0
     try:
-        given = {"hidden": "128", "input": "64", "batch": "32", "source": "c"} | _settings(words)
+        given = DEFAULTS | _settings(arguments)
         sizes = [int(given[k]) for k in ("input", "hidden", "batch") if given[k].isdecimal()]
         if len(sizes) < 3 or 0 in sizes:
             raise UserError("hidden, input and batch must be whole numbers of 1 or more")
@@ -51,14 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _settings(words: list[str]) -> dict[str, str]:
+def _settings(arguments: list[str]) -> dict[str, str]:
+    """The values of `key=value` arguments by key."""
     found = {}
     names = ("cell", "hidden", "input", "batch", "source")
-    for word in words:
-        key, _, value = word.partition("=")
+    for argument in arguments:
+        key, _, value = argument.partition("=")
         if key not in names or not value:
             raise UserError(
-                f"{word} is not understood{did_you_mean(key, names)}; "
+                f"{argument} is not understood{did_you_mean(key, names)}; "
                 f"type one of {', '.join(f'{k}=…' for k in names)}"
             )
         found[key] = value
@@ -68,13 +70,14 @@ def _settings(words: list[str]) -> dict[str, str]:
 
 
 def _class(name: str) -> type[Cell]:
+    """The class of a registered cell, or of a user's own, as my_cells.MyCell."""
     if name in CELLS:
         return CELLS[name]
     see_current_folder()
     module, _, last = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), last) if module else None
-    except Exception as error:  # whatever a user's file raises while it is read
+    except Exception as error:  # a user's file may raise anything when it is imported
         raise UserError(f"cell={name} cannot be read: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Cell)):
         raise UserError(f"cell={name} is unknown{did_you_mean(name, CELLS)}")
@@ -82,10 +85,10 @@ def _class(name: str) -> type[Cell]:
 
 
 def _cell(name: str, inputs: int, hidden: int) -> Cell:
-    kind = _class(name)
+    cell_class = _class(name)
     try:
-        return kind(inputs, hidden)
-    except Exception as error:  # whatever a user's step raises
+        return cell_class(inputs, hidden)
+    except Exception as error:  # a user's cell may raise anything
         raise UserError(f"cell={name} cannot be made: {error}") from error
 
 
@@ -99,14 +102,17 @@ def explain(cell: Cell, batch: int, source: str = "c") -> str:
         ("Order of a backward step", _order(plan, plan.backward, backward=True)),
         (f"Each step, batch {batch}, {cell.hidden_size} units", _costs(plan, cell, batch)),
     ]
-    shown = SOURCES[source]
-    if shown is not None:
-        parts.append((shown[0], shown[1](plan).rstrip()))
+    printer = SOURCES[source]
+    if printer is not None:
+        parts.append((printer[0], printer[1](plan).rstrip()))
     return "\n\n".join(f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts)
 
 
 def _backward_equations(plan: Plan) -> str:
-    """da is the adjoint of a: of the new states dh, dc … come in, of the old ones ds.h … go out."""
+    """The equations of the backward step; da is the adjoint of a.
+
+    dh, dc … are those of the new states, which are given, ds.h, ds.c … those of the old states.
+    """
     names = plan.step.names()
     named = dict(names)
     for number, value in plan.adjoints.items():
@@ -120,12 +126,13 @@ def _backward_equations(plan: Plan) -> str:
 
 
 def _order(plan: Plan, works: Sequence[Segment | Product], *, backward: bool) -> str:
+    """A line for each piece of work."""
     lines = []
     for work in works:
         if isinstance(work, Product):
             name = plan.groups[work.group].name
-            how = f"R.{name} transposed" if backward else f"R.{name}"
-            lines.append(f"product      {how}: {_place(work.operand)} -> {_place(work.result)}")
+            matrix = f"R.{name} transposed" if backward else f"R.{name}"
+            lines.append(f"product      {matrix}: {_place(work.operand)} -> {_place(work.result)}")
         else:
             stores = ", ".join(_place(p) for p, _ in work.stores)
             lines.append(f"elementwise  {len(work.compute)} operations -> {stores}")
@@ -140,13 +147,14 @@ def _place(place: tuple[str, int]) -> str:
 
 
 def _costs(plan: Plan, cell: Cell, batch: int) -> str:
+    """Operations and bytes of one step, forward and backward."""
     hidden, lines = cell.hidden_size, []
     matrices = sum(len(g.names) for g in plan.groups)
     for name, works in (("forward", plan.forward), ("backward", plan.backward)):
         segments = [w for w in works if isinstance(w, Segment)]
         products = len(works) - len(segments)
-        moved = sum(p.kind in LASTING for s in segments for _, p in s.loads)
-        moved += sum(p.kind in LASTING for s in segments for p, _ in s.stores)
+        moved = sum(p.kind in TENSORS_OF_ALL_STEPS for s in segments for _, p in s.loads)
+        moved += sum(p.kind in TENSORS_OF_ALL_STEPS for s in segments for p, _ in s.stores)
         moved += name == "backward"  # the adjoint of the outputs
         work = sum(len(s.compute) + len(s.sums) for s in segments)
         lines.append(

@@ -1,28 +1,32 @@
-"""One step of a cell as a small graph: every value once, in the order of its computation."""
+"""The intermediate representation: one step of a cell as a graph of elementwise operations.
+
+First data structure of the pipeline. `tracing` builds a graph from a cell's step, `autodiff` adds
+the backward step to it, `schedule` puts its nodes in order. A node is identified by its number.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-# What a node may be. Leaves have no arguments and a name (a constant: a value).
-# `input` is x.k of a gate with W, `bare` the bare input, `vector` p.k or a gate's bias alone;
-# `adjoint` is what the backward step is given for a new state.
+# Kinds of nodes. A leaf has no arguments but a name (a constant: a value). `input` is x.k of a gate
+# with W, `bare` a bare input, `vector` p.k or the bias of a gate that has nothing else, `adjoint`
+# the derivative of the loss by a new state, which the backward step is given.
 LEAVES = ("input", "bare", "vector", "state", "const", "adjoint")
-# Matrix products: `product` is R_name times its argument; `back` is the transpose of a merged
-# product times its arguments, one for each of its matrices.
+# Matrix products: `product` is R_name times its argument; `back` is the sum of the transposes of a
+# group's matrices, each times its own argument.
 PRODUCTS = ("product", "back")
-# Everything else acts on each unit by itself.
+# Elementwise functions.
 UNARY = ("neg", "tanh", "sigmoid", "relu", "exp", "log", "sqrt", "abs", "sign", "sin", "cos")
 # `pass`(g, y) is g where y > 0 (or NaN, as in torch) and 0 elsewhere.
 BINARY = ("add", "sub", "mul", "div", "pass")
 COMMUTES = ("add", "mul")
-# Made again from their arguments rather than kept.
+# Cheaper to compute again from their arguments than to store.
 CHEAP = ("neg", "relu", "abs", "sign", "add", "sub", "mul", "pass")
 
 
 class Node(NamedTuple):
-    """One value for each unit of each sequence."""
+    """One value for each unit of each sequence, (B, H)."""
 
     op: str
     args: tuple[int, ...] = ()
@@ -31,10 +35,10 @@ class Node(NamedTuple):
 
 
 class Graph:
-    """Nodes in the order of their making; equal nodes are one, so a number stands for a value.
+    """Nodes in topological order. Equal nodes are one, so a number identifies a value.
 
-    What costs nothing to see is simplified on the way: x + 0, 1 * x, -(-x), arithmetic of
-    constants. 0 * x stays, since it is NaN where x is.
+    `make` simplifies x + 0, 1 * x, -(-x) and arithmetic of constants. 0 * x stays, since it is NaN
+    where x is NaN or infinite.
     """
 
     def __init__(self, nodes: Iterable[Node] = ()) -> None:
@@ -50,19 +54,22 @@ class Graph:
         return len(self.nodes)
 
     def leaf(self, op: str, name: str) -> int:
+        """The number of the leaf of this kind and name, one of LEAVES but `const`."""
         return self._add(Node(op, name=name))
 
     def const(self, value: float) -> int:
         return self._add(Node("const", value=float(value)))
 
     def product(self, name: str, operand: int) -> int:
+        """The number of R_name times `operand`."""
         return self._add(Node("product", (operand,), name))
 
     def back(self, name: str, adjoints: Sequence[int]) -> int:
+        """The number of the transposed product of the group `name` (`z+i+o`), one adjoint each."""
         return self._add(Node("back", tuple(adjoints), name))
 
     def make(self, op: str, *args: int) -> int:
-        """The number of `op` of these nodes, new or known."""
+        """The number of the node `op` of these arguments, added if there is none yet."""
         short = self._simplified(op, *args)
         if short is not None:
             return short
@@ -75,55 +82,76 @@ class Graph:
         return number
 
     def _value(self, number: int) -> float | None:
+        """The value of a constant; None for any other node."""
         node = self.nodes[number]
         return node.value if node.op == "const" else None
 
-    def _simplified(self, op: str, a: int, b: int = -1) -> int | None:
-        u = self._value(a)
+    def _negand(self, number: int) -> int | None:
+        """a where the node is -a, else None."""
+        node = self.nodes[number]
+        return node.args[0] if node.op == "neg" else None
+
+    # -- simplification: the number of a node that has the same value, or None ---------------
+
+    def _simplified(self, op: str, *args: int) -> int | None:
         if op == "neg":
-            if u is not None:
-                return self.const(-u)
-            return self.nodes[a].args[0] if self.nodes[a].op == "neg" else None
-        if b < 0 or op == "pass":
+            return self._simplified_neg(*args)
+        rules = {
+            "add": self._simplified_add,
+            "sub": self._simplified_sub,
+            "mul": self._simplified_mul,
+            "div": self._simplified_div,
+        }
+        if op not in rules:
             return None
-        v = self._value(b)
+        u, v = (self._value(a) for a in args)
         if u is not None and v is not None and not (op == "div" and v == 0):
             return self.const({"add": u + v, "sub": u - v, "mul": u * v}.get(op, u / (v or 1)))
-        if op == "add":
-            if u == 0:
-                return b
-            if v == 0:
-                return a
-            if self.nodes[b].op == "neg":
-                return self.make("sub", a, self.nodes[b].args[0])
-            if self.nodes[a].op == "neg":
-                return self.make("sub", b, self.nodes[a].args[0])
-        if op == "sub":
-            if v == 0:
-                return a
-            if u == 0:
-                return self.make("neg", b)
-            if self.nodes[b].op == "neg":
-                return self.make("add", a, self.nodes[b].args[0])
-        if op in ("mul", "div"):
-            if v == 1:
-                return a
-            if v == -1:
-                return self.make("neg", a)
-        if op == "mul":
-            if u == 1:
-                return b
-            if u == -1:
-                return self.make("neg", b)
-            # A sign is carried outwards, where an addition takes it up.
-            if self.nodes[a].op == "neg":
-                return self.make("neg", self.make("mul", self.nodes[a].args[0], b))
-            if self.nodes[b].op == "neg":
-                return self.make("neg", self.make("mul", a, self.nodes[b].args[0]))
+        return rules[op](*args)
+
+    def _simplified_neg(self, a: int) -> int | None:
+        u = self._value(a)
+        return self._negand(a) if u is None else self.const(-u)
+
+    def _simplified_add(self, a: int, b: int) -> int | None:
+        if self._value(a) == 0:
+            return b
+        if self._value(b) == 0:
+            return a
+        for one, other in ((b, a), (a, b)):
+            negand = self._negand(one)
+            if negand is not None:
+                return self.make("sub", other, negand)
+        return None
+
+    def _simplified_sub(self, a: int, b: int) -> int | None:
+        if self._value(b) == 0:
+            return a
+        if self._value(a) == 0:
+            return self.make("neg", b)
+        negand = self._negand(b)
+        return None if negand is None else self.make("add", a, negand)
+
+    def _simplified_div(self, a: int, b: int) -> int | None:
+        if self._value(b) == 1:
+            return a
+        return self.make("neg", a) if self._value(b) == -1 else None
+
+    def _simplified_mul(self, a: int, b: int) -> int | None:
+        for one, other in ((b, a), (a, b)):
+            if self._value(one) == 1:
+                return other
+            if self._value(one) == -1:
+                return self.make("neg", other)
+        # A sign is moved outwards, where an addition may absorb it.
+        for one, other in ((a, b), (b, a)):
+            negand = self._negand(one)
+            if negand is not None:
+                return self.make("neg", self.make("mul", negand, other))
         return None
 
     def reachable(self, ends: Iterable[int]) -> list[int]:
-        """All nodes that `ends` need, themselves too, in order."""
+        """All nodes that `ends` depend on, `ends` included, in topological order."""
         found: set[int] = set()
         left = list(ends)
         while left:
@@ -136,7 +164,10 @@ class Graph:
     # -- as text -----------------------------------------------------------------------------
 
     def equations(self, names: dict[int, str]) -> list[str]:
-        """A line for each name, `i = sigmoid(x.i + R.i(s.h))`; what is used twice gets one too."""
+        """The definitions of the named nodes, as `i = sigmoid(x.i + R.i(s.h))`, one a line.
+
+        Unnamed nodes that are used more than once get lines of their own, as `v25`.
+        """
         needed = self.reachable(names)
         uses: dict[int, int] = {}
         for number in needed:
@@ -187,7 +218,7 @@ class Graph:
 
 
 def _closes(text: str) -> bool:
-    """Whether the bracket that opens `text` is closed by its last character."""
+    """Whether the bracket with which `text` begins is closed by its last character."""
     depth = 0
     for i, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")

@@ -1,4 +1,8 @@
-"""The plan carried out by torch's operations: any type, any device, no compiler."""
+"""An engine without generated code: one torch call for each operation of each step.
+
+It executes a plan in any dtype, on any device and without a compiler, and is the shortest
+description of what a plan means. `dispatch` takes it where there are no kernels.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,7 @@ import torch
 from torch import Tensor
 
 from odyssey.recurrence.compiled.buffers import Adjoints, Engine, Memory
-from odyssey.recurrence.compiled.schedule import Plan
-from odyssey.recurrence.compiled.schedule.segments import Segment
+from odyssey.recurrence.compiled.schedule import Plan, Product, Segment
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "add": torch.add,
@@ -31,9 +34,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "pass": lambda g, y: torch.where(y <= 0, 0.0, g),
 }
 
+Views = dict[str, tuple[Tensor, ...]]  # kind of place -> its slots at one step, each (B, H)
+
 
 class Interpreter(Engine):
-    """One torch call for each operation of each step."""
+    """Executes a plan by torch's operations."""
 
     def forward(self, plan: Plan, memory: Memory) -> None:
         steps, batch, hidden = memory.states[0].shape
@@ -41,22 +46,22 @@ class Interpreter(Engine):
         scratch = y.new_zeros(batch, plan.scratch, hidden)
         for t in range(steps - 1):
             valid = None if memory.lengths is None else (t < memory.lengths).unsqueeze(1)
-            step = _views(memory, t) | {"y": y.unbind(1), "scratch": scratch.unbind(1)}
+            views = _views(memory, t) | {"y": y.unbind(1), "scratch": scratch.unbind(1)}
             for work in plan.forward:
-                if isinstance(work, Segment):
-                    values = _compute(plan, work, step)
-                    for place, n in work.stores:
-                        value = values[n]
-                        if valid is not None:  # a state stays; what is kept is zero
-                            old = step["before"][place.slot] if place.kind == "after" else 0.0
-                            value = torch.where(valid, value, old)
-                        step[place.kind][place.slot].copy_(value)
-                else:
+                if isinstance(work, Product):
                     names = plan.groups[work.group].names
-                    operand = step[work.operand.kind][work.operand.slot]
+                    operand = views[work.operand.kind][work.operand.slot]
                     result = operand @ memory.weights[work.group].t()
                     first = work.result.slot
                     y[:, first : first + len(names)] = result.unflatten(1, (len(names), -1))
+                    continue
+                values = _compute(plan, work, views)
+                for place, n in work.stores:
+                    value = values[n]
+                    if valid is not None:  # beyond its end a state stays, other values are zero
+                        old = views["before"][place.slot] if place.kind == "after" else 0.0
+                        value = torch.where(valid, value, old)
+                    views[place.kind][place.slot].copy_(value)
 
     def backward(self, plan: Plan, memory: Memory, adjoints: Adjoints) -> None:
         steps, batch, _, hidden = adjoints.dgates.shape
@@ -69,10 +74,8 @@ class Interpreter(Engine):
             valid = None
             if memory.lengths is not None:
                 valid = (t < memory.lengths).unsqueeze(1)
-                ends = memory.lengths.eq(t + 1).unsqueeze(1)
-                for first, last in zip(adjoints.first, adjoints.last, strict=True):
-                    first.copy_(torch.where(ends, last, first))
-            step = _views(memory, t) | {
+                _restart(adjoints, memory.lengths.eq(t + 1))
+            views = _views(memory, t) | {
                 "adjoint": tuple(adjoints.first),
                 "back": back.unbind(1),
                 "scratch": scratch.unbind(1),
@@ -80,34 +83,44 @@ class Interpreter(Engine):
             }
             for work in plan.backward:
                 if isinstance(work, Segment):
-                    values = _compute(plan, work, step, adjoints.output[t])
-                    for row, n in work.sums:
-                        value = values[n]
-                        value = value if valid is None else torch.where(valid, value, 0.0)
-                        adjoints.sums[row] += value.sum(0)
-                    for place, n in work.stores:
-                        value = values[n]
-                        if valid is not None and place.kind == "dgates":
-                            value = torch.where(valid, value, 0.0)
-                        step[place.kind][place.slot].copy_(value)
-                else:
-                    begin = work.operand.slot
-                    end = begin + len(plan.groups[work.group].names)
-                    operand = adjoints.dgates[t, :, begin:end].flatten(1)
-                    step[work.result.kind][work.result.slot].copy_(
-                        operand @ memory.weights[work.group]
-                    )
+                    _segment_back(plan, work, views, adjoints, t, valid)
+                    continue
+                begin = work.operand.slot
+                end = begin + len(plan.groups[work.group].names)
+                operand = adjoints.dgates[t, :, begin:end].flatten(1)
+                result = operand @ memory.weights[work.group]
+                views[work.result.kind][work.result.slot].copy_(result)
             if t and memory.truncation and t % memory.truncation == 0:
                 for first in adjoints.first:
                     first.zero_()
         if memory.lengths is not None:
-            never = memory.lengths.eq(0).unsqueeze(1)
-            for first, last in zip(adjoints.first, adjoints.last, strict=True):
-                first.copy_(torch.where(never, last, first))
+            _restart(adjoints, memory.lengths.eq(0))
 
 
-def _views(memory: Memory, t: int) -> dict[str, tuple[Tensor, ...]]:
-    """The memory of step t: kind of place -> its slots, each (B, H)."""
+def _restart(adjoints: Adjoints, ends: Tensor) -> None:
+    """Set the states' adjoints to those of the last states, in the sequences (B) that end here."""
+    for first, last in zip(adjoints.first, adjoints.last, strict=True):
+        first.copy_(torch.where(ends.unsqueeze(1), last, first))
+
+
+def _segment_back(
+    plan: Plan, work: Segment, views: Views, adjoints: Adjoints, t: int, valid: Tensor | None
+) -> None:
+    """Execute a segment of the backward step t; `valid` (B, 1): sequences that have this step."""
+    values = _compute(plan, work, views, adjoints.output[t])
+    for row, n in work.sums:
+        value = values[n]
+        value = value if valid is None else torch.where(valid, value, 0.0)
+        adjoints.sums[row] += value.sum(0)
+    for place, n in work.stores:
+        value = values[n]
+        if valid is not None and place.kind == "dgates":
+            value = torch.where(valid, value, 0.0)
+        views[place.kind][place.slot].copy_(value)
+
+
+def _views(memory: Memory, t: int) -> Views:
+    """The memory of step t."""
     return {
         "input": tuple(
             v + b for v, b in zip(memory.gates[t].unbind(1), memory.biases, strict=True)
@@ -122,20 +135,20 @@ def _views(memory: Memory, t: int) -> dict[str, tuple[Tensor, ...]]:
 
 
 def _compute(
-    plan: Plan, work: Segment, step: dict[str, tuple[Tensor, ...]], output: Tensor | None = None
+    plan: Plan, work: Segment, views: Views, output: Tensor | None = None
 ) -> dict[int, Tensor]:
-    """All values of a segment. `output` joins the adjoint of the state that is the output."""
-    values = {n: step[place.kind][place.slot] for n, place in work.loads}
+    """All values of a segment. `output` (B, H) is added to the adjoint of the first state."""
+    values = {n: views[place.kind][place.slot] for n, place in work.loads}
     overwritten = {place for place, _ in work.stores}
     for n, place in work.loads:
         if output is not None and place == ("adjoint", 0):
             values[n] = values[n] + output
-        elif place in overwritten:  # maybe before it is stored elsewhere, as where states swap
+        elif place in overwritten:  # a copy, since it may be stored elsewhere after that
             values[n] = values[n].clone()
     args = [a for n in work.compute for a in plan.graph[n].args]
     for n in {*args, *(n for _, n in (*work.sums, *work.stores))}:
         if plan.graph[n].op == "const":
-            values[n] = step["before"][0].new_tensor(plan.graph[n].value)
+            values[n] = views["before"][0].new_tensor(plan.graph[n].value)
     for n in work.compute:
         node = plan.graph[n]
         values[n] = FUNCTIONS[node.op](*(values[a] for a in node.args))

@@ -1,6 +1,7 @@
-"""In what precision products are taken: float32, TF32 or bfloat16 with sums in float32.
+"""Precision of matrix products: float32, TF32, or bfloat16 with sums in float32.
 
-Everything else, elementwise work and states, is float32 in all three.
+Everything else, elementwise work and states, is float32 in all three. `dispatch` decides, the
+engines and `autograd` multiply.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ PRECISIONS = ("ieee", "tf32", "bf16")
 
 
 def precision_for(kind: str, dtype: torch.dtype) -> str:
-    """What trainer.precision has set for products on such a device, as torch keeps it.
+    """The precision of products on a device type, by torch's settings (see trainer.precision).
 
     Autocast to bfloat16 is `bf16`; torch.set_float32_matmul_precision other than "highest" is
     `tf32`. On the CPU, and in float64, always `ieee`.
@@ -25,11 +26,11 @@ def precision_for(kind: str, dtype: torch.dtype) -> str:
 
 
 def multiply(a: Tensor, b: Tensor, precision: str) -> Tensor:
-    """a @ b of float32 matrices, or of stacks of them. TF32 is torch's own setting."""
+    """a @ b of float32 matrices, or of stacks of them. TF32 is left to torch's own setting."""
     if precision != "bf16":
         return a @ b
     a, b = a.bfloat16(), b.bfloat16()
-    if a.device.type == "cpu":  # where torch rounds a product of bfloat16 to bfloat16
+    if a.device.type == "cpu":  # where torch would round a product of bfloat16 to bfloat16
         return a.float() @ b.float()
     product = torch.mm if a.dim() == 2 else torch.bmm
     return product(a, b, out_dtype=torch.float32)

@@ -1,4 +1,8 @@
-"""Reading a cell's `step` once, with symbols in place of tensors, into a graph."""
+"""First stage of the pipeline: a cell's `step`, called once with symbols, becomes a graph.
+
+`trace` returns a `Step`, which `autodiff` differentiates. A step that mixes units, branches on
+values or calls a function without a rule raises `Untraceable`, and has no kernels.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,13 @@ from odyssey.recurrence.compiled.graph import BINARY, UNARY, Graph
 
 
 class Untraceable(UserError):
-    """A step that is not of the form which kernels are derived from; `why` is what it does."""
+    """No kernels can be derived from a step; `why` is what it does: "branches on a value"."""
 
     why = ""
 
 
 def refusal(cell: Cell, what: str) -> Untraceable:
-    """That no kernel can be derived for this cell, because its step does `what`."""
+    """The error that says that no kernel can be derived for this cell, because its step `what`."""
     error = Untraceable(
         f"model.backend=compiled cannot run {type(cell).__name__}, because its step {what}; "
         "choose model.backend=auto or reference"
@@ -33,14 +37,14 @@ def refusal(cell: Cell, what: str) -> Untraceable:
 
 @dataclass(frozen=True)
 class Step:
-    """A traced step: its graph and the nodes of the new states, in the order of `cell.state`."""
+    """A traced step: its graph, the names of the states, and the nodes of the new states."""
 
     graph: Graph
     states: tuple[str, ...]
     new: tuple[int, ...]
 
     def names(self) -> dict[int, str]:
-        """What nodes are called: the new states, and activations after their gate."""
+        """Names of nodes: new states, and activations, which are named after their gate."""
         names = {}
         for name, number in reversed(list(zip(self.states, self.new, strict=True))):
             names[number] = name
@@ -54,7 +58,7 @@ class Step:
         return names
 
     def _gate(self, number: int) -> str | None:
-        """The gate whose x.k or R.k is in the sum that `number` is."""
+        """The gate whose x.k or R.k is an addend of the node."""
         node = self.graph[number]
         if node.op in ("input", "product"):
             return node.name
@@ -66,10 +70,10 @@ class Step:
         return "\n".join(self.graph.equations(self.names()))
 
 
-# Functions of a tensor, by the name that torch gives them: as method, in torch or in
-# torch.nn.functional, with or without a trailing underscore.
-DIRECT = tuple(op for op in (*UNARY, *BINARY) if op not in ("sign", "pass"))
-ALSO = {
+# Functions of torch (methods, in torch and torch.nn.functional) that are operations of the graph,
+# by the same name and by others.
+SAME_NAME = tuple(op for op in (*UNARY, *BINARY) if op not in ("sign", "pass"))
+SYNONYMS = {
     "negative": "neg",
     "absolute": "abs",
     "expit": "sigmoid",
@@ -84,7 +88,7 @@ ALSO = {
 
 
 class Symbol:
-    """Stands for one value of every unit; arithmetic on it makes nodes."""
+    """Stands for a tensor (B, H) in a step; functions of it add nodes to the tracer's graph."""
 
     def __init__(self, tracer: Tracer, number: int) -> None:
         self._tracer = tracer
@@ -133,7 +137,7 @@ Symbol.__hash__ = object.__hash__  # type: ignore[method-assign]  # which __eq__
 
 
 class Tracer:
-    """Makes nodes out of what a step does to its symbols."""
+    """Adds a node to its graph for each function that a step calls with a symbol."""
 
     def __init__(self, cell: Cell) -> None:
         self.graph = Graph()
@@ -146,11 +150,12 @@ class Tracer:
         return Symbol(self, number)
 
     def knows(self, name: str) -> bool:
+        """Whether there is a rule for the function that torch calls `name`."""
         plain = name.strip("_")
-        return plain in DIRECT or plain in ALSO or plain in ("rsub", "rtruediv", "pow", *_MADE)
+        return plain in (*SAME_NAME, *SYNONYMS, *_COMPOSED, "rsub", "rtruediv", "pow")
 
     def number(self, value: Any) -> int:
-        """The node of an argument: a symbol, a number or a tensor that is one."""
+        """The node of an argument: a symbol, a number, or a tensor that holds one number."""
         if isinstance(value, Symbol):
             return value._number
         if isinstance(value, Tensor):
@@ -162,7 +167,7 @@ class Tracer:
         raise self.refusal(f"uses {value!r} as a value")
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Symbol:
-        """One function, by torch's name for it."""
+        """Add the node of one function, by torch's name for it."""
         plain = name.strip("_")
         if not self.knows(name):
             if plain in ("lt", "le", "gt", "ge", "eq", "ne"):
@@ -172,16 +177,16 @@ class Tracer:
         if given.get("alpha", 1) == 1:
             given.pop("alpha", None)
         if given or name.endswith("_") and not name.startswith("_") or kwargs.get("inplace"):
-            how = ", ".join(f"{k}={v}" for k, v in given.items()) or "in place"
-            raise self.refusal(f"calls {name} with {how}, which has no rule here")
+            options = ", ".join(f"{k}={v}" for k, v in given.items()) or "in place"
+            raise self.refusal(f"calls {name} with {options}, which has no rule here")
         args += tuple(kwargs[k] for k in ("input", "other") if k in kwargs)
-        if plain in _MADE:
-            return self.symbol(_MADE[plain](self.graph, self.number(args[0])))
+        if plain in _COMPOSED:
+            return self.symbol(_COMPOSED[plain](self.graph, self.number(args[0])))
         if plain == "pow":
             return self._power(args[0], args[1])
         if plain in ("rsub", "rtruediv"):
             plain, args = plain[1:], (args[1], args[0])
-        op = ALSO.get(plain, plain)
+        op = SYNONYMS.get(plain, plain)
         count = 2 if op in ("add", "sub", "mul", "div") else 1
         if op == "relu":
             args = args[:1]  # the second is `inplace`
@@ -203,8 +208,8 @@ class Tracer:
         return self.symbol(result)
 
 
-# Functions that are made of others.
-_MADE: dict[str, Callable[[Graph, int], int]] = {
+# Functions that are composed of operations of the graph.
+_COMPOSED: dict[str, Callable[[Graph, int], int]] = {
     "square": lambda g, a: g.make("mul", a, a),
     "reciprocal": lambda g, a: g.make("div", g.const(1), a),
     "silu": lambda g, a: g.make("mul", a, g.make("sigmoid", a)),
@@ -213,12 +218,35 @@ _MADE: dict[str, Callable[[Graph, int], int]] = {
 
 
 def trace(cell: Cell) -> Step:
-    """One step of `cell` as a graph. Raises Untraceable where it is not of the form."""
+    """One step of `cell` as a graph. Raises Untraceable where no kernels can be derived from it."""
     tracer = Tracer(cell)
-    graph = tracer.graph
+    try:
+        out = cell.step(*_symbols(tracer))
+    except Untraceable:
+        raise
+    except Exception as error:  # a step may fail in any way when it meets symbols
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise tracer.refusal(f"does what symbols cannot ({reason})") from error
+    values = (out,) if isinstance(out, (Symbol, Tensor)) else tuple(out)
+    new = tuple(tracer.number(v) for v in values)
+    for name, number in zip(cell.state, new, strict=True):
+        _check_state(tracer, name, number)
+    return Step(tracer.graph, tuple(cell.state), new)
+
+
+def _symbols(tracer: Tracer) -> tuple[Any, SimpleNamespace, SimpleNamespace, Any]:
+    """The arguments x, R, p and s of a step, made of symbols."""
+    cell, graph = tracer.cell, tracer.graph
 
     def leaf(op: str, name: str) -> Symbol:
         return tracer.symbol(graph.leaf(op, name))
+
+    def input_leaf(name: str) -> Symbol:
+        if name in cell.bare:
+            return leaf("bare", name)
+        if name in cell.rows["W"]:
+            return leaf("input", name)
+        return leaf("vector", f"x.{name}")  # a gate that has a bias alone
 
     def product(name: str) -> Callable[[Any], Symbol]:
         def apply(v: Any) -> Symbol:
@@ -228,32 +256,18 @@ def trace(cell: Cell) -> Step:
 
         return apply
 
-    def kind(name: str) -> str:
-        if name in cell.bare:
-            return "bare"
-        return "input" if name in cell.rows["W"] else "vector"  # without W, a bias alone
-
-    def called(k: str) -> str:
-        return "x." + k if kind(k) == "vector" else k
-
     fields = cell.Inputs._fields  # type: ignore[attr-defined]
-    x = cell.Inputs(**{k: leaf(kind(k), called(k)) for k in fields})
+    x = cell.Inputs(**{k: input_leaf(k) for k in fields})
     s = cell.State(*(leaf("state", k) for k in cell.state))
-    p = SimpleNamespace(**{k: leaf("vector", "p." + k) for k in cell.vectors})
+    p = SimpleNamespace(**{k: leaf("vector", f"p.{k}") for k in cell.vectors})
     R = SimpleNamespace(**{k: product(k) for k in cell.rows["R"]})
-    try:
-        out = cell.step(x, R, p, s)
-    except Untraceable:
-        raise
-    except Exception as error:  # whatever a step does with symbols that are no tensors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise tracer.refusal(f"does what symbols cannot ({reason})") from error
-    values = (out,) if isinstance(out, (Symbol, Tensor)) else tuple(out)
-    new = tuple(tracer.number(v) for v in values)
-    for name, number in zip(cell.state, new, strict=True):
-        needs = {graph[n].op for n in graph.reachable([number])}
-        if not needs & {"input", "bare", "state", "product"}:
-            raise tracer.refusal(f"makes the state {name} of nothing that a sequence has")
-        if any(math.isnan(graph[n].value) for n in graph.reachable([number])):
-            raise tracer.refusal("has a constant that is not a number")
-    return Step(graph, tuple(cell.state), new)
+    return x, R, p, s
+
+
+def _check_state(tracer: Tracer, name: str, number: int) -> None:
+    """Raise Untraceable where the new state `name`, a node, is not one of a recurrence."""
+    nodes = [tracer.graph[n] for n in tracer.graph.reachable([number])]
+    if not {node.op for node in nodes} & {"input", "bare", "state", "product"}:
+        raise tracer.refusal(f"makes the state {name} of nothing that a sequence has")
+    if any(math.isnan(node.value) for node in nodes):
+        raise tracer.refusal("has a constant that is not a number")

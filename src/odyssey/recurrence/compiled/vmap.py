@@ -1,4 +1,8 @@
-"""What autograd's operations share: a dimension that `vmap` adds, as rows or run by run."""
+"""Rules of `torch.func.vmap` for the operations of `autograd`: how a mapped dimension is handled.
+
+It either joins the batch (`fold_into_batch`, `unfold_from_batch`), or the operation is run once for
+each of its indices (`run_for_each`).
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,15 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Mapped = tuple[tuple[Any, ...], tuple[int | None, ...]]  # results, the mapped dimension of each
 
 
-def folded(
+def fold_into_batch(
     size: int, dims: tuple[Any, ...], operands: tuple[Any, ...], axes: tuple[int | None, ...]
 ) -> list[Any]:
-    """The operands with their mapped dimension (`dims`; None is the same for all) in the batch.
+    """The operands with their mapped dimension merged into the batch.
 
-    `axes` says where each operand has its batch; None is nowhere.
+    size: of the mapped dimension. dims: which it is in each operand, None where the operand is not
+    mapped. axes: which dimension is the batch of each operand, None where it has no batch.
     """
-    made = []
+    folded = []
     for value, dim, axis in zip(operands, dims, axes, strict=True):
         if axis is not None and value is not None:
             if dim is None:
@@ -29,12 +34,14 @@ def folded(
             else:
                 value = value.movedim(dim, axis)
             value = value.flatten(axis, axis + 1)
-        made.append(value)
-    return made
+        folded.append(value)
+    return folded
 
 
-def unfolded(size: int, results: tuple[Tensor, ...], axes: tuple[int | None, ...]) -> Mapped:
-    """The results with the mapped dimension out of the batch again, before it."""
+def unfold_from_batch(
+    size: int, results: tuple[Tensor, ...], axes: tuple[int | None, ...]
+) -> Mapped:
+    """The inverse: results with the mapped dimension separate, right before the batch."""
     split = tuple(
         v if axis is None else v.unflatten(axis, (size, v.shape[axis] // size))
         for v, axis in zip(results, axes, strict=True)
@@ -42,13 +49,13 @@ def unfolded(size: int, results: tuple[Tensor, ...], axes: tuple[int | None, ...
     return split, axes
 
 
-def one_by_one(
+def run_for_each(
     function: type[torch.autograd.Function],
     size: int,
     dims: tuple[Any, ...],
     operands: tuple[Any, ...],
 ) -> Mapped:
-    """The function applied once for each index of the mapped dimension."""
+    """The function applied once for each index of the mapped dimension, results stacked."""
     results = []
     for i in range(size):
         own = [v if d is None else v.select(d, i) for v, d in zip(operands, dims, strict=True)]
@@ -57,7 +64,7 @@ def one_by_one(
     return stacked, (0,) * len(stacked)
 
 
-def signed(forward: Function) -> Function:
-    """`forward` with its signature made: torch asks for it at each call, and making takes 20 us."""
+def cache_signature(forward: Function) -> Function:
+    """Set `forward.__signature__`, which torch reads at every call and takes 20 us to compute."""
     forward.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
     return forward

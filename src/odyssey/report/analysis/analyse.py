@@ -11,9 +11,14 @@ import numpy as np
 
 from odyssey.errors import UserError
 from odyssey.report.analysis.names import unit_of
-from odyssey.report.analysis.notes import notes
+from odyssey.report.analysis.notes import analysis_notes
 from odyssey.report.analysis.outcomes import better as better_of
-from odyssey.report.analysis.outcomes import outcomes, part_of, value_of, within_fence
+from odyssey.report.analysis.outcomes import (
+    bounded_value,
+    choose_part,
+    clip_to_fence,
+    make_outcomes,
+)
 from odyssey.report.analysis.result import (
     SEARCH,
     Analysis,
@@ -23,8 +28,8 @@ from odyssey.report.analysis.result import (
     Summary,
     Variant,
 )
-from odyssey.report.analysis.verdicts import NONE, verdicts
-from odyssey.report.fanova.axes import Axis, axis_from_values, axis_of
+from odyssey.report.analysis.verdicts import UNKNOWN, make_verdicts
+from odyssey.report.fanova.axes import Axis, axis_from_description, axis_from_values
 from odyssey.report.fanova.decomposition import Decomposition, decompose
 from odyssey.report.stats.estimates import (
     Expected,
@@ -36,7 +41,7 @@ from odyssey.report.stats.estimates import (
     wilson,
 )
 from odyssey.report.stats.samples import Interval
-from odyssey.study.records import STATES
+from odyssey.study.state import STATES
 
 OVERALL = ""
 VARIANT = "variant"  # the name of the axis that tells the variants apart
@@ -57,17 +62,17 @@ def importance(
     if not comparison.searched:
         return {}
     every = [(s.variant.label, o) for s in summaries for o in s.outcomes]
-    axes = _axes(comparison, [o for _, o in every])
+    axes = _searched_axes(comparison, [o for _, o in every])
     if not axes:
         return {}
-    kept = within_fence([o.valid for _, o in every], better)
+    kept = clip_to_fence([o.valid for _, o in every], better)
     values = dict(zip((id(o) for _, o in every), kept, strict=False))
     found = {}
     for summary in summaries:
         here = [o for o in summary.outcomes if id(o) in values]
         found[summary.variant.label] = decompose(
             axes,
-            [_point(axes, o) for o in here],
+            [_coordinates(axes, o) for o in here],
             [values[id(o)] for o in here],
             trees=options.trees,
             seed=options.seed,
@@ -77,7 +82,7 @@ def importance(
         labels = [s.variant.label for s in summaries if s.outcomes]
         found[OVERALL] = decompose(
             [*axes, Axis(VARIANT, "choice", math.nan, math.nan, choices=tuple(labels))],
-            [_point(axes, o) | {VARIANT: label} for label, o in every],
+            [_coordinates(axes, o) | {VARIANT: label} for label, o in every],
             [values[id(o)] for _, o in every],
             trees=options.trees,
             seed=options.seed,
@@ -86,7 +91,7 @@ def importance(
     return found
 
 
-def _axes(comparison: Comparison, every: Sequence[Outcome]) -> list[Axis]:
+def _searched_axes(comparison: Comparison, every: Sequence[Outcome]) -> list[Axis]:
     """The searched settings, on the scale they were searched on."""
     described: dict[str, Any] = {}
     for study in comparison.studies:
@@ -95,22 +100,22 @@ def _axes(comparison: Comparison, every: Sequence[Outcome]) -> list[Axis]:
     for key in comparison.searched:
         values = [o.run.config.get(key) for o in every]
         try:
-            axes.append(axis_of(key, described[key]))
+            axes.append(axis_from_description(key, described[key]))
         except (KeyError, UserError):  # no plan, or one that a hand has changed
             if len({repr(v) for v in values}) > 1:
                 axes.append(axis_from_values(key, values))
     return axes
 
 
-def _point(axes: Sequence[Axis], outcome: Outcome) -> dict[str, Any]:
+def _coordinates(axes: Sequence[Axis], outcome: Outcome) -> dict[str, Any]:
     return {axis.name: axis.of(outcome.run.config) for axis in axes}
 
 
-Step = Callable[[str], None]  # told what has been done, for a progress bar
+Progress = Callable[[str], None]  # told what has been done, for a progress bar
 
 
 def analyse(
-    comparison: Comparison, metric: str, options: Options, step: Step | None = None
+    comparison: Comparison, metric: str, options: Options, step: Progress | None = None
 ) -> Analysis:
     """All numbers of a comparison for a metric.
 
@@ -118,14 +123,14 @@ def analyse(
     """
     tell = step or (lambda text: None)
     better = better_of(metric, comparison)
-    part = part_of(comparison, metric, better)
+    part = choose_part(comparison, metric, better)
     share = options.share if comparison.kind == SEARCH else 1.0
-    every = [outcomes(v, comparison, metric, better, part, share) for v in comparison.variants]
+    every = [make_outcomes(v, comparison, metric, better, part, share) for v in comparison.variants]
     finite = [o.valid for found in every for o in found if o.finite]
     worst = (max(finite) if better == "lower" else min(finite)) if finite else math.nan
     summaries = []
     for variant, found in zip(comparison.variants, every, strict=True):
-        summaries.append(_summary(variant, found, comparison, better, worst, options))
+        summaries.append(_summarize(variant, found, comparison, better, worst, options))
         tell(f"{metric}: {variant.label}")
     analysis = Analysis(
         comparison=comparison,
@@ -140,14 +145,14 @@ def analyse(
     )
     if summaries:
         unit = unit_of(metric)
-        analysis.verdicts = verdicts(comparison, summaries, better, options, unit)
+        analysis.verdicts = make_verdicts(comparison, summaries, better, options, unit)
     if comparison.kind == SEARCH:
         analysis.importance = importance(comparison, summaries, better, options, tell)
-    analysis.notes = notes(analysis)
+    analysis.notes = analysis_notes(analysis)
     return analysis
 
 
-def _summary(
+def _summarize(
     variant: Variant,
     found: Sequence[Outcome],
     comparison: Comparison,
@@ -169,26 +174,26 @@ def _summary(
         outcomes=found,
         chosen=chosen,
         counts={state: counts[state] for state in STATES},
-        best=_best(found, comparison),
+        best=_best_run(found, comparison),
         params=(min(params), max(params)) if params else (math.nan, math.nan),
-        mean=_interval([finite], mean, options),
-        median=_interval([tests], median, options),
-        iqm=_interval(_strata(chosen), iqm, options),
-        all_median=_interval([list(valid)], median, options),
-        all_iqm=_interval([list(valid)], iqm, options),
+        mean=_bootstrap([finite], mean, options),
+        median=_bootstrap([tests], median, options),
+        iqm=_bootstrap(_strata(chosen), iqm, options),
+        all_median=_bootstrap([list(valid)], median, options),
+        all_iqm=_bootstrap([list(valid)], iqm, options),
         diverged=wilson(counts["diverged"], ended),
         failed=wilson(counts["failed"], ended),
-        expected=_expected(valid, better, worst, options),
+        expected=_expected_best(valid, better, worst, options),
         seconds=float(np.median(seconds)) if seconds else math.nan,
     )
 
 
-def _interval(
+def _bootstrap(
     strata: Sequence[Sequence[float]], statistic: Callable[..., float], options: Options
 ) -> Interval:
     values = [np.array(s, dtype=float) for s in strata if len(s)]
     if not values:
-        return NONE
+        return UNKNOWN
     return bootstrap(values, statistic, draws=options.draws, seed=options.seed)
 
 
@@ -202,18 +207,20 @@ def _strata(chosen: Sequence[Outcome]) -> list[list[float]]:
     return list(found.values())
 
 
-def _best(found: Sequence[Outcome], comparison: Comparison) -> Outcome | None:
+def _best_run(found: Sequence[Outcome], comparison: Comparison) -> Outcome | None:
     """The run with the best validation value of the monitor."""
     by = better_of(comparison.monitor, comparison)
     finished = [o for o in found if o.run.state == "finished"]
-    finished = [o for o in finished if math.isfinite(value_of(o.run, comparison.monitor, by))]
+    finished = [o for o in finished if math.isfinite(bounded_value(o.run, comparison.monitor, by))]
     if not finished:
         return None
     pick = max if by == "higher" else min
     return pick(finished, key=lambda o: o.run.value(comparison.monitor))
 
 
-def _expected(valid: np.ndarray, better: str, worst: float, options: Options) -> Expected | None:
+def _expected_best(
+    valid: np.ndarray, better: str, worst: float, options: Options
+) -> Expected | None:
     """worst: the worst value of any variant, which stands for runs without one."""
     if valid.size < 2 or math.isnan(worst):
         return None

@@ -10,14 +10,16 @@ import numpy as np
 
 from odyssey.errors import UserError, did_you_mean
 from odyssey.report.analysis.result import SEARCH, Comparison, Outcome, Variant
-from odyssey.report.io.runs import Run
+from odyssey.report.io.runs import ReportRun
 from odyssey.report.stats.estimates import top_share
 
 ENDED = ("finished", "diverged", "failed")
-BEYOND = 1e100  # no weights in single precision give such a number, and its square is no float
+LARGEST_VALUE = (
+    1e100  # no weights in single precision give such a number, and its square is no float
+)
 
 
-def outcomes(
+def make_outcomes(
     variant: Variant, comparison: Comparison, metric: str, better: str, part: str, share: float
 ) -> list[Outcome]:
     """The runs of a variant that ended, in the order of trials.
@@ -30,41 +32,43 @@ def outcomes(
     worst = math.inf if better == "lower" else -math.inf
     runs = [run for run in variant.runs if run.state in ENDED]
     runs.sort(key=lambda run: (run.trial is None, run.trial or 0, run.seed or 0, run.name))
-    runs = [r for r in runs if r.state != "finished" or not math.isnan(value_of(r, metric, better))]
+    runs = [
+        r for r in runs if r.state != "finished" or not math.isnan(bounded_value(r, metric, better))
+    ]
     chooser = "higher" if comparison.mode == "max" else "lower"
-    by = [_or_worst(run, comparison.monitor, chooser) for run in runs]
+    by = [_value_or_worst(run, comparison.monitor, chooser) for run in runs]
     chosen = set(range(len(runs)))
     if comparison.kind == SEARCH and runs:
         chosen = {int(i) for i in top_share(np.array(by), chooser, share)}
     found = []
     for place, run in enumerate(runs):
         finished = run.state == "finished"
-        valid = value_of(run, metric, better) if finished else worst
-        test = value_of(run, metric, better, part) if finished else worst
+        valid = bounded_value(run, metric, better) if finished else worst
+        test = bounded_value(run, metric, better, part) if finished else worst
         found.append(Outcome(run, valid, test, place in chosen))
     return found
 
 
-def value_of(run: Run, metric: str, better: str, part: str = "valid") -> float:
+def bounded_value(run: ReportRun, metric: str, better: str, part: str = "valid") -> float:
     """A finished run's value; the worst, infinite, for one that is beyond all bounds.
 
     A value that is good beyond all bounds was not measured: nan, as where there is none.
     """
     value = run.value(metric, part)
-    if abs(value) < BEYOND or math.isnan(value):
+    if abs(value) < LARGEST_VALUE or math.isnan(value):
         return value
     return math.copysign(math.inf, value) if (value > 0) == (better == "lower") else math.nan
 
 
-def part_of(comparison: Comparison, metric: str, better: str) -> str:
+def choose_part(comparison: Comparison, metric: str, better: str) -> str:
     """ "test" if every finished run with a validation value has a test value too, else "valid"."""
     finished = [r for r in comparison.runs if r.state == "finished"]
-    finished = [r for r in finished if not math.isnan(value_of(r, metric, better))]
-    tested = all(not math.isnan(value_of(r, metric, better, "test")) for r in finished)
+    finished = [r for r in finished if not math.isnan(bounded_value(r, metric, better))]
+    tested = all(not math.isnan(bounded_value(r, metric, better, "test")) for r in finished)
     return "test" if tested and finished else "valid"
 
 
-def within_fence(values: Sequence[float], better: str) -> list[float]:
+def clip_to_fence(values: Sequence[float], better: str) -> list[float]:
     """Values with those beyond the outer fence set to it: far out, as Tukey calls them.
 
     The fence is three interquartile ranges from the worse quartile of the finite values. One run
@@ -84,8 +88,8 @@ def within_fence(values: Sequence[float], better: str) -> list[float]:
     return [float(v) for v in sign * np.minimum(cost, fence)]
 
 
-def _or_worst(run: Run, metric: str, better: str) -> float:
-    value = value_of(run, metric, better) if run.state == "finished" else math.nan
+def _value_or_worst(run: ReportRun, metric: str, better: str) -> float:
+    value = bounded_value(run, metric, better) if run.state == "finished" else math.nan
     if math.isnan(value):
         return math.inf if better == "lower" else -math.inf
     return value
@@ -101,22 +105,22 @@ def better(metric: str, comparison: Comparison) -> str:
     return "higher" if metric.lower().endswith(HIGHER) else "lower"
 
 
-def metrics_of(comparison: Comparison) -> list[str]:
+def common_metrics(comparison: Comparison) -> list[str]:
     """Metrics that at least half of the finished runs have, the monitor first."""
     finished = [run for run in comparison.runs if run.state == "finished"]
-    count = Counter(name for run in finished for name in _names(run))
+    count = Counter(name for run in finished for name in _measured_names(run))
     common = sorted(name for name, n in count.items() if 2 * n >= len(finished))
     first = [comparison.monitor] if comparison.monitor else []
     return first + [name for name in common if name != comparison.monitor]
 
 
-def wanted(comparisons: Sequence[Comparison], asked: str | None) -> list[list[str]]:
+def select_metrics(comparisons: Sequence[Comparison], asked: str | None) -> list[list[str]]:
     """The metrics to look at in each comparison: all it has, or `asked` where it has that.
 
     asked: with or without its part: `accuracy` or `test/accuracy`. Raises UserError naming the
     metrics if no comparison has it.
     """
-    there = [metrics_of(comparison) for comparison in comparisons]
+    there = [common_metrics(comparison) for comparison in comparisons]
     if asked is None:
         return there
     name = asked.removeprefix("valid/").removeprefix("test/")
@@ -129,7 +133,7 @@ def wanted(comparisons: Sequence[Comparison], asked: str | None) -> list[list[st
     return [[name] if name in names else [] for names in there]
 
 
-def _names(run: Run) -> set[str]:
+def _measured_names(run: ReportRun) -> set[str]:
     return {
         name.partition("/")[2]
         for name, value in run.metrics.items()

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from odyssey.report.io.runs import Collection, Run, Study
-from odyssey.study.shown import duration, several
+from odyssey.report.io.runs import Collection, ReportRun, ReportStudy
+from odyssey.study.formatting import duration, several
 
-LEFT = ("missing", "interrupted", "running", "failed", "damaged")
+UNFINISHED = ("missing", "interrupted", "running", "failed", "damaged")
 
 
-def how(collection: Collection) -> list[dict[str, Any]]:
+def provenance(collection: Collection) -> list[dict[str, Any]]:
     """Sections for the page: {"title", "kind": "code" | "table" | "list", "content"}."""
     made = [
         _commands(collection.studies),
@@ -20,8 +20,8 @@ def how(collection: Collection) -> list[dict[str, Any]]:
         _settings(collection.studies),
         _software(collection.runs),
         _hardware(collection.runs),
-        _left(collection),
-        _notes(collection.studies),
+        _unfinished(collection),
+        _unreadable(collection.studies),
     ]
     return [section for section in made if section]
 
@@ -30,7 +30,7 @@ def _section(title: str, kind: str, content: Any) -> dict[str, Any]:
     return {"title": title, "kind": kind, "content": content} if content else {}
 
 
-def _commands(studies: Sequence[Study]) -> dict[str, Any]:
+def _commands(studies: Sequence[ReportStudy]) -> dict[str, Any]:
     lines = []
     for study in studies:
         for entry in study.commands:
@@ -40,14 +40,14 @@ def _commands(studies: Sequence[Study]) -> dict[str, Any]:
     return _section("Commands", "code", "\n".join(lines))
 
 
-def _data(runs: Sequence[Run]) -> dict[str, Any]:
+def _data(runs: Sequence[ReportRun]) -> dict[str, Any]:
     count = Counter((run.data, run.data_hash) for run in runs if run.data_hash)
     rows = [[name, digest, n] for (name, digest), n in count.most_common()]
     content = {"columns": ["data", "SHA-256", "runs"], "rows": rows} if rows else None
     return _section("Data", "table", content)
 
 
-def _settings(studies: Sequence[Study]) -> dict[str, Any]:
+def _settings(studies: Sequence[ReportStudy]) -> dict[str, Any]:
     rows: list[list[str]] = []
     for study in studies:
         for key, values in study.compare.items():
@@ -65,18 +65,18 @@ def _settings(studies: Sequence[Study]) -> dict[str, Any]:
     return _section("Settings", "table", content)
 
 
-def _software(runs: Sequence[Run]) -> dict[str, Any]:
+def _software(runs: Sequence[ReportRun]) -> dict[str, Any]:
     rows: list[list[Any]] = []
     for name in sorted({name for run in runs for name in run.versions}):
-        rows += [[name, v, n] for v, n in _counted(r.versions.get(name, "") for r in runs)]
-    rows += [["code", digest, n] for digest, n in _counted(r.code for r in runs)]
-    rows += [["git commit", commit, n] for commit, n in _counted(r.commit for r in runs)]
+        rows += [[name, v, n] for v, n in _count(r.versions.get(name, "") for r in runs)]
+    rows += [["code", digest, n] for digest, n in _count(r.code for r in runs)]
+    rows += [["git commit", commit, n] for commit, n in _count(r.commit for r in runs)]
     content = {"columns": ["what", "version", "runs"], "rows": rows} if rows else None
     return _section("Versions", "table", content)
 
 
-def _hardware(runs: Sequence[Run]) -> dict[str, Any]:
-    rows = [[device, n] for device, n in _counted(run.device for run in runs)]
+def _hardware(runs: Sequence[ReportRun]) -> dict[str, Any]:
+    rows = [[device, n] for device, n in _count(run.device for run in runs)]
     seconds = [run.seconds for run in runs if run.seconds == run.seconds]
     if seconds:
         rows.append([f"all runs together: {duration(sum(seconds))} of training", len(seconds)])
@@ -84,28 +84,28 @@ def _hardware(runs: Sequence[Run]) -> dict[str, Any]:
     return _section("Hardware", "table", content)
 
 
-def _left(collection: Collection) -> dict[str, Any]:
+def _unfinished(collection: Collection) -> dict[str, Any]:
     """What the study does not have: planned and not there, unfinished, failed."""
     lines = []
     for study in collection.studies:
         runs = [run for run in collection.runs if run.study == study.name]
         count = Counter(run.state for run in runs)
-        said = [f"{count[state]} {state}" for state in LEFT if count[state]]
+        said = [f"{count[state]} {state}" for state in UNFINISHED if count[state]]
         planned = study.planned or len(runs)
         if said:
             lines.append(f"{study.name}: of {several(planned, 'run')}, {', '.join(said)}")
         if study.to_come:
             lines.append(f"{study.name}: {several(study.to_come, 'trial')} not proposed yet")
-        for run in [r for r in runs if r.state in LEFT][:20]:
+        for run in [r for r in runs if r.state in UNFINISHED][:20]:
             lines.append(f"{run.name}: {run.state}" + (f", {run.error}" if run.error else ""))
     return _section("Missing, unfinished and failed runs", "list", lines)
 
 
-def _notes(studies: Sequence[Study]) -> dict[str, Any]:
+def _unreadable(studies: Sequence[ReportStudy]) -> dict[str, Any]:
     return _section("Files that could not be read", "list", [n for s in studies for n in s.notes])
 
 
-def _counted(values: Iterable[str]) -> list[tuple[str, int]]:
+def _count(values: Iterable[str]) -> list[tuple[str, int]]:
     return Counter(v for v in values if v).most_common()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import UserError
-from odyssey.report.io.runs import Run, Study
+from odyssey.report.io.runs import ReportRun, ReportStudy
 from odyssey.report.stats.samples import Interval
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Variant:
     label: str  # "cifg", or "gru bptt.length=25"
     settings: Mapping[str, str]  # {"cell": "gru", "bptt.length": "25"}
     cell: str  # chooses the colour
-    runs: Sequence[Run]  # every one, of whatever state
+    runs: Sequence[ReportRun]  # every one, of whatever state
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Comparison:
     monitor: str
     mode: str  # "min" or "max", of the monitor
     kind: str  # SEARCH, SEEDS or SINGLE
-    studies: list[Study]
+    studies: list[ReportStudy]
     variants: list[Variant]  # in the plan's order
     baseline: str  # a variant's label
     searched: list[str]  # keys
@@ -52,7 +52,7 @@ class Comparison:
     apart: list[str] = field(default_factory=list)  # what was set apart, and why
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[ReportRun]:
         return [run for variant in self.variants for run in variant.runs]
 
 
@@ -60,7 +60,7 @@ class Comparison:
 class Outcome:
     """One run in the analysis. Worst values are +inf where smaller is better, else -inf."""
 
-    run: Run
+    run: ReportRun
     valid: float
     test: float
     top: bool  # among the best share of its variant by validation

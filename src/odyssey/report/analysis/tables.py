@@ -8,15 +8,15 @@ from typing import Any
 
 from odyssey.report.analysis.analyse import OVERALL
 from odyssey.report.analysis.names import name_of_setting, unit_of
-from odyssey.report.analysis.notes import percent
+from odyssey.report.analysis.notes import format_percent
 from odyssey.report.analysis.result import SEARCH, Analysis, Summary, Verdict
 from odyssey.report.io.formats import Column, Table
-from odyssey.report.stats.estimates import ROUND
+from odyssey.report.stats.estimates import TABLE_COUNTS
 from odyssey.report.stats.samples import Interval
-from odyssey.study.records import STATES
+from odyssey.study.state import STATES
 
 
-def tables(analysis: Analysis) -> list[Table]:
+def make_tables(analysis: Analysis) -> list[Table]:
     """Every table that has a row, the verdicts first."""
     made = [
         _verdicts(analysis),
@@ -31,10 +31,10 @@ def tables(analysis: Analysis) -> list[Table]:
     return [table for table in made if table is not None and table.rows]
 
 
-def _chosen(analysis: Analysis) -> str:
+def _describe_chosen(analysis: Analysis) -> str:
     """What is compared, in words."""
     if analysis.comparison.kind == SEARCH:
-        return f"best {percent(analysis.share)} of the trials by validation, rounded up"
+        return f"best {format_percent(analysis.share)} of the trials by validation, rounded up"
     return "all runs that ended"
 
 
@@ -51,7 +51,7 @@ def _verdicts(analysis: Analysis) -> Table:
     columns = [
         Column("variant"),
         Column("verdict", help=f"At the level {analysis.alpha:g}, after Holm's correction"),
-        Column("n", "integer", f"Runs compared: {_chosen(analysis)}"),
+        Column("n", "integer", f"Runs compared: {_describe_chosen(analysis)}"),
         Column(f"mean {unit}", "interval", f"{analysis.part} value; 95% bootstrap interval", 4),
         Column("difference", "interval", f"of the means, variant minus {base}; 95% interval"),
         Column("Welch p", "p", "Two-sided, uncorrected"),
@@ -96,7 +96,7 @@ def _variants(analysis: Analysis) -> Table:
     columns = [
         Column("variant"),
         Column("runs", "integer", "that ended"),
-        Column("compared", "integer", _chosen(analysis)),
+        Column("compared", "integer", _describe_chosen(analysis)),
         Column("mean", "interval", f"{part}, of those that are compared and finished", 4),
         Column("median", "interval", f"{part}, of those that are compared", 4),
         Column("interquartile mean", "interval", f"{part}, of those that are compared", 4),
@@ -114,7 +114,7 @@ def _variants(analysis: Analysis) -> Table:
     for s in analysis.summaries:
         row: list[Any] = [s.variant.label, len(s.outcomes), len(s.chosen), s.mean, s.median, s.iqm]
         row += [s.all_median, s.all_iqm] if search else []
-        rows.append([*row, _range(s.params), s.seconds])
+        rows.append([*row, _format_range(s.params), s.seconds])
     title = f"Variants, {unit_of(analysis.metric)}"
     note = "Intervals: 95%, bootstrap; none from fewer than two runs."
     if analysis.comparison.kind == SEARCH:
@@ -185,7 +185,7 @@ def _expected(analysis: Analysis) -> Table | None:
     most = max((len(s.outcomes) for s in analysis.summaries), default=0)
     if analysis.comparison.kind != SEARCH or most < 2:
         return None
-    counts = [n for n in ROUND if n <= most]
+    counts = [n for n in TABLE_COUNTS if n <= most]
     columns = [Column("variant"), *(Column(f"{n} trials", "interval", digits=4) for n in counts)]
     columns[1] = Column("1 trial", "interval", digits=4)
     rows = []
@@ -216,9 +216,9 @@ def _importance(analysis: Analysis) -> Table | None:
     rows = []
     for label, d in found.items():
         pairs = sum(i.value for i in d.pairs.values()) if d.pairs else math.nan
-        shares = [_share(d.singles.get(name)) for name in names]
+        shares = [_rounded(d.singles.get(name)) for name in names]
         name = label if label != OVERALL else "all variants"
-        rows.append([name, d.n, *shares, pairs, _share(d.rest), d.r2, d.note])
+        rows.append([name, d.n, *shares, pairs, _rounded(d.rest), d.r2, d.note])
     title = "Share of the variance that each setting explains"
     note = (
         "Functional ANOVA (Hutter et al. 2014) of random forests, on the scale of the search. A "
@@ -231,25 +231,25 @@ def _pairs(analysis: Analysis) -> Table | None:
     overall = analysis.importance.get(OVERALL) or next(iter(analysis.importance.values()), None)
     if overall is None or not overall.pairs:
         return None
-    ordered = sorted(overall.pairs.items(), key=lambda item: -_sortable(item[1].value))
+    ordered = sorted(overall.pairs.items(), key=lambda item: -_nan_last(item[1].value))
     columns = [Column("setting"), Column("with"), Column("share", "interval", digits=2)]
-    rows = [[name_of_setting(a), name_of_setting(b), _share(share)] for (a, b), share in ordered]
+    rows = [[name_of_setting(a), name_of_setting(b), _rounded(share)] for (a, b), share in ordered]
     over = "all variants" if OVERALL in analysis.importance else next(iter(analysis.importance))
     return Table("pairs", f"Interactions of two settings, {over}", columns, rows)
 
 
-def _share(share: Interval | None) -> Interval | None:
+def _rounded(share: Interval | None) -> Interval | None:
     """To four decimals: what lies below is rounding of the forest's."""
     if share is None:
         return None
     return Interval(round(share.value, 4), round(share.low, 4), round(share.high, 4), share.level)
 
 
-def _sortable(value: float) -> float:
+def _nan_last(value: float) -> float:
     return -1.0 if math.isnan(value) else value
 
 
-def _range(ends: tuple[float, float]) -> str:
+def _format_range(ends: tuple[float, float]) -> str:
     low, high = ends
     if math.isnan(low):
         return ""

@@ -9,31 +9,33 @@ from typing import Any
 
 from odyssey.report.analysis.result import Variant
 from odyssey.report.analysis.settings import (
+    affects_result,
     compared_keys,
-    is_planless,
+    format_value,
     is_under,
-    matters,
-    place_of,
-    said,
+    lacks_plan,
+    resolve_key,
     searched_keys,
-    word,
+    setting_text,
 )
-from odyssey.report.io.runs import Run, Study
+from odyssey.report.io.runs import ReportRun, ReportStudy
 
-MOST = 3  # settings in which studies differ that stand in a label; beyond, the study's name does
-STUDY = "study"
+MOST_FIXED = (
+    3  # settings in which studies differ that stand in a label; beyond, the study's name does
+)
+STUDY_KEY = "study"
 
 Settings = tuple[tuple[str, str], ...]
 
 
 @dataclass
-class Split:
+class VariantSplit:
     variants: list[Variant]  # in the plan's order
     searched: list[str]  # flat keys
     notes: list[str] = field(default_factory=list)
 
 
-def split_by_variant(runs: Sequence[Run], studies: Sequence[Study]) -> Split:
+def split_by_variant(runs: Sequence[ReportRun], studies: Sequence[ReportStudy]) -> VariantSplit:
     """The variants of runs that may be compared.
 
     What is compared in any of the studies tells variants. A setting that is fixed in each study
@@ -43,51 +45,59 @@ def split_by_variant(runs: Sequence[Run], studies: Sequence[Study]) -> Split:
     by_study = {study.name: study for study in studies}
     searched = {study.name: searched_keys(study) for study in studies}
 
-    def settings(run: Run) -> Settings:
+    def settings(run: ReportRun) -> Settings:
         study = by_study[run.study]
         keys = [key for key in compared if not is_under(key, searched[run.study])]
-        words = ((key, said(run, key, study)) for key in keys)
+        words = ((key, setting_text(run, key, study)) for key in keys)
         return tuple((key, value) for key, value in words if value or key == "cell")
 
-    found: dict[Settings, list[Run]] = {}
+    found: dict[Settings, list[ReportRun]] = {}
     of_run = {}
     for run in runs:
         of_run[run.study, run.name] = own = settings(run)
         found.setdefault(own, []).append(run)
     notes: list[str] = []
     for study in studies:
-        if is_planless(study):
-            searched[study.name] = _planless(study, found.values(), notes)
+        if lacks_plan(study):
+            searched[study.name] = _infer_searched(study, found.values(), notes)
     extra = _differences(found, studies, searched, compared, notes)
-    split: dict[Settings, list[Run]] = {}
+    split: dict[Settings, list[ReportRun]] = {}
     for run in runs:
         own = of_run[run.study, run.name]
         split.setdefault(own + extra.get((own, run.study), ()), []).append(run)
     variants = [
         Variant(label, dict(own), dict(own)["cell"], split[own])
-        for own, label in _labels(list(split)).items()
+        for own, label in _make_labels(list(split)).items()
     ]
     config = {key for run in runs for key in run.config}
     keys = [key for study in studies if study.space for key in searched[study.name]]
-    axes = list(dict.fromkeys(place_of(key, config) for key in keys)) or _varying(split.values())
-    return Split(variants, axes, notes)
+    axes = list(dict.fromkeys(resolve_key(key, config) for key in keys)) or _varying_keys(
+        split.values()
+    )
+    return VariantSplit(variants, axes, notes)
 
 
-def _varying(variants: Iterable[Sequence[Run]]) -> list[str]:
+def _varying_keys(variants: Iterable[Sequence[ReportRun]]) -> list[str]:
     """Settings but the seed that are not the same in all runs of some variant."""
     found: dict[str, None] = {}
     for runs in variants:
         first: dict[str, Any] = {}
         for run in runs:
             for key, value in run.config.items():
-                if first.setdefault(key, value) != value and key not in found and matters(key):
+                if (
+                    first.setdefault(key, value) != value
+                    and key not in found
+                    and affects_result(key)
+                ):
                     found[key] = None
     return list(found)
 
 
-def _planless(study: Study, variants: Iterable[Sequence[Run]], notes: list[str]) -> list[str]:
+def _infer_searched(
+    study: ReportStudy, variants: Iterable[Sequence[ReportRun]], notes: list[str]
+) -> list[str]:
     """What varies in a study that does not say what it searches."""
-    keys = _varying([run for run in runs if run.study == study.name] for runs in variants)
+    keys = _varying_keys([run for run in runs if run.study == study.name] for runs in variants)
     variants_are = "" if study.compare else "its variants are the cells, and "
     rest = f"what else varies counts as searched ({', '.join(keys)})"
     notes.append(
@@ -101,8 +111,8 @@ Extra = dict[tuple[Settings, str], Settings]  # variant and study -> further set
 
 
 def _differences(
-    variants: Mapping[Settings, Sequence[Run]],
-    studies: Sequence[Study],
+    variants: Mapping[Settings, Sequence[ReportRun]],
+    studies: Sequence[ReportStudy],
     searched: Mapping[str, Sequence[str]],
     compared: Sequence[str],
     notes: list[str],
@@ -126,9 +136,9 @@ def _differences(
             fixed = [(key, role[1:]) for key, role in of_study if role and role[0] == "="]
             others = [key for key, role in of_study if role and role[0] != "="]
             rivals = [k for k in others if len(_searches({**roles, **common}[k])) > 1]
-            if rivals or len(fixed) > MOST:
-                words.append((STUDY, study.name))
-            words += fixed if len(fixed) <= MOST else []
+            if rivals or len(fixed) > MOST_FIXED:
+                words.append((STUDY_KEY, study.name))
+            words += fixed if len(fixed) <= MOST_FIXED else []
             told.update(dict.fromkeys(keys))
             if words:
                 found[own, study.name] = tuple(words)
@@ -145,8 +155,8 @@ def _searches(roles: Mapping[str, str]) -> set[str]:
 
 
 def _roles(
-    runs: Sequence[Run],
-    studies: Sequence[Study],
+    runs: Sequence[ReportRun],
+    studies: Sequence[ReportStudy],
     searched: Mapping[str, Sequence[str]],
     counts: Callable[[str], bool],
 ) -> dict[str, dict[str, str]]:
@@ -163,23 +173,23 @@ def _roles(
                 seen.append(value)
     found: dict[str, dict[str, str]] = {}
     for key in dict.fromkeys(key for of_study in values.values() for key in of_study):
-        if not matters(key) or not counts(key):
+        if not affects_result(key) or not counts(key):
             continue
         roles = {}
         for study in studies:
             seen = values[study.name].get(key, [])
-            if how := _search(key, study, searched[study.name]):
+            if how := _describe_search(key, study, searched[study.name]):
                 roles[study.name] = how
             elif len(seen) == 1:
-                roles[study.name] = f"={word(seen[0])}"
+                roles[study.name] = f"={format_value(seen[0])}"
             elif not seen and key in study.fixed:
-                roles[study.name] = f"={word(study.fixed[key])}"
+                roles[study.name] = f"={format_value(study.fixed[key])}"
         if len(set(roles.values())) > 1:
             found[key] = roles
     return found
 
 
-def _search(key: str, study: Study, searched: Sequence[str]) -> str:
+def _describe_search(key: str, study: ReportStudy, searched: Sequence[str]) -> str:
     """How a study searches a key; empty where it does not."""
     if not is_under(key, searched):
         return ""
@@ -189,7 +199,7 @@ def _search(key: str, study: Study, searched: Sequence[str]) -> str:
     return f"varies in {study.name}"
 
 
-def _labels(variants: Sequence[Settings]) -> dict[Settings, str]:
+def _make_labels(variants: Sequence[Settings]) -> dict[Settings, str]:
     """`cifg`, or the cell and the words that are not the same in all, or these words alone."""
     if not variants:
         return {}

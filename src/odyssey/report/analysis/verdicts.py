@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from odyssey.report.analysis.result import SEARCH, Comparison, Options, Outcome, Summary, Verdict
-from odyssey.report.stats.effects import hedges_g, probability
-from odyssey.report.stats.estimates import count_of
+from odyssey.report.stats.effects import hedges_g, probability_of_improvement
+from odyssey.report.stats.estimates import share_count
 from odyssey.report.stats.samples import Interval
 from odyssey.report.stats.tests import (
     Paired,
@@ -18,17 +18,17 @@ from odyssey.report.stats.tests import (
     bonferroni,
     brunner_munzel,
     holm,
-    paired,
+    paired_comparison,
     tost,
     welch,
 )
 
-NONE = Interval(math.nan, math.nan, math.nan)
+UNKNOWN = Interval(math.nan, math.nan, math.nan)
 FEW = 5  # chosen runs, below which a test leans on what it cannot check
 MEANS, RANKS = "welch", "brunner_munzel"
 
 
-def verdicts(
+def make_verdicts(
     comparison: Comparison,
     summaries: Sequence[Summary],
     better: str,
@@ -44,11 +44,11 @@ def verdicts(
     """
     base = next(s for s in summaries if s.variant.label == comparison.baseline)
     others = [s for s in summaries if s is not base]
-    tested = [_tested(comparison, s, base, better, options) for s in others]
+    tested = [_test(comparison, s, base, better, options) for s in others]
     corrected = zip(
         tested,
         bonferroni([v.welch_p for v, _ in tested]),
-        holm([v.welch_p if v.test == MEANS else _rank_p(v) for v, _ in tested]),
+        holm([v.welch_p if v.test == MEANS else _bounded_rank_p(v) for v, _ in tested]),
         holm([v.equivalence_p for v, _ in tested]),
         strict=True,
     )
@@ -60,11 +60,11 @@ def verdicts(
             holm_p=float(by_holm),
             equivalence_holm_p=float(equivalence),
         )
-        judged.append(_judged(verdict, by_ranks, better, options, unit))
+        judged.append(_conclude(verdict, by_ranks, better, options, unit))
     return judged
 
 
-def _rank_p(verdict: Verdict) -> float:
+def _bounded_rank_p(verdict: Verdict) -> float:
     """Brunner and Munzel's p, but none that so few runs could not give in a permutation test.
 
     For a handful of runs it can be far below that: 4e-5 for five against five, of whose 252
@@ -76,17 +76,17 @@ def _rank_p(verdict: Verdict) -> float:
     return max(verdict.brunner_p, 2 / math.comb(n + m, n))
 
 
-def _tested(
+def _test(
     comparison: Comparison, one: Summary, base: Summary, better: str, options: Options
 ) -> tuple[Verdict, Test]:
     """The uncorrected numbers, with no word yet, and the test of the ranks."""
-    a, b = _tests(one.chosen), _tests(base.chosen)
+    a, b = _test_values(one.chosen), _test_values(base.chosen)
     finite_a, finite_b = a[np.isfinite(a)], b[np.isfinite(b)]
     by_means = welch(finite_a, finite_b)
     by_ranks = brunner_munzel(a, b)
     same = tost(finite_a, finite_b, options.margin, options.alpha)
     lost = (a.size - finite_a.size) + (b.size - finite_b.size)
-    notes = _fewer(comparison, one, options) + _fewer(comparison, base, options)
+    notes = _missing_trials(comparison, one, options) + _missing_trials(comparison, base, options)
     if lost:
         ended = [o.run.state == "finished" for o in (*one.chosen, *base.chosen) if _is_lost(o)]
         infinite = " or gave an infinite value" if any(ended) else ""
@@ -103,7 +103,7 @@ def _tested(
         said = {"Welch": by_means.note, "Brunner–Munzel": by_ranks.note}
         notes += [f"{name}: {note}" for name, note in said.items() if note]
     drawn = {"draws": options.draws, "seed": options.seed}
-    every_a, every_b = _compared(comparison, one), _compared(comparison, base)
+    every_a, every_b = _improvement_values(comparison, one), _improvement_values(comparison, base)
     verdict = Verdict(
         variant=one.variant.label,
         baseline=base.variant.label,
@@ -115,9 +115,9 @@ def _tested(
         holm_p=math.nan,
         brunner_p=by_ranks.p,
         hedges_g=hedges_g(finite_a, finite_b, 1 - options.alpha),
-        improvement=probability(every_a, every_b, better, **drawn)
+        improvement=probability_of_improvement(every_a, every_b, better, **drawn)
         if every_a.size and every_b.size
-        else NONE,
+        else UNKNOWN,
         equivalence_p=math.nan if lost else same.p,
         equivalence_holm_p=math.nan,
         smallest_margin=math.nan if lost else same.smallest_margin,
@@ -125,14 +125,14 @@ def _tested(
         sentence="",
         test=RANKS if lost else MEANS,
         note="; ".join(note for note in notes if note),
-        paired=_paired(one, base, better, options) if comparison.shared_draws else None,
+        paired=_pair_trials(one, base, better, options) if comparison.shared_draws else None,
     )
     return verdict, by_ranks
 
 
-def _fewer(comparison: Comparison, summary: Summary, options: Options) -> list[str]:
+def _missing_trials(comparison: Comparison, summary: Summary, options: Options) -> list[str]:
     """A note on a search of which fewer trials gave a value than the share that is compared."""
-    there, due = len(summary.chosen), count_of(len(summary.outcomes), options.share)
+    there, due = len(summary.chosen), share_count(len(summary.outcomes), options.share)
     if comparison.kind != SEARCH or there == due:
         return []
     return [
@@ -141,7 +141,9 @@ def _fewer(comparison: Comparison, summary: Summary, options: Options) -> list[s
     ]
 
 
-def _judged(verdict: Verdict, by_ranks: Test, better: str, options: Options, unit: str) -> Verdict:
+def _conclude(
+    verdict: Verdict, by_ranks: Test, better: str, options: Options, unit: str
+) -> Verdict:
     """The verdict with its word and sentence."""
     p, d = verdict.holm_p, verdict.difference
     sign = -1 if better == "lower" else 1
@@ -178,18 +180,18 @@ def _is_lost(outcome: Outcome) -> bool:
     return math.isinf(outcome.test)
 
 
-def _tests(chosen: Sequence[Outcome]) -> np.ndarray:
+def _test_values(chosen: Sequence[Outcome]) -> np.ndarray:
     return np.array([o.test for o in chosen], dtype=float)
 
 
-def _compared(comparison: Comparison, summary: Summary) -> np.ndarray:
+def _improvement_values(comparison: Comparison, summary: Summary) -> np.ndarray:
     """What the probability of improvement is over: all trials of a search, by validation."""
     if comparison.kind == SEARCH:
         return np.array([o.valid for o in summary.outcomes], dtype=float)
-    return _tests(summary.chosen)
+    return _test_values(summary.chosen)
 
 
-def _paired(one: Summary, base: Summary, better: str, options: Options) -> Paired | None:
+def _pair_trials(one: Summary, base: Summary, better: str, options: Options) -> Paired | None:
     """Trials of both that had the same settings, by validation value."""
     own = {(o.run.study, o.run.trial, o.run.seed): o.valid for o in one.outcomes}
     pairs = [
@@ -200,4 +202,4 @@ def _paired(one: Summary, base: Summary, better: str, options: Options) -> Paire
     if len(pairs) < 2:
         return None
     a, b = np.array(pairs, dtype=float).T
-    return paired(a, b, better, draws=options.draws, seed=options.seed)
+    return paired_comparison(a, b, better, draws=options.draws, seed=options.seed)

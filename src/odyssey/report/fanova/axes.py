@@ -68,10 +68,10 @@ class Axis:
         finite or without a logarithm, a choice that is not one of the choices.
         """
         if self.kind == "choice":
-            places = {_key(choice): float(i) for i, choice in enumerate(self.choices)}
-            x = np.array([places.get(_key(v), math.nan) for v in values], dtype=float)
+            places = {_choice_key(choice): float(i) for i, choice in enumerate(self.choices)}
+            x = np.array([places.get(_choice_key(v), math.nan) for v in values], dtype=float)
         else:
-            x = np.array([_number(v) for v in values], dtype=float)
+            x = np.array([_finite_or_nan(v) for v in values], dtype=float)
         if self.kind == "one_minus_log":
             return 1 - self._edge(1 - x)
         return (self._edge(x) + self._edge(x + 1)) / 2 if self.discrete else self._edge(x)
@@ -130,7 +130,7 @@ class Axis:
         return np.clip(x, first, last + 1 if self.discrete else last)
 
 
-def axis_of(name: str, description: Mapping[str, Any]) -> Axis:
+def axis_from_description(name: str, description: Mapping[str, Any]) -> Axis:
     """The axis of a searched parameter as a study's plan describes it.
 
     Raises UserError if the description is none, as in a plan edited by hand.
@@ -145,8 +145,8 @@ def axis_of(name: str, description: Mapping[str, Any]) -> Axis:
         values = description.get("values")
         if not isinstance(values, Sequence) or isinstance(values, str) or not values:
             raise UserError(f"study.json has values={values} for {name}: type a list as in [a, b]")
-        return Axis(name, kind, choices=tuple(_frozen(v) for v in values))
-    low, high = _number(description.get("low")), _number(description.get("high"))
+        return Axis(name, kind, choices=tuple(_hashable(v) for v in values))
+    low, high = _finite_or_nan(description.get("low")), _finite_or_nan(description.get("high"))
     if not low <= high or (kind != "linear" and low <= 0):
         raise UserError(
             f"study.json has low={description.get('low')} and high={description.get('high')} for "
@@ -162,12 +162,12 @@ def axis_from_values(name: str, values: Iterable[Any]) -> Axis:
     than 20 times the smallest. Anything else is a choice among the values, in order of
     appearance.
     """
-    values = [_frozen(v) for v in values]
-    numbers = [_number(v) for v in values]
+    values = [_hashable(v) for v in values]
+    numbers = [_finite_or_nan(v) for v in values]
     if not values or any(math.isnan(x) for x in numbers):
         choices: dict[Any, Any] = {}
         for value in values:
-            choices.setdefault(_key(value), value)
+            choices.setdefault(_choice_key(value), value)
         return Axis(name, "choice", choices=tuple(choices.values()))
     low, high = min(numbers), max(numbers)
     whole = all(isinstance(v, (int, np.integer)) for v in values)
@@ -176,7 +176,7 @@ def axis_from_values(name: str, values: Iterable[Any]) -> Axis:
     )
 
 
-def _number(value: Any) -> float:
+def _finite_or_nan(value: Any) -> float:
     """A finite number as a float, else nan."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
         return math.nan
@@ -187,17 +187,17 @@ def _number(value: Any) -> float:
     return x if math.isfinite(x) else math.nan
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
+def _hashable(value: Any) -> Any:
+    return tuple(_hashable(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
-def _key(value: Any) -> Any:
+def _choice_key(value: Any) -> Any:
     """What makes two values of a choice the same: 1 is 1.0, but neither True nor '1'."""
     if isinstance(value, (list, tuple)):
-        return tuple(_key(v) for v in value)
+        return tuple(_choice_key(v) for v in value)
     if isinstance(value, (bool, np.bool_)):
         return "bool", bool(value)
-    if not math.isnan(x := _number(value)):
+    if not math.isnan(x := _finite_or_nan(value)):
         return "number", x
     return type(value).__name__, str(value)
 
@@ -249,19 +249,21 @@ def read_points(
             continue
         ranked = axis
         if axis.kind == "choice":
-            axis, ranked = _by_mean(axis, u, y, notes)
+            axis, ranked = _order_by_mean(axis, u, y, notes)
             u = ranked.to_unit(value for value, kept in zip(given, good, strict=True) if kept)
         shown.append(axis)
         used.append(ranked)
         columns.append(u)
     rows = np.array(columns).reshape(len(used), len(y)).T
-    merged, mean = _merged(rows, y)
+    merged, mean = _merge_equal(rows, y)
     if len(mean) < len(y) and used:
         notes.append(f"{len(y)} points are {len(mean)} configurations, each with its mean outcome")
     return Points(tuple(used), tuple(shown), merged, mean, len(y), tuple(notes))
 
 
-def _by_mean(axis: Axis, unit: Floats, outcome: Floats, notes: list[str]) -> tuple[Axis, Axis]:
+def _order_by_mean(
+    axis: Axis, unit: Floats, outcome: Floats, notes: list[str]
+) -> tuple[Axis, Axis]:
     """A choice among those values that have points: as given, and by their mean outcome.
 
     The best of all ways to put the values in two parts is a split in that order (Fisher 1958,
@@ -278,7 +280,7 @@ def _by_mean(axis: Axis, unit: Floats, outcome: Floats, notes: list[str]) -> tup
     )
 
 
-def _merged(unit: Floats, outcome: Floats) -> tuple[Floats, Floats]:
+def _merge_equal(unit: Floats, outcome: Floats) -> tuple[Floats, Floats]:
     """One row for each configuration, in order of appearance."""
     if not len(outcome):
         return unit, outcome

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from odyssey.report.fanova.axes import Axis, Floats, Points, read_points
-from odyssey.report.fanova.forest import Parts, grow, parts
-from odyssey.report.stats.samples import Interval, tail
+from odyssey.report.fanova.forest import TreeVariance, decompose_tree, grow_forest
+from odyssey.report.stats.samples import Interval, tail_probability
 
 POINTS = 50  # of a curve
 SURFACE_POINTS = 24  # of each side of a surface
@@ -55,7 +55,7 @@ class Surface:
         return Surface(self.y, self.x, tuple(zip(*self.mean, strict=True)))
 
 
-def grid(axis: Axis, points: int = POINTS) -> tuple[Any, ...]:
+def axis_values(axis: Axis, points: int = POINTS) -> tuple[Any, ...]:
     """Values to draw an axis at: all it has, or so many, evenly over its coordinate."""
     if axis.kind == "choice":
         return axis.choices
@@ -65,23 +65,23 @@ def grid(axis: Axis, points: int = POINTS) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def curve(x: Sequence[Any], heights: Floats) -> Curve:
+def make_curve(x: Sequence[Any], heights: Floats) -> Curve:
     """The curve of the marginals of trees, (trees, len(x))."""
     mean = heights.mean(axis=0)
-    low, high = np.quantile(heights, [tail(LEVEL), 1 - tail(LEVEL)], axis=0)
+    low, high = np.quantile(heights, [tail_probability(LEVEL), 1 - tail_probability(LEVEL)], axis=0)
     # The mean lies outside where a few trees are far from all others.
     low, high = np.minimum(low, mean), np.maximum(high, mean)
     return Curve(tuple(x), tuple(mean.tolist()), tuple(low.tolist()), tuple(high.tolist()))
 
 
-def surface(x: Sequence[Any], y: Sequence[Any], height: Floats) -> Surface:
+def make_surface(x: Sequence[Any], y: Sequence[Any], height: Floats) -> Surface:
     """The surface of the trees' mean marginal, (len(x), len(y))."""
     return Surface(tuple(x), tuple(y), tuple(map(tuple, height.tolist())))
 
 
 FEWEST = 10  # points, below which a forest is not grown
 WEAK = 0.5  # R^2 from which on shares are given without a warning
-NOTHING = Interval(math.nan, math.nan, math.nan, LEVEL)
+UNKNOWN = Interval(math.nan, math.nan, math.nan, LEVEL)
 
 
 @dataclass(frozen=True)
@@ -143,36 +143,38 @@ def decompose(
         raise ValueError(f"two axes have one name: {[axis.name for axis in axes]}")
     found = read_points(axes, points, y)
     empty = _empty(axes, found.used)
-    if why := _hopeless(found, len(axes)):
-        return replace(empty, note=_joined([*found.notes, why]))
+    if why := _why_impossible(found, len(axes)):
+        return replace(empty, note=_join_notes([*found.notes, why]))
     # Standardized and rounded, so that the same outcomes in other units make the same trees.
     scale = float(np.abs(found.outcome).max())
     inside = found.outcome / scale
     shift, spread = float(inside.mean()), float(inside.std())
     standard = np.round((inside - shift) / spread, 10)
-    forest = grow(found.axes, found.unit, standard, trees=trees, seed=seed, progress=progress)
-    parted = [parts(tree) for tree in forest.trees]
+    forest = grow_forest(
+        found.axes, found.unit, standard, trees=trees, seed=seed, progress=progress
+    )
+    parted = [decompose_tree(tree) for tree in forest.trees]
     variance = float(np.mean([p.variance for p in parted]))
     unit = spread * scale
     known = replace(empty, variance=variance * unit * unit, r2=forest.r2)
     rows = len(found.outcome)
-    notes = [*found.notes, *_extremes(standard)]
+    notes = [*found.notes, *_extreme_notes(standard)]
     if not forest.r2 > least_r2(rows):
         why = (
             f"the forest predicts too little of points it has not seen (R^2 {forest.r2:.2f}, "
             f"{rows} configurations): no share can be told from noise"
         )
-        return replace(known, note=_joined([*notes, why]))
+        return replace(known, note=_join_notes([*notes, why]))
     if forest.r2 < WEAK:
         notes.append(
             f"the forest predicts only {forest.r2:.0%} of the variance of points it has not seen: "
             "the shares are rough"
         )
-    curves, surfaces = _pictures(found, parted, unit, shift * scale)
+    curves, surfaces = _marginal_curves(found, parted, unit, shift * scale)
     if len(found.axes) == 1:
         notes.append("one parameter varies: there is nothing to share the variance with")
-        return replace(known, curves=curves, note=_joined(notes))
-    singles, pairs, rest = _shares(found.axes, parted)
+        return replace(known, curves=curves, note=_join_notes(notes))
+    singles, pairs, rest = _variance_shares(found.axes, parted)
     return replace(
         known,
         singles=known.singles | singles,
@@ -180,7 +182,7 @@ def decompose(
         rest=rest,
         curves=curves,
         surfaces=surfaces,
-        note=_joined(notes),
+        note=_join_notes(notes),
     )
 
 
@@ -200,13 +202,13 @@ def _empty(axes: Sequence[Axis], used: int) -> Decomposition:
         n=used,
         variance=math.nan,
         r2=math.nan,
-        singles=dict.fromkeys(names, NOTHING),
-        pairs=dict.fromkeys(combinations(names, 2), NOTHING),
-        rest=NOTHING,
+        singles=dict.fromkeys(names, UNKNOWN),
+        pairs=dict.fromkeys(combinations(names, 2), UNKNOWN),
+        rest=UNKNOWN,
     )
 
 
-def _hopeless(found: Points, axes: int) -> str:
+def _why_impossible(found: Points, axes: int) -> str:
     """Why no forest is grown, or an empty text."""
     rows = len(found.outcome)
     if rows < FEWEST:
@@ -218,7 +220,7 @@ def _hopeless(found: Points, axes: int) -> str:
     return ""
 
 
-def _extremes(standard: Floats) -> list[str]:
+def _extreme_notes(standard: Floats) -> list[str]:
     """A note if one configuration of a hundred makes most of the variance; mean 0, variance 1."""
     few = max(1, len(standard) // 100)
     held = float(np.sort(standard**2)[-few:].sum() / len(standard))
@@ -230,49 +232,49 @@ def _extremes(standard: Floats) -> list[str]:
     ]
 
 
-def _shares(
-    axes: Sequence[Axis], parted: Sequence[Parts]
+def _variance_shares(
+    axes: Sequence[Axis], parted: Sequence[TreeVariance]
 ) -> tuple[dict[str, Interval], dict[tuple[str, str], Interval], Interval]:
     # A tree whose sample happened to have one outcome only has nothing to share.
     varying = [p for p in parted if p.variance > 0]
     singles = np.array([p.singles / p.variance for p in varying])
     pairs = {
-        (axes[a].name, axes[b].name): _interval([p.pairs[a, b] / p.variance for p in varying])
+        (axes[a].name, axes[b].name): _tree_interval([p.pairs[a, b] / p.variance for p in varying])
         for a, b in combinations(range(len(axes)), 2)
     }
     return (
-        {axis.name: _interval(singles[:, j]) for j, axis in enumerate(axes)},
+        {axis.name: _tree_interval(singles[:, j]) for j, axis in enumerate(axes)},
         pairs,
-        _interval([p.rest / p.variance for p in varying]),
+        _tree_interval([p.rest / p.variance for p in varying]),
     )
 
 
-def _interval(values: Sequence[float] | Floats) -> Interval:
+def _tree_interval(values: Sequence[float] | Floats) -> Interval:
     mean = float(np.mean(values))
-    low, high = np.quantile(values, [tail(LEVEL), 1 - tail(LEVEL)])
+    low, high = np.quantile(values, [tail_probability(LEVEL), 1 - tail_probability(LEVEL)])
     # The mean lies outside where a few trees are far from all others.
     return Interval(mean, min(float(low), mean), max(float(high), mean), LEVEL)
 
 
-def _pictures(
-    found: Points, parted: Sequence[Parts], spread: float, shift: float
+def _marginal_curves(
+    found: Points, parted: Sequence[TreeVariance], spread: float, shift: float
 ) -> tuple[dict[str, Curve], dict[tuple[str, str], Surface]]:
     """Curves and surfaces in the outcome's units: spread * height + shift."""
     curves, surfaces = {}, {}
     for a, axis in enumerate(found.axes):
-        x = grid(found.shown[a])
+        x = axis_values(found.shown[a])
         u = axis.to_unit(x)
         heights = np.array([p.mean + p.steps[a].at(u) for p in parted])
-        curves[axis.name] = curve(x, heights * spread + shift)
+        curves[axis.name] = make_curve(x, heights * spread + shift)
     for a, b in combinations(range(len(found.axes)), 2):
-        x, y = (grid(found.shown[j], SURFACE_POINTS) for j in (a, b))
+        x, y = (axis_values(found.shown[j], SURFACE_POINTS) for j in (a, b))
         u, v = found.axes[a].to_unit(x), found.axes[b].to_unit(y)
         height = np.mean([p.mean + p.planes[a, b].at(u, v) for p in parted], axis=0)
         name = found.axes[a].name, found.axes[b].name
-        surfaces[name] = surface(x, y, height * spread + shift)
+        surfaces[name] = make_surface(x, y, height * spread + shift)
     return curves, surfaces
 
 
-def _joined(notes: Sequence[str]) -> str:
+def _join_notes(notes: Sequence[str]) -> str:
     text = "; ".join(notes)
     return text[:1].upper() + text[1:] + "." if text else ""

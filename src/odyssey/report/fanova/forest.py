@@ -43,7 +43,7 @@ class Forest:
     leaf: int
 
 
-def grow(
+def grow_forest(
     axes: Sequence[Axis],
     unit: Floats,
     outcome: Floats,
@@ -61,23 +61,23 @@ def grow(
     smallest = max(1, round(len(outcome) * SMALLEST_LEAF))
     leaf, best = smallest, -np.inf
     while leaf <= max(smallest, len(outcome) * LARGEST_LEAF):
-        pilot = _fitted(unit, outcome, min(PILOT, trees), leaf, seed)
-        single, _ = _unseen(pilot, unit, outcome)
+        pilot = _fit(unit, outcome, min(PILOT, trees), leaf, seed)
+        single, _ = _out_of_bag_r2(pilot, unit, outcome)
         if not single > best:
             break
         best, leaf = single, leaf * 2
     leaf = max(smallest, leaf // 2)
-    model = _fitted(unit, outcome, trees, leaf, seed)
-    _, r2 = _unseen(model, unit, outcome)
+    model = _fit(unit, outcome, trees, leaf, seed)
+    _, r2 = _out_of_bag_r2(model, unit, outcome)
     found = []
     for i, grown in enumerate(model.estimators_):
-        found.append(boxes(grown.tree_, axes))
+        found.append(tree_boxes(grown.tree_, axes))
         if progress:
             progress(i + 1, trees)
     return Forest(tuple(found), r2, leaf)
 
 
-def boxes(tree: Any, axes: Sequence[Axis]) -> Tree:
+def tree_boxes(tree: Any, axes: Sequence[Axis]) -> Tree:
     """The leaves of a scikit-learn tree, without those that hold no part of the unit cube."""
     low = np.zeros((tree.node_count, len(axes)))
     high = np.ones((tree.node_count, len(axes)))
@@ -101,7 +101,7 @@ def boxes(tree: Any, axes: Sequence[Axis]) -> Tree:
     return Tree(low[kept], high[kept], np.asarray(tree.value[kept, 0, 0], dtype=float))
 
 
-def _fitted(unit: Floats, outcome: Floats, trees: int, leaf: int, seed: int) -> Any:
+def _fit(unit: Floats, outcome: Floats, trees: int, leaf: int, seed: int) -> Any:
     from sklearn.ensemble import RandomForestRegressor
 
     model = RandomForestRegressor(
@@ -110,7 +110,7 @@ def _fitted(unit: Floats, outcome: Floats, trees: int, leaf: int, seed: int) -> 
     return model.fit(unit, outcome)
 
 
-def _unseen(model: Any, unit: Floats, outcome: Floats) -> tuple[float, float]:
+def _out_of_bag_r2(model: Any, unit: Floats, outcome: Floats) -> tuple[float, float]:
     """R^2 on the points a tree has not seen: of single trees on average, and of their mean."""
     total, count = np.zeros(len(outcome)), np.zeros(len(outcome), dtype=int)
     errors = []
@@ -130,7 +130,7 @@ def _unseen(model: Any, unit: Floats, outcome: Floats) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepFunction:
     """A function of one coordinate: `value[i]` from edges[i] to edges[i + 1]."""
 
     edges: Floats
@@ -138,11 +138,11 @@ class Steps:
 
     def at(self, u: Floats) -> Floats:
         """The values at coordinates from 0 to 1."""
-        return self.value[_cell(self.edges, u)]
+        return self.value[_find_cell(self.edges, u)]
 
 
 @dataclass(frozen=True)
-class Plane:
+class GridFunction:
     """A function of two coordinates, constant on the rectangles of a grid."""
 
     edges_a: Floats
@@ -151,11 +151,11 @@ class Plane:
 
     def at(self, u: Floats, v: Floats) -> Floats:
         """The values at every pair of coordinates: (len(u), len(v))."""
-        return self.value[np.ix_(_cell(self.edges_a, u), _cell(self.edges_b, v))]
+        return self.value[np.ix_(_find_cell(self.edges_a, u), _find_cell(self.edges_b, v))]
 
 
 @dataclass(frozen=True)
-class Parts:
+class TreeVariance:
     """What a tree's variance is made of, in squared units of its values.
 
     variance: all of it. singles: by axis. pairs: by two axes (a < b), what the two explain
@@ -168,11 +168,11 @@ class Parts:
     singles: Floats
     pairs: dict[tuple[int, int], float]
     rest: float
-    steps: list[Steps]
-    planes: dict[tuple[int, int], Plane]
+    steps: list[StepFunction]
+    planes: dict[tuple[int, int], GridFunction]
 
 
-def parts(tree: Tree) -> Parts:
+def decompose_tree(tree: Tree) -> TreeVariance:
     """The variance of a tree under the uniform measure on the unit cube, taken apart."""
     widths = tree.high - tree.low
     weight = widths.prod(axis=1)
@@ -184,32 +184,32 @@ def parts(tree: Tree) -> Parts:
     singles = np.zeros(widths.shape[1])
     pairs = {}
     for a in range(widths.shape[1]):
-        step = _single(tree, a, value * weight / widths[:, a])
+        step = _marginal(tree, a, value * weight / widths[:, a])
         steps.append(step)
         singles[a] = np.diff(step.edges) @ step.value**2
     for a, b in combinations(range(widths.shape[1]), 2):
-        plane = _pair(tree, a, b, value * weight / widths[:, a] / widths[:, b])
+        plane = _joint_marginal(tree, a, b, value * weight / widths[:, a] / widths[:, b])
         planes[a, b] = plane
         both = np.diff(plane.edges_a) @ plane.value**2 @ np.diff(plane.edges_b)
         # No part is negative but by rounding.
         pairs[a, b] = max(0.0, float(both - singles[a] - singles[b]))
     explained = float(singles.sum() + sum(pairs.values()))
     rest = max(0.0, variance - explained) if len(singles) > 2 else 0.0
-    return Parts(mean, variance, singles, pairs, rest, steps, planes)
+    return TreeVariance(mean, variance, singles, pairs, rest, steps, planes)
 
 
-def _single(tree: Tree, a: int, height: Floats) -> Steps:
+def _marginal(tree: Tree, a: int, height: Floats) -> StepFunction:
     """The sum of boxes' heights over each part of an axis: up where one starts, down at its end."""
-    edges, start, stop = _edges(tree, a)
+    edges, start, stop = _box_edges(tree, a)
     size = len(edges)
     jumps = np.bincount(start, height, size) - np.bincount(stop, height, size)
-    return Steps(edges, np.cumsum(jumps)[:-1])
+    return StepFunction(edges, np.cumsum(jumps)[:-1])
 
 
-def _pair(tree: Tree, a: int, b: int, height: Floats) -> Plane:
+def _joint_marginal(tree: Tree, a: int, b: int, height: Floats) -> GridFunction:
     """The same in two dimensions, where a box has four corners."""
-    edges_a, start_a, stop_a = _edges(tree, a)
-    edges_b, start_b, stop_b = _edges(tree, b)
+    edges_a, start_a, stop_a = _box_edges(tree, a)
+    edges_b, start_b, stop_b = _box_edges(tree, b)
     shape = len(edges_a), len(edges_b)
     jumps = np.zeros(shape[0] * shape[1])
     for of_a, of_b, sign in (
@@ -220,15 +220,15 @@ def _pair(tree: Tree, a: int, b: int, height: Floats) -> Plane:
     ):
         jumps += sign * np.bincount(of_a * shape[1] + of_b, height, len(jumps))
     value = jumps.reshape(shape).cumsum(axis=0).cumsum(axis=1)[:-1, :-1]
-    return Plane(edges_a, edges_b, value)
+    return GridFunction(edges_a, edges_b, value)
 
 
-def _edges(tree: Tree, a: int) -> tuple[Floats, np.ndarray, np.ndarray]:
+def _box_edges(tree: Tree, a: int) -> tuple[Floats, np.ndarray, np.ndarray]:
     """Where any box starts or ends along an axis, and which of these each box does."""
     edges = np.unique(np.concatenate([tree.low[:, a], tree.high[:, a]]))
     return edges, np.searchsorted(edges, tree.low[:, a]), np.searchsorted(edges, tree.high[:, a])
 
 
-def _cell(edges: Floats, u: Floats) -> np.ndarray:
+def _find_cell(edges: Floats, u: Floats) -> np.ndarray:
     # Left of an edge, as trees send a point that is at a threshold.
     return np.clip(np.searchsorted(edges, u, side="left") - 1, 0, len(edges) - 2)

@@ -1,1 +1,55 @@
-"""The figures of an analysis, each twice from the same numbers: Plotly and matplotlib."""
+"""Figures of the report.
+
+A figure is one function of a `View` that returns a `Figure` (several, or None where the data do
+not allow it), built from the marks of `figures.marks`; its place in FIGURES is its place on the
+page. `figures.plotly` draws it there and `figures.mpl` on paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from odyssey.report.analysis.result import Analysis
+from odyssey.report.figures.costs import params, time, truncation
+from odyssey.report.figures.curves import expected, learning
+from odyssey.report.figures.marks import Figure
+from odyssey.report.figures.settings import importance, marginals, pairs
+from odyssey.report.figures.variants import differences, divergence, top, trials
+from odyssey.report.figures.view import View
+
+Maker = Callable[[View], Figure | Iterable[Figure] | None]
+FIGURES: tuple[Maker, ...] = (
+    differences,
+    top,
+    trials,
+    marginals,
+    importance,
+    pairs,
+    expected,
+    learning,
+    params,
+    time,
+    truncation,
+    divergence,
+)
+
+
+def figures(
+    analysis: Analysis,
+    *,
+    run_index: Mapping[tuple[str, str], int],
+    makers: Iterable[Maker] = FIGURES,
+) -> list[Figure]:
+    """All figures that the analysis allows, in the order of `makers`.
+
+    run_index: the index of a run in the page by its study and name; a point that stands for a run
+    leads to it.
+    """
+    view, found = View(analysis, run_index), []
+    for make in makers:
+        made = make(view)
+        if isinstance(made, Figure):
+            found.append(made)
+        else:
+            found.extend(made or ())
+    return found

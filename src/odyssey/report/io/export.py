@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from odyssey.errors import UserError
-from odyssey.report.io.runs import Collection, Run
+from odyssey.report.io.runs import Collection, ReportRun
 
 NAME = "runs"
-FIRST: Mapping[str, Callable[[Run], Any]] = {
+COLUMNS_BEFORE: Mapping[str, Callable[[ReportRun], Any]] = {
     "study": lambda run: run.study,
     "run": lambda run: run.name,
     "state": lambda run: run.state,
@@ -30,7 +30,7 @@ FIRST: Mapping[str, Callable[[Run], Any]] = {
     "monitor": lambda run: run.monitor,
     "mode": lambda run: run.mode if run.monitor else None,
 }
-LAST: Mapping[str, Callable[[Run], Any]] = {
+COLUMNS_AFTER: Mapping[str, Callable[[ReportRun], Any]] = {
     "seconds": lambda run: run.seconds,
     "steps": lambda run: run.steps,
     "epochs": lambda run: run.epochs,
@@ -46,7 +46,7 @@ LAST: Mapping[str, Callable[[Run], Any]] = {
 }
 
 
-def columns(collection: Collection) -> dict[str, list[Any]]:
+def make_columns(collection: Collection) -> dict[str, list[Any]]:
     """Name -> a value for each run, all of one type; None for what is missing.
 
     Whole numbers, numbers, truth values and texts; lists and mixed columns are texts.
@@ -54,25 +54,25 @@ def columns(collection: Collection) -> dict[str, list[Any]]:
     runs = collection.runs
     metrics = {name: None for run in runs for name in run.metrics}
     config = {key: None for run in runs for key in run.config}
-    found = {name: [of(run) for run in runs] for name, of in FIRST.items()}
+    found = {name: [of(run) for run in runs] for name, of in COLUMNS_BEFORE.items()}
     for name in sorted(metrics, key=lambda n: (not n.startswith("valid/"), n)):
         found[name if "/" in name else f"metrics.{name}"] = [r.metrics.get(name) for r in runs]
     for key in config:
         found[f"config.{key}"] = [run.config.get(key) for run in runs]
-    found |= {name: [of(run) for run in runs] for name, of in LAST.items()}
-    return {name: _of_one_type(values) for name, values in found.items()}
+    found |= {name: [of(run) for run in runs] for name, of in COLUMNS_AFTER.items()}
+    return {name: _unify(values) for name, values in found.items()}
 
 
-def export(collection: Collection, folder: Path) -> list[Path]:
+def export_runs(collection: Collection, folder: Path) -> list[Path]:
     """Write runs.parquet and runs.csv into `folder`; returns their paths.
 
     Without pyarrow there is the CSV file alone. Raises UserError where nothing can be written.
     """
-    table = columns(collection)
+    table = make_columns(collection)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table)
-    writer.writerows([_cell(v) for v in row] for row in zip(*table.values(), strict=True))
+    writer.writerows([_csv_cell(v) for v in row] for row in zip(*table.values(), strict=True))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written = [_write(folder / f"{NAME}.csv", out.getvalue().encode())]
@@ -80,8 +80,8 @@ def export(collection: Collection, folder: Path) -> list[Path]:
             written.insert(0, _write(folder / f"{NAME}.parquet", content))
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written to ({error.strerror or error}): mend that, or type "
-            "another folder"
+            f"the report cannot be written to {folder}: {error.strerror or error}; type another "
+            "folder, as in --out report"
         ) from None
     return written
 
@@ -106,8 +106,8 @@ def _write(file: Path, content: bytes) -> Path:
     return file
 
 
-def _of_one_type(values: Sequence[Any]) -> list[Any]:
-    found = [_present(value) for value in values]
+def _unify(values: Sequence[Any]) -> list[Any]:
+    found = [_none_if_missing(value) for value in values]
     kinds = {type(value) for value in found if value is not None}
     if kinds <= {int}:
         small = all(value is None or abs(value) < 2**63 for value in found)
@@ -116,20 +116,20 @@ def _of_one_type(values: Sequence[Any]) -> list[Any]:
         return [None if v is None else float(v) for v in found]
     if kinds <= {bool}:
         return found
-    return [None if v is None else v if isinstance(v, str) else _text(v) for v in found]
+    return [None if v is None else v if isinstance(v, str) else _as_json(v) for v in found]
 
 
-def _present(value: Any) -> Any:
+def _none_if_missing(value: Any) -> Any:
     if value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
     return value
 
 
-def _text(value: Any) -> str:
+def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _cell(value: Any) -> Any:
+def _csv_cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value) if isinstance(value, float) else value

@@ -32,8 +32,8 @@ class Table:
     note: str = ""  # what it can and cannot say
 
 
-NOTHING = "–"
-LATEX = {
+NAN_SIGN = "–"
+LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
     "%": r"\%",
@@ -55,7 +55,7 @@ LATEX = {
 }
 
 
-def as_csv(table: Table) -> str:
+def to_csv(table: Table) -> str:
     """All digits; an interval takes three columns."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -70,16 +70,16 @@ def as_csv(table: Table) -> str:
         for column, cell in zip(table.columns, row, strict=True):
             if column.kind == "interval":
                 ends = (cell.value, cell.low, cell.high) if isinstance(cell, Interval) else ()
-                cells += [_raw(v) for v in ends] if ends else [""] * 3
+                cells += [_csv_cell(v) for v in ends] if ends else [""] * 3
             else:
-                cells.append(_raw(cell))
+                cells.append(_csv_cell(cell))
         writer.writerow(cells)
     return out.getvalue()
 
 
-def as_markdown(table: Table) -> str:
+def to_markdown(table: Table) -> str:
     """A title, the table, its note."""
-    rows = [[shown(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
+    rows = [[format_cell(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
     head = [c.name for c in table.columns]
     kept = [i for i, _ in enumerate(head) if any(row[i] for row in rows)]
     lines = [
@@ -93,13 +93,13 @@ def as_markdown(table: Table) -> str:
     return f"**{table.title}**\n\n" + "\n".join(lines) + note + "\n"
 
 
-def as_latex(table: Table) -> str:
+def to_latex(table: Table) -> str:
     """A `table` environment that needs the package booktabs."""
-    rows = [[shown(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
+    rows = [[format_cell(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
     kept = [i for i, _ in enumerate(table.columns) if any(row[i] for row in rows)]
     align = "".join("l" if table.columns[i].kind == "text" else "r" for i in kept)
-    body = [" & ".join(_latex(row[i]) for i in kept) + r" \\" for row in rows]
-    caption = _latex(f"{table.title}. {table.note}".strip())
+    body = [" & ".join(_escape_latex(row[i]) for i in kept) + r" \\" for row in rows]
+    caption = _escape_latex(f"{table.title}. {table.note}".strip())
     return "\n".join(
         [
             r"% needs \usepackage{booktabs}",
@@ -109,7 +109,7 @@ def as_latex(table: Table) -> str:
             rf"  \label{{tab:{re.sub(r'[^A-Za-z0-9-]', '-', table.key)}}}",
             rf"  \begin{{tabular}}{{{align}}}",
             r"    \toprule",
-            "    " + " & ".join(_latex(table.columns[i].name) for i in kept) + r" \\",
+            "    " + " & ".join(_escape_latex(table.columns[i].name) for i in kept) + r" \\",
             r"    \midrule",
             *(f"    {line}" for line in body),
             r"    \bottomrule",
@@ -120,13 +120,14 @@ def as_latex(table: Table) -> str:
     )
 
 
-def shown(column: Column, cell: Any) -> str:
+def format_cell(column: Column, cell: Any) -> str:
     """A cell as a person reads it; nothing for what is not there."""
     if isinstance(cell, Interval):
-        value = number(cell.value, column.digits)
+        value = format_number(cell.value, column.digits)
         if math.isnan(cell.low) or math.isnan(cell.high):
             return value
-        return f"{value} [{number(cell.low, column.digits)}, {number(cell.high, column.digits)}]"
+        low, high = (format_number(end, column.digits) for end in (cell.low, cell.high))
+        return f"{value} [{low}, {high}]"
     if cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     if isinstance(cell, bool) or isinstance(cell, str):
@@ -134,18 +135,18 @@ def shown(column: Column, cell: Any) -> str:
     if column.kind == "integer" and float(cell).is_integer():
         return f"{int(cell):,}"
     if column.kind == "p":
-        return p_value(float(cell))
+        return format_p(float(cell))
     if column.kind == "share":
         return f"{cell:.1%}"
     if isinstance(cell, int | float):
-        return number(float(cell), column.digits)
+        return format_number(float(cell), column.digits)
     return str(cell)
 
 
-def number(value: float, digits: int = 3) -> str:
+def format_number(value: float, digits: int = 3) -> str:
     """So many significant digits, without an exponent where it can be."""
     if math.isnan(value):
-        return NOTHING
+        return NAN_SIGN
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value == 0:
@@ -157,12 +158,12 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits - 1}e}".replace("-", "−")
 
 
-def p_value(p: float) -> str:
+def format_p(p: float) -> str:
     """`0.012`, `<0.001`."""
     return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def _raw(value: Any) -> Any:
+def _csv_cell(value: Any) -> Any:
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(value)
     return "" if value is None else value
@@ -172,6 +173,6 @@ def _markdown_row(cells: Any) -> str:
     return "| " + " | ".join(c.replace("|", r"\|").replace("\n", " ") for c in cells) + " |"
 
 
-def _latex(text: str) -> str:
-    text = "".join(LATEX.get(c, c) for c in text)
+def _escape_latex(text: str) -> str:
+    text = "".join(LATEX_ESCAPES.get(c, c) for c in text)
     return text.replace("−", "$-$").replace("∞", r"$\infty$")

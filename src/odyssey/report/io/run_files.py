@@ -15,10 +15,10 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from odyssey.report.io.runs import Series
-from odyssey.study.shown import words
+from odyssey.study.formatting import words
 
-NAMES = ("nan", "inf", "-inf")  # numbers that JSON has not, as run.json writes them
-LARGEST = 2**53  # whole numbers beyond this are no counts, and no column of a table holds them
+NOT_FINITE = ("nan", "inf", "-inf")  # numbers that JSON has not, as run.json writes them
+LARGEST_INT = 2**53  # whole numbers beyond this are no counts, and no column of a table holds them
 
 
 def read_bytes(file: Path) -> bytes:
@@ -30,10 +30,10 @@ def read_bytes(file: Path) -> bytes:
         return stream.read()
 
 
-def number(value: Any) -> float:
+def as_number(value: Any) -> float:
     """A number of run.json; nan for what is none, such as true or a word."""
     if isinstance(value, str):
-        return float(value) if value in NAMES else math.nan
+        return float(value) if value in NOT_FINITE else math.nan
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return math.nan
     try:
@@ -42,15 +42,15 @@ def number(value: Any) -> float:
         return math.nan
 
 
-def whole(value: Any) -> int | None:
+def as_int(value: Any) -> int | None:
     """A whole number, or None; true is none."""
     value = int(value) if isinstance(value, float) and value.is_integer() else value
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST_INT:
         return None
     return value
 
 
-def text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A text that can be written to a file; empty for None."""
     if value is None:
         return ""
@@ -58,14 +58,14 @@ def text(value: Any) -> str:
     return found if found.isascii() else found.encode("utf-8", "replace").decode("utf-8")
 
 
-def table(value: Any) -> Mapping[str, Any]:
+def as_mapping(value: Any) -> Mapping[str, Any]:
     """A mapping, or an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 POINTS = 40  # of a curve that are kept: a figure of many runs shows no more
-WANTED = re.compile(rb"^([^,\n]*),[^,\n]*,(valid/[^,\n]*|train/loss),([^,\n]*),[^,\n]*$", re.M)
-WHOLE = re.compile(rb"^[^,\n]*(?:,[^,\n]*){4}$", re.M)
+CURVE_LINE = re.compile(rb"^([^,\n]*),[^,\n]*,(valid/[^,\n]*|train/loss),([^,\n]*),[^,\n]*$", re.M)
+COMPLETE_LINE = re.compile(rb"^[^,\n]*(?:,[^,\n]*){4}$", re.M)
 
 
 def read_curves(file: Path, most: int = POINTS) -> tuple[dict[str, Series], int]:
@@ -78,9 +78,9 @@ def read_curves(file: Path, most: int = POINTS) -> tuple[dict[str, Series], int]
         content = read_bytes(file)
     except OSError:
         return {}, 0
-    damaged = _not_whole(content)
+    damaged = _count_damaged(content)
     found: dict[str, dict[float, float]] = {}
-    for step, name, value in WANTED.findall(content):
+    for step, name, value in CURVE_LINE.findall(content):
         try:
             at, is_ = float(step), float(value)
             key = name.decode()
@@ -91,10 +91,10 @@ def read_curves(file: Path, most: int = POINTS) -> tuple[dict[str, Series], int]
             found.setdefault(key, {})[at] = is_
         else:
             damaged += 1
-    return {name: thinned(points, most) for name, points in found.items()}, damaged
+    return {name: thin(points, most) for name, points in found.items()}, damaged
 
 
-def _not_whole(content: bytes) -> int:
+def _count_damaged(content: bytes) -> int:
     """How many lines do not have five fields; a last one that was cut short is one."""
     if not content:
         return 0
@@ -102,10 +102,10 @@ def _not_whole(content: bytes) -> int:
     if content.count(b",") == 4 * lines and content.endswith(b"\n"):
         return 0
     filled = len([line for line in content.split(b"\n") if line.strip()])
-    return filled - len(WHOLE.findall(content))
+    return filled - len(COMPLETE_LINE.findall(content))
 
 
-def thinned(points: dict[float, float], most: int = POINTS) -> Series:
+def thin(points: dict[float, float], most: int = POINTS) -> Series:
     """So many points at most, evenly over the steps, the first and the last among them."""
     steps = sorted(points)
     if len(steps) > most:
@@ -114,7 +114,7 @@ def thinned(points: dict[float, float], most: int = POINTS) -> Series:
     return steps, [points[step] for step in steps]
 
 
-BLOCK = re.compile(r"^(?=[^\s#-])", re.M)  # where a section begins
+SECTION = re.compile(r"^(?=[^\s#-])", re.M)  # where a section begins
 # As OmegaConf reads numbers: 1e-5 is one, which YAML 1.1 takes for a word.
 EXPONENT = re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$")
 
@@ -143,30 +143,30 @@ def read_settings(file: Path) -> dict[str, Any] | None:
         return None
     # The runs of a study share most sections word by word, and YAML is slow.
     found: dict[str, Any] = {}
-    for section in BLOCK.split(content):
+    for section in SECTION.split(content):
         if not section.strip():
             continue
-        part = _parsed(section)
+        part = _parse(section)
         if part is None:
-            return _parsed(content)
+            return _parse(content)
         found |= part
     return found or None
 
 
 @lru_cache(maxsize=2048)
-def _parsed(content: str) -> dict[str, Any] | None:
+def _parse(content: str) -> dict[str, Any] | None:
     try:
         found = yaml.load(content, Loader)  # noqa: S506 - a safe loader
-        return dict(_flat(found, "")) if isinstance(found, dict) and found else None
+        return dict(_flatten(found, "")) if isinstance(found, dict) and found else None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError):
         return None
 
 
-def _flat(section: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flatten(section: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in section.items():
-        key = prefix + text(name)
+        key = prefix + as_text(name)
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{key}.")
+            yield from _flatten(value, f"{key}.")
         else:
             yield key, _plain(value)
 
@@ -176,23 +176,23 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
-        return text(value)
+        return as_text(value)
     if isinstance(value, list):
         return [_plain(v) for v in value]
     if isinstance(value, dict):
-        return {text(k): _plain(v) for k, v in value.items()}
-    return text(value)
+        return {as_text(k): _plain(v) for k, v in value.items()}
+    return as_text(value)
 
 
-PREFIX = re.compile(r"^\++")  # Hydra's signs for a key that is added
+ADDED = re.compile(r"^\++")  # Hydra's signs for a key that is added
 
 
-def command_of(overrides: str) -> str:
+def command_line(overrides: str) -> str:
     """The command of a line of overrides, as trials.csv has it."""
-    return f"python train.py {text(overrides)}".strip()
+    return f"python train.py {as_text(overrides)}".strip()
 
 
-def command_in(file: Path) -> str:
+def read_command(file: Path) -> str:
     """The command of an overrides.yaml; empty where there is none that can be read."""
     try:
         content = read_bytes(file).decode("utf-8-sig")
@@ -203,10 +203,10 @@ def command_in(file: Path) -> str:
         return ""
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
         return ""
-    return command_of(shlex.join(found))
+    return command_line(shlex.join(found))
 
 
-def pairs(line: str) -> dict[str, str]:
+def parse_overrides(line: str) -> dict[str, str]:
     """Key -> value of each word `key=value`: of an arm's label, or of a line of overrides."""
-    split = [PREFIX.sub("", word).partition("=") for word in words(text(line))]
+    split = [ADDED.sub("", word).partition("=") for word in words(as_text(line))]
     return {key: value for key, equals, value in split if equals and key}

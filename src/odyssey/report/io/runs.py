@@ -11,12 +11,12 @@ Series = tuple[list[float], list[float]]  # steps (updates done), values
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportRun:
     """One run: what it was asked to do, and what came of it."""
 
     study: str
     name: str
-    state: str  # one of odyssey.study.records.STATES
+    state: str  # one of odyssey.study.state.STATES
     cell: str = ""
     task: str = ""
     data: str = ""
@@ -54,7 +54,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Study:
+class ReportStudy:
     """What a study was meant to be, from study.json; empty where there is none."""
 
     name: str
@@ -76,5 +76,5 @@ class Study:
 class Collection:
     """All that was read."""
 
-    studies: list[Study] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
+    studies: list[ReportStudy] = field(default_factory=list)
+    runs: list[ReportRun] = field(default_factory=list)

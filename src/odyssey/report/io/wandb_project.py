@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from odyssey.errors import UserError
-from odyssey.report.io.collect import Kept, run_of
-from odyssey.report.io.run_files import number, table, text, thinned, whole
-from odyssey.report.io.runs import Collection, Run, Study
-from odyssey.study.records import STATES, WRITTEN, RunState, as_float
-from odyssey.study.shown import several
+from odyssey.report.io.collect import CachedRun, make_run
+from odyssey.report.io.run_files import as_int, as_mapping, as_number, as_text, thin
+from odyssey.report.io.runs import Collection, ReportRun, ReportStudy
+from odyssey.study.formatting import several
+from odyssey.study.state import STATES, RunState
+from odyssey.training.record import STATUSES, RunRecord, as_float
 
-WAY_IN = "type `wandb login` or set WANDB_API_KEY"
+LOGIN_HINT = "type `wandb login` or set WANDB_API_KEY"
 
 
 def split_path(text: str, option: str = "--wandb") -> tuple[str, str]:
@@ -38,7 +39,7 @@ def split_path(text: str, option: str = "--wandb") -> tuple[str, str]:
 
 
 @contextmanager
-def connected(doing: str, path: str) -> Iterator[Any]:
+def connect(doing: str, path: str) -> Iterator[Any]:
     """A `wandb.Api` that never asks for a key at the terminal, nor leaves folders behind.
 
     doing, path: what a sentence about a failure says, `reading W&B's runs`, and of which project.
@@ -49,24 +50,24 @@ def connected(doing: str, path: str) -> Iterator[Any]:
     import wandb
 
     # It makes a folder for each run that it reads.
-    with tempfile.TemporaryDirectory() as folder, _environment("WANDB_DIR", folder):
+    with tempfile.TemporaryDirectory() as folder, _environment_variable("WANDB_DIR", folder):
         try:
             wandb.setup(settings=wandb.Settings(silent=True))  # a silent one does not prompt
             yield wandb.Api()
         except UserError:
             raise
         except Exception as error:  # its own, its service's, requests', pydantic's
-            raise UserError(_sentence(error, doing, path)) from None
+            raise UserError(_explain(error, doing, path)) from None
 
 
-def _sentence(error: Exception, doing: str, path: str) -> str:
+def _explain(error: Exception, doing: str, path: str) -> str:
     """What went wrong, and what to type."""
     import wandb
 
     why = " ".join(str(error).split()).removeprefix("input: ").rstrip(".") or type(error).__name__
     host = os.environ.get("WANDB_BASE_URL", "its server")
     if isinstance(error, wandb.errors.UsageError):
-        return f"{doing} needs a W&B login, and there is none: {WAY_IN}"
+        return f"{doing} needs a W&B login, and there is none: {LOGIN_HINT}"
     if re.search(r"busy|time[d ]*out|connect|dial tcp|no such host", why, re.IGNORECASE):
         return f"{doing}: W&B at {host} did not answer; check the network and WANDB_BASE_URL"
     if isinstance(error, wandb.errors.AuthenticationError):
@@ -87,7 +88,7 @@ def _sentence(error: Exception, doing: str, path: str) -> str:
 
 
 @contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
+def _environment_variable(name: str, value: str) -> Iterator[None]:
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -107,8 +108,8 @@ KEPT = (  # of run.json, as W&B's summary has them
     *("best_epoch", "best_step", "steps", "epochs", "seconds", "clipped_share"),
     *("device", "backend", "versions", "code", "git", "started", "error"),
 )
-NOT_CONFIG = ("params", "data", "search")  # what the runs' W&B config has beside config.yaml
-PARTS = ("train/", "valid/")
+ADDED_TO_CONFIG = ("params", "data", "search")  # what the runs' W&B config has beside config.yaml
+CURVE_PREFIXES = ("train/", "valid/")
 
 
 def read_project(
@@ -139,14 +140,14 @@ def read_project(
     entity, project = split_path(entity_project)
     path = f"{entity}/{project}"
     said: list[str] = [] if notes is None else notes
-    with connected("reading runs from W&B", path) as api:
+    with connect("reading runs from W&B", path) as api:
         filters = {} if group is None else {"group": group}
         there = list(api.runs(path, filters=filters, per_page=PAGE, lazy=False))
-        kept = _once([run for run in there if _is_ours(run.config)], said)
-        foreign = [run for run in there if not _is_ours(run.config) and not _is_summary(run)]
-        _say_foreign(foreign, said)
+        kept = _drop_duplicates([run for run in there if _is_odyssey_run(run.config)], said)
+        foreign = [run for run in there if not _is_odyssey_run(run.config) and not _is_summary(run)]
+        _note_foreign(foreign, said)
         if not kept:
-            raise UserError(_nothing(path, group, len(there)))
+            raise UserError(_no_runs_message(path, group, len(there)))
         found = [record(run) for run in kept]
         if curves:
             _add_curves(kept, found, progress)
@@ -174,24 +175,24 @@ def record(run: Any) -> dict[str, Any]:
         "study": run.group or "",
         "name": run.name or run.id,
         "url": run.url,
-        "config": _configuration(config),
+        "config": _flat_config(config),
         "search": search if isinstance(search, dict) else {},
         "curves": {},
     }
 
 
-def flat(tree: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """Nested tables with their keys joined by dots; an empty one stays a value."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{before}{key}.")
+            found |= flatten(value, f"{before}{key}.")
         else:
             found[f"{before}{key}"] = value
     return found
 
 
-def _is_ours(config: Mapping[str, Any]) -> bool:
+def _is_odyssey_run(config: Mapping[str, Any]) -> bool:
     """Whether this is the configuration of one of Odyssey's runs."""
     data, task = _section(config, "data"), _section(config, "task")
     return (
@@ -212,7 +213,7 @@ def _is_summary(run: Any) -> bool:
     return run.job_type == "summary" and "study" in run.config
 
 
-def _say_foreign(runs: list[Any], notes: list[str]) -> None:
+def _note_foreign(runs: list[Any], notes: list[str]) -> None:
     if runs:
         some = ", ".join(str(run.name or run.id) for run in runs[:3])
         more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
@@ -222,7 +223,7 @@ def _say_foreign(runs: list[Any], notes: list[str]) -> None:
         )
 
 
-def _nothing(path: str, group: str | None, there: int) -> str:
+def _no_runs_message(path: str, group: str | None, there: int) -> str:
     if group is not None:
         return (
             f"{path} has no runs of the study {group}: check its name, which is W&B's group of "
@@ -236,12 +237,12 @@ def _nothing(path: str, group: str | None, there: int) -> str:
     )
 
 
-def _once(runs: list[Any], notes: list[str]) -> list[Any]:
+def _drop_duplicates(runs: list[Any], notes: list[str]) -> list[Any]:
     """A run folder that W&B has several times, once: one that ended, else the newest."""
     best: dict[tuple[str, str], Any] = {}
     for run in runs:  # oldest first
         key = (run.group or "", run.name or run.id)
-        if key not in best or _place(run) <= _place(best[key]):
+        if key not in best or _rank(run) <= _rank(best[key]):
             best[key] = run
     more = len(runs) - len(best)
     if more:
@@ -252,7 +253,7 @@ def _once(runs: list[Any], notes: list[str]) -> list[Any]:
     return list(best.values())
 
 
-def _place(run: Any) -> int:
+def _rank(run: Any) -> int:
     return STATES.index(_status(run.state, run.summary_metrics.get("status")))
 
 
@@ -263,7 +264,7 @@ def _status(state: str, said: Any) -> str:
     """
     if state in ("running", "pending", "preempting"):
         return "running"
-    if said in WRITTEN and said != "running":
+    if said in STATUSES and said != "running":
         return str(said)
     return "failed" if state == "failed" else "interrupted"
 
@@ -279,16 +280,16 @@ def _metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _configuration(config: Mapping[str, Any]) -> dict[str, Any]:
+def _flat_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """As in config.yaml, flat. A W&B sweep's own values hide sections, kept as `…_config`."""
     hidden = {key.removesuffix("_config"): key for key in config if key.endswith("_config")}
     hidden = {key: there for key, there in hidden.items() if isinstance(config[there], dict)}
     own = {
         key: config[hidden.get(key, key)]
         for key in config
-        if key not in NOT_CONFIG and key not in hidden.values() and "." not in key
+        if key not in ADDED_TO_CONFIG and key not in hidden.values() and "." not in key
     }
-    return flat(own)
+    return flatten(own)
 
 
 def _add_curves(
@@ -311,7 +312,7 @@ def _curves(run: Any) -> dict[str, list[list[float]]]:
         rows = [
             row
             for name in (run.history_keys or {}).get("keys", {})
-            if name.startswith(PARTS)
+            if name.startswith(CURVE_PREFIXES)
             for row in run.history(samples=SAMPLES, keys=[name], x_axis="step", pandas=False)
         ]
     points: dict[str, dict[float, float]] = {}
@@ -319,7 +320,7 @@ def _curves(run: Any) -> dict[str, list[list[float]]]:
         step = row.get("step")
         if isinstance(step, (int, float)):
             for name, value in row.items():
-                if name.startswith(PARTS):
+                if name.startswith(CURVE_PREFIXES):
                     points.setdefault(name, {})[float(step)] = as_float(value)
     return {name: _sorted(found) for name, found in sorted(points.items())}
 
@@ -342,53 +343,57 @@ def collect_project(
     """
     notes: list[str] = []
     found = read_project(entity_project, group=group, progress=progress, notes=notes)
-    return collection(found, notes)
+    return make_collection(found, notes)
 
 
-def collection(records: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> Collection:
+def make_collection(records: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> Collection:
     """Of runs as `read_project` gives them."""
     studies: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
-        studies.setdefault(text(record.get("study")), []).append(record)
+        studies.setdefault(as_text(record.get("study")), []).append(record)
     made = Collection()
     for place, (name, members) in enumerate(studies.items()):
-        search = next((s for r in members if (s := table(r.get("search")))), {})
-        where = text(members[0].get("url")).rpartition("/runs/")[0]
+        search = next((s for r in members if (s := as_mapping(r.get("search")))), {})
+        where = as_text(members[0].get("url")).rpartition("/runs/")[0]
         made.studies.append(_study(name, search, len(members), () if place else notes, where))
         made.runs += [_run(name, record) for record in members]
     return made
 
 
-def _run(study: str, record: Mapping[str, Any]) -> Run:
-    search = table(record.get("search"))
-    name = text(record.get("name"))
-    state = RunState(name, Path(name), str(record["status"]), dict(record))
+def _run(study: str, record: Mapping[str, Any]) -> ReportRun:
+    search = as_mapping(record.get("search"))
+    name = as_text(record.get("name"))
+    state = RunState(name, Path(name), str(record["status"]), RunRecord.from_dict(record))
     curves = {
-        text(metric): thinned({number(s): number(v) for s, v in zip(*series, strict=True)})
-        for metric, series in table(record.get("curves")).items()
+        as_text(metric): thin({as_number(s): as_number(v) for s, v in zip(*series, strict=True)})
+        for metric, series in as_mapping(record.get("curves")).items()
     }
-    kept = Kept(state, config=dict(table(record.get("config"))), curves=curves)
-    row = {"arm": text(search.get("arm")), "trial": whole(search.get("trial")), "overrides": ""}
-    run = run_of(study, kept, row if search else None, {}, True)
-    return replace(run, path=text(record.get("url")), command="")
+    kept = CachedRun(state, config=dict(as_mapping(record.get("config"))), curves=curves)
+    row = {"arm": as_text(search.get("arm")), "trial": as_int(search.get("trial")), "overrides": ""}
+    run = make_run(study, kept, row if search else None, {}, True)
+    return replace(run, path=as_text(record.get("url")), command="")
 
 
 def _study(
     name: str, search: Mapping[str, Any], count: int, notes: Sequence[str], where: str
-) -> Study:
-    space = {text(k): dict(v) for k, v in table(search.get("space")).items() if table(v)}
-    compare = {
-        text(k): list(v) for k, v in table(search.get("compare")).items() if isinstance(v, list)
+) -> ReportStudy:
+    space = {
+        as_text(k): dict(v) for k, v in as_mapping(search.get("space")).items() if as_mapping(v)
     }
-    return Study(
+    compare = {
+        as_text(k): list(v)
+        for k, v in as_mapping(search.get("compare")).items()
+        if isinstance(v, list)
+    }
+    return ReportStudy(
         name=name,
         path=where,
         compare=compare,
         space=space,
-        trials=whole(search.get("trials")),
-        sampler=text(search.get("sampler")),
-        draws=text(search.get("draws")),
-        seed=whole(search.get("seed")),
+        trials=as_int(search.get("trials")),
+        sampler=as_text(search.get("sampler")),
+        draws=as_text(search.get("draws")),
+        seed=as_int(search.get("seed")),
         notes=(
             *notes,
             f"{name or 'runs of no study'}: read from W&B, which knows no trials that never began.",

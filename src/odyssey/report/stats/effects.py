@@ -13,10 +13,10 @@ from odyssey.report.stats.samples import (
     Interval,
     chunks,
     costs,
-    finite,
-    one_sided_pairs,
+    finite_sample,
     percentiles,
-    tail,
+    tail_probability,
+    unanimous_interval,
 )
 
 
@@ -34,8 +34,8 @@ def hedges_g(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
     R. T. Fouladi, "Noncentrality interval estimation and the evaluation of statistical models",
     in "What if there were no significance tests?" (1997).
     """
-    outside = tail(level)
-    first, second = finite(a), finite(b)
+    outside = tail_probability(level)
+    first, second = finite_sample(a), finite_sample(b)
     n, m = len(first), len(second)
     unknown = Interval(math.nan, math.nan, math.nan, level)
     if min(n, m) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
@@ -69,7 +69,7 @@ def _noncentrality(rising: Callable[[float], float], t: float) -> float:
     return math.nan
 
 
-def probability(
+def probability_of_improvement(
     a: ArrayLike,
     b: ArrayLike,
     better: str,
@@ -99,7 +99,7 @@ def probability(
     if min(n, m) < 2:
         return Interval(value, math.nan, math.nan, level)
     if value in (0.0, 1.0) or (below == 0).all() and (up_to == m).all():
-        return one_sided_pairs(value, n, m, level)
+        return unanimous_interval(value, n, m, level)
     random = np.random.default_rng(seed)
     found = []
     for rows in chunks(draws, max(n, m)):

@@ -19,7 +19,7 @@ class Interval:
     level: float = 0.95
 
 
-def tail(level: float) -> float:
+def tail_probability(level: float) -> float:
     """The probability left out on each side of an interval; ValueError outside (0, 1)."""
     if not 0 < level < 1:
         raise ValueError(f"a confidence level lies between 0 and 1, not {level}")
@@ -32,14 +32,14 @@ def percentiles(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray
     The limits are draws themselves, the next one outwards, so that infinite draws need no
     arithmetic. A draw that is nan (undefined) counts as beyond either limit.
     """
-    below = int(np.floor((len(draws) - 1) * tail(level)))
+    below = int(np.floor((len(draws) - 1) * tail_probability(level)))
     undefined = np.isnan(draws)
     low = np.sort(np.where(undefined, -np.inf, draws), axis=0)[below]
     high = np.sort(np.where(undefined, np.inf, draws), axis=0)[len(draws) - 1 - below]
     return low, high
 
 
-def one_sided_pairs(value: float, n_a: int, n_b: int, level: float) -> Interval:
+def unanimous_interval(value: float, n_a: int, n_b: int, level: float) -> Interval:
     """Limits for P(a < b) + P(a = b) / 2 where every pair of values had the same outcome.
 
     `value` is 0 or 1 (two samples that do not overlap) or 0.5 (all values equal). Nothing varies
@@ -48,7 +48,7 @@ def one_sided_pairs(value: float, n_a: int, n_b: int, level: float) -> Interval:
     is the chance of that outcome. So q >= tail^(1/m), the bound of Clopper and Pearson (1934) for
     m successes of m. The limits hold exactly, and are wide for small samples.
     """
-    least = tail(level) ** (1 / min(n_a, n_b))
+    least = tail_probability(level) ** (1 / min(n_a, n_b))
     if value == 0.5:
         return Interval(value, least / 2, 1 - least / 2, level)
     return Interval(value, least, 1.0, level) if value else Interval(value, 0.0, 1 - least, level)
@@ -57,7 +57,7 @@ def one_sided_pairs(value: float, n_a: int, n_b: int, level: float) -> Interval:
 CHUNK = 1_000_000  # numbers in memory at a time while resampling
 
 
-def comparable(values: ArrayLike) -> np.ndarray:
+def ordinal_sample(values: ArrayLike) -> np.ndarray:
     """One sample as floats; the worst result (diverged, failed) may be an infinity.
 
     ValueError for nan, and for infinities of both signs: only one of them can be the worst.
@@ -77,9 +77,9 @@ def refuse_undefined(values: np.ndarray) -> None:
         raise ValueError("values are infinite in both directions: only one can be the worst")
 
 
-def finite(values: ArrayLike) -> np.ndarray:
+def finite_sample(values: ArrayLike) -> np.ndarray:
     """One sample for a method that needs distances: ValueError for anything not finite."""
-    sample = comparable(values)
+    sample = ordinal_sample(values)
     if np.isinf(sample).any():
         raise ValueError("this statistic has no place for an infinite (worst) value")
     return sample
@@ -92,7 +92,7 @@ def costs(values: ArrayLike, better: str) -> np.ndarray:
     """
     if better not in ("lower", "higher"):
         raise ValueError(f"better is 'lower' or 'higher', not {better!r}")
-    cost = comparable(values) * (1.0 if better == "lower" else -1.0)
+    cost = ordinal_sample(values) * (1.0 if better == "lower" else -1.0)
     if np.isneginf(cost).any():
         raise ValueError(f"an infinitely good value: where {better} is better, the worst is not it")
     return cost

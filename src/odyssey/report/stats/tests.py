@@ -13,12 +13,12 @@ from odyssey.errors import UserError
 from odyssey.report.stats.samples import (
     Interval,
     chunks,
-    comparable,
     costs,
-    finite,
-    one_sided_pairs,
+    finite_sample,
+    ordinal_sample,
     percentiles,
-    tail,
+    tail_probability,
+    unanimous_interval,
 )
 
 NAN = math.nan
@@ -41,7 +41,7 @@ class Test:
     note: str = ""
 
 
-def mean_difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+def welch_difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
     """mean(a) - mean(b), its standard error and degrees of freedom (Welch 1947; Satterthwaite
     1946), for two or more finite values each. An error of 0 says that neither sample varies.
     """
@@ -65,13 +65,13 @@ def welch(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
     Source: B. L. Welch, "The generalization of 'Student's' problem when several different
     population variances are involved", Biometrika 34 (1947) 28-35.
     """
-    outside = tail(level)
-    first, second = finite(a), finite(b)
+    outside = tail_probability(level)
+    first, second = finite_sample(a), finite_sample(b)
     if min(len(first), len(second)) < 2:
         known = len(first) and len(second)
         value = float(first.mean() - second.mean()) if known else NAN
         return Test(NAN, NAN, NAN, Interval(value, NAN, NAN, level), TOO_FEW)
-    difference, error, df = mean_difference(first, second)
+    difference, error, df = welch_difference(first, second)
     if math.isnan(df):
         return Test(NAN, NAN, NAN, Interval(difference, NAN, NAN, level), NO_VARIANCE)
     t = difference / error
@@ -96,9 +96,9 @@ def brunner_munzel(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
     Source: E. Brunner and U. Munzel, "The nonparametric Behrens-Fisher problem: asymptotic theory
     and a small-sample approximation", Biometrical Journal 42 (2000) 17-25.
     """
-    outside = tail(level)
-    first, second = comparable(a), comparable(b)
-    comparable(np.concatenate([first, second]))  # the worst is the same infinity in both
+    outside = tail_probability(level)
+    first, second = ordinal_sample(a), ordinal_sample(b)
+    ordinal_sample(np.concatenate([first, second]))  # the worst is the same infinity in both
     n, m = len(first), len(second)
     if not (n and m):
         return Test(NAN, NAN, NAN, Interval(NAN, NAN, NAN, level), TOO_FEW)
@@ -114,7 +114,7 @@ def brunner_munzel(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
     squared = first_part + second_part
     note = SMALL if min(n, m) < 10 else ""
     if squared == 0:
-        limits = one_sided_pairs(chance, n, m, level)
+        limits = unanimous_interval(chance, n, m, level)
         if chance == 0.5:
             return Test(0.0, NAN, 1.0, limits, "all values are equal")
         p = 2 / math.comb(n + m, n)
@@ -137,7 +137,7 @@ def bonferroni(ps: ArrayLike) -> np.ndarray:
     Source: O. J. Dunn, "Multiple comparisons among means", Journal of the American Statistical
     Association 56 (1961) 52-64.
     """
-    values = _checked(ps)
+    values = _check_p_values(ps)
     return np.minimum(values * len(values), 1.0)
 
 
@@ -151,7 +151,7 @@ def holm(ps: ArrayLike) -> np.ndarray:
     Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
     Journal of Statistics 6 (1979) 65-70.
     """
-    values = _checked(ps)
+    values = _check_p_values(ps)
     order = np.argsort(values, kind="stable")  # nan last
     steps = values[order] * np.arange(len(values), 0, -1)
     adjusted = np.empty_like(values)
@@ -159,7 +159,7 @@ def holm(ps: ArrayLike) -> np.ndarray:
     return adjusted
 
 
-def _checked(ps: ArrayLike) -> np.ndarray:
+def _check_p_values(ps: ArrayLike) -> np.ndarray:
     values = np.asarray(ps, dtype=float)
     known = values[~np.isnan(values)]
     if values.ndim != 1 or (known < 0).any() or (known > 1).any():
@@ -167,7 +167,7 @@ def _checked(ps: ArrayLike) -> np.ndarray:
     return values
 
 
-EXACT = 50  # differences, up to which p is counted out
+MOST_EXACT = 50  # differences, up to which p is counted out
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class Paired:
     p: float
 
 
-def paired(
+def paired_comparison(
     a: ArrayLike,
     b: ArrayLike,
     better: str,
@@ -205,19 +205,19 @@ def paired(
     Source: F. Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1 (1945)
     80-83.
     """
-    first, second = comparable(a), comparable(b)
+    first, second = ordinal_sample(a), ordinal_sample(b)
     if len(first) != len(second):
         raise ValueError(f"pairs need as many values on both sides: {len(first)}, {len(second)}")
     first_cost, second_cost = costs(first, better), costs(second, better)
     equal = first == second  # two worst values too
     difference = np.subtract(first, second, out=np.zeros(len(first)), where=~equal)
     n, wins, ties = len(first), int((first_cost < second_cost).sum()), int(equal.sum())
-    middle = float(_middle(difference)) if n else math.nan
+    middle = float(_median(difference)) if n else math.nan
     if n < 2:
         return Paired(n, wins, ties, Interval(middle, math.nan, math.nan, level), math.nan)
     random = np.random.default_rng(seed)
     found = [
-        _middle(difference[random.integers(0, n, size=(rows, n))]) for rows in chunks(draws, n)
+        _median(difference[random.integers(0, n, size=(rows, n))]) for rows in chunks(draws, n)
     ]
     low, high = percentiles(np.concatenate(found), level)
     interval = Interval(middle, float(low), float(high), level)
@@ -230,7 +230,7 @@ def signed_rank(differences: np.ndarray) -> float:
     total = int(doubled.sum())
     positive = int(doubled[differences > 0].sum())
     smaller = min(positive, total - positive)
-    if len(doubled) > EXACT:
+    if len(doubled) > MOST_EXACT:
         error = math.sqrt(float((doubled.astype(float) ** 2).sum())) / 2
         return min(1.0, 2 * float(special.ndtr((smaller - total / 2) / error)))
     # chances[s]: that the ranks with a plus sum up to s, each sign being a coin's.
@@ -242,7 +242,7 @@ def signed_rank(differences: np.ndarray) -> float:
     return min(1.0, 2 * float(chances[: smaller + 1].sum()))
 
 
-def _middle(differences: np.ndarray) -> np.ndarray:
+def _median(differences: np.ndarray) -> np.ndarray:
     """The median along the last axis; nan between -inf and inf."""
     with np.errstate(invalid="ignore"):
         return np.median(differences, axis=-1)
@@ -289,10 +289,10 @@ def tost(a: ArrayLike, b: ArrayLike, margin: float | None, alpha: float = 0.05) 
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha lies between 0 and 0.5, not {alpha}")
     level, nan = 1 - 2 * alpha, math.nan
-    first, second = finite(a), finite(b)
+    first, second = finite_sample(a), finite_sample(b)
     if min(len(first), len(second)) < 2:
         return Equivalence(nan, margin, False, nan, Interval(nan, nan, nan, level), TOO_FEW)
-    difference, error, df = mean_difference(first, second)
+    difference, error, df = welch_difference(first, second)
     if math.isnan(df):
         unknown = Interval(difference, nan, nan, level)
         return Equivalence(nan, margin, False, nan, unknown, NO_VARIANCE)

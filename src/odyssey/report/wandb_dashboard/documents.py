@@ -18,7 +18,7 @@ from odyssey.report.wandb_dashboard import panels
 from odyssey.report.wandb_dashboard.subject import CELL, Subject
 
 
-def workspace(subject: Subject, entity: str, project: str) -> ws.Workspace:
+def make_workspace(subject: Subject, entity: str, project: str) -> ws.Workspace:
     """The view of one subject, not saved yet.
 
     It has the same internal name each time, so that the same command changes the view that it made.
@@ -33,10 +33,10 @@ def workspace(subject: Subject, entity: str, project: str) -> ws.Workspace:
     made = ws.Workspace(
         entity=entity,
         project=project,
-        name=_plain(f"Odyssey, {subject.title}"),
+        name=_without_symbols(f"Odyssey, {subject.title}"),
         sections=sections,
         settings=ws.WorkspaceSettings(x_axis=panels.STEP, max_runs=panels.RUNS),
-        runset_settings=_runs(subject),
+        runset_settings=_workspace_runset(subject),
     )
     made._internal_name = view_name(subject)
     # The groups' colours name the set of runs, whose identity is random otherwise.
@@ -49,7 +49,7 @@ def view_name(subject: Subject) -> str:
     return f"nw-{_digest(subject, 'view')}-v"
 
 
-def _runs(subject: Subject) -> ws.RunsetSettings:
+def _workspace_runset(subject: Subject) -> ws.RunsetSettings:
     """The table of runs: which, grouped by variant, best first, in the page's colours."""
     best_first = expr.Ordering(
         expr.Summary(f"valid/{subject.metric}"), ascending=subject.better == "lower"
@@ -58,7 +58,7 @@ def _runs(subject: Subject) -> ws.RunsetSettings:
         filters=panels.filters(subject),
         groupby=[_level(key) for key in subject.levels],
         order=[best_first],
-        group_colors=_group_colours(subject),
+        group_colors=_workspace_colours(subject),
         run_settings={
             id: ws.RunSettings(color=subject.colour(label)) for id, label in subject.labels.items()
         },
@@ -70,7 +70,7 @@ def _level(key: str) -> Any:
     return expr.Metric("JobType") if key == CELL else expr.Config(key)
 
 
-def _group_colours(subject: Subject) -> dict[Any, Any]:
+def _workspace_colours(subject: Subject) -> dict[Any, Any]:
     """Of each variant; a cell that has several is a group above them, in its own colour."""
     found: dict[Any, Any] = {}
     for label, path in subject.paths.items():
@@ -97,12 +97,14 @@ def _digest(subject: Subject, what: str) -> str:
     return hashlib.sha256(repr(key).encode()).hexdigest()[:11]
 
 
-def _plain(title: str) -> str:
+def _without_symbols(title: str) -> str:
     """W&B refuses symbols in a view's name: pictures, and signs such as `=`, `+` and `|` too."""
     return "".join("-" if unicodedata.category(c)[0] == "S" else c for c in title)
 
 
-MARK = "Made by Odyssey's scripts/dashboard.py"  # in the description: this report is ours to change
+OWN_REPORT = (
+    "Made by Odyssey's scripts/dashboard.py"  # in the description: this report is ours to change
+)
 WIDE, HALF, HIGH = 24, 12, 8  # a panel grid has 24 columns
 ABOUT = """Each panel is live: it shows what W&B has of the runs now. A variant has the colour that
 it has in Odyssey's page. What a study can and cannot tell, with tests, intervals and equivalence,
@@ -110,7 +112,9 @@ is in that page: `python scripts/report.py --wandb {path}`. The panels here show
 together by variant; they have no statistics, and a diverged run is not counted as the worst."""
 
 
-def report(subjects: Sequence[Subject], entity: str, project: str, bound: bool = True) -> wr.Report:
+def make_report(
+    subjects: Sequence[Subject], entity: str, project: str, bound: bool = True
+) -> wr.Report:
     """A report with a part for each subject, not saved yet.
 
     bound: whether its sets of runs name their project, which W&B is asked for; else they take the
@@ -123,18 +127,18 @@ def report(subjects: Sequence[Subject], entity: str, project: str, bound: bool =
         wr.MarkdownBlock(ABOUT.format(path=f"{entity}/{project}").replace("\n", " ")),
     ]
     for subject in subjects:
-        blocks += _part(subject, *where)
+        blocks += _report_part(subject, *where)
     return wr.Report(
         entity=entity,
         project=project,
         title=f"Odyssey: {study or 'all runs'}"[:128],
-        description=f"{MARK}. The same command writes it anew.",
+        description=f"{OWN_REPORT}. The same command writes it anew.",
         blocks=blocks,
         width="fluid",
     )
 
 
-def _part(subject: Subject, entity: str, project: str) -> list[Any]:
+def _report_part(subject: Subject, entity: str, project: str) -> list[Any]:
     where = f"{subject.task} on {subject.data} (SHA-256 {subject.data_hash[:12]})"
     found: list[Any] = [
         wr.H1(f"{subject.task} on {subject.data}"),
@@ -148,10 +152,10 @@ def _part(subject: Subject, entity: str, project: str) -> list[Any]:
         "How runs ended": panels.endings(subject),
     }
     for name, made in everything.items():
-        runset = _runs_report(subject, entity, project, "runs", panels.filters(subject))
+        runset = _report_runset(subject, entity, project, "runs", panels.filters(subject))
         found += [wr.H2(name), _grid(subject, runset, made, hide=name != "Results by variant")]
     diverged = panels.filters(subject, status="diverged")
-    runset = _runs_report(subject, entity, project, "diverged runs", diverged)
+    runset = _report_runset(subject, entity, project, "diverged runs", diverged)
     found += [wr.P("The runs that diverged:"), _grid(subject, runset, [], hide=False)]
     return found
 
@@ -169,11 +173,13 @@ def _grid(subject: Subject, runset: wr.Runset, made: list[Any], hide: bool) -> w
         runsets=[runset],
         panels=made,
         hide_run_sets=hide,
-        custom_run_colors=_group_colours_report(subject, runset.name),
+        custom_run_colors=_report_colours(subject, runset.name),
     )
 
 
-def _runs_report(subject: Subject, entity: str, project: str, name: str, filters: str) -> wr.Runset:
+def _report_runset(
+    subject: Subject, entity: str, project: str, name: str, filters: str
+) -> wr.Runset:
     best_first = wr.OrderBy(
         wr.SummaryMetric(f"valid/{subject.metric}"), ascending=subject.better == "lower"
     )
@@ -192,7 +198,7 @@ def _runs_report(subject: Subject, entity: str, project: str, name: str, filters
     )
 
 
-def _group_colours_report(subject: Subject, runset: str) -> dict[Any, Any]:
+def _report_colours(subject: Subject, runset: str) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for label, path in subject.paths.items():
         keys = tuple(
@@ -215,8 +221,8 @@ class Saved(NamedTuple):
 
 def specifications(subjects: Sequence[Subject], entity: str, project: str) -> dict[str, Any]:
     """What would be saved, as JSON: the views and the report. Asks W&B nothing."""
-    views = [workspace(subject, entity, project)._to_model() for subject in subjects]
-    page = report(subjects, entity, project, bound=False)._to_model()
+    views = [make_workspace(subject, entity, project)._to_model() for subject in subjects]
+    page = make_report(subjects, entity, project, bound=False)._to_model()
     return {
         "views": [view.model_dump(mode="json", by_alias=True, exclude_none=True) for view in views],
         "report": page.model_dump(mode="json", by_alias=True, exclude_none=True),
@@ -227,12 +233,12 @@ def save(api: Any, subjects: Sequence[Subject], entity: str, project: str) -> li
     """Save a view for each subject and a report of all; raises what W&B's libraries raise."""
     found = []
     for subject in subjects:
-        view = workspace(subject, entity, project)
+        view = make_workspace(subject, entity, project)
         view._internal_id = _view_id(view)
         again = bool(view._internal_id)
         view.save()
         found.append(Saved(f"the workspace view “{view.name}”", again, view.url))
-    page = report(subjects, entity, project)
+    page = make_report(subjects, entity, project)
     page.id = _report_id(api, page)
     again = bool(page.id)
     page.save()
@@ -254,6 +260,6 @@ def _view_id(view: ws.Workspace) -> str:
 def _report_id(api: Any, page: Any) -> str:
     """Of the report of this title that an earlier command made, or nothing."""
     for there in api.reports(f"{page.entity}/{page.project}"):
-        if there.display_name == page.title and MARK in (there.description or ""):
+        if there.display_name == page.title and OWN_REPORT in (there.description or ""):
             return str(there.id)
     return ""

@@ -12,8 +12,8 @@ from typing import Any
 
 from odyssey.cli_utils import Parser, exit_status
 from odyssey.errors import UserError
-from odyssey.report.io.wandb_project import connected, read_project, split_path
-from odyssey.report.wandb_dashboard.subject import Subject, records_of, subjects
+from odyssey.report.io.wandb_project import connect, read_project, split_path
+from odyssey.report.wandb_dashboard.subject import Subject, make_subjects, read_records
 
 EXAMPLE = "python scripts/dashboard.py --entity my-team --project odyssey --study truncation"
 
@@ -22,11 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0; 1 W&B cannot do it; 2 wrong options; 130 Ctrl-C."""
     asked: list[argparse.Namespace] = []
     words = sys.argv[1:] if arguments is None else arguments
-    wrong = exit_status(lambda: asked.append(_asked(words)))
-    return wrong or exit_status(lambda: _build(asked[0]), on_error=1)
+    wrong = exit_status(lambda: asked.append(_parse_arguments(words)))
+    return wrong or exit_status(lambda: _make_dashboard(asked[0]), on_error=1)
 
 
-def _asked(words: Sequence[str]) -> argparse.Namespace:
+def _parse_arguments(words: Sequence[str]) -> argparse.Namespace:
     asked = _parser().parse_args(words)
     if not asked.entity:
         raise UserError(f"--entity is missing, the W&B user or team: type {EXAMPLE}")
@@ -57,17 +57,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build(asked: argparse.Namespace) -> None:
-    saving = _extra()
+def _make_dashboard(asked: argparse.Namespace) -> None:
+    saving = _import_documents()
     entity, project = asked.entity, asked.project
     wanted = _subjects(asked)
     if asked.dry_run is not None:
         found = saving.specifications(wanted, entity, project)
-        _write(asked.dry_run, found)
+        _write_json(asked.dry_run, found)
         views = len(found["views"])
         print(f"{asked.dry_run}: {views} workspace view{'' if views == 1 else 's'} and a report")
         return
-    with connected("saving the dashboard at W&B", f"{entity}/{project}") as api:
+    with connect("saving the dashboard at W&B", f"{entity}/{project}") as api:
         for what, again, url in saving.save(api, wanted, entity, project):
             print(f"{'Changed' if again else 'Made'} {what}: {url}")
 
@@ -75,7 +75,7 @@ def _build(asked: argparse.Namespace) -> None:
 def _subjects(asked: argparse.Namespace) -> list[Subject]:
     folder = Path(asked.study)
     if asked.study and folder.is_dir():
-        study, records = folder.resolve().name, records_of(folder)
+        study, records = folder.resolve().name, read_records(folder)
         if not records:
             raise UserError(f"--study {folder} has no run that has begun: type a study's folder")
     else:
@@ -85,10 +85,10 @@ def _subjects(asked: argparse.Namespace) -> list[Subject]:
         )
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
-    return subjects(records, study, asked.metric)
+    return make_subjects(records, study, asked.metric)
 
 
-def _extra() -> Any:
+def _import_documents() -> Any:
     """What builds and saves, which needs the extra."""
     try:
         from odyssey.report.wandb_dashboard import documents as save
@@ -102,7 +102,7 @@ def _extra() -> Any:
     return save
 
 
-def _write(file: Path, found: dict[str, Any]) -> None:
+def _write_json(file: Path, found: dict[str, Any]) -> None:
     try:
         file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     except OSError as error:

@@ -12,7 +12,7 @@ import wandb_workspaces.reports.v2.interface as wr
 
 from odyssey.report.analysis.names import name_of_metric, name_of_setting
 from odyssey.report.wandb_dashboard.subject import Subject
-from odyssey.study.records import STATES
+from odyssey.study.state import STATES
 
 STEP = "step"  # updates done: what our rows are placed by, instead of W&B's count of rows
 RUNS = 1000  # that a panel takes into its groups, W&B's own limit being 10 or so

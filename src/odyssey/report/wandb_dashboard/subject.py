@@ -11,11 +11,11 @@ from typing import Any
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.report.analysis.outcomes import HIGHER
 from odyssey.report.palette import colour_of
-from odyssey.study.records import read_study
-from odyssey.study.shown import words
+from odyssey.study.formatting import words
+from odyssey.study.state import read_study
 
 CELL = "cell"
-ALWAYS = ("optimizer.lr", "model.hidden_size")  # looked at, whatever was searched
+ALWAYS_SHOWN = ("optimizer.lr", "model.hidden_size")  # looked at, whatever was searched
 
 
 @dataclass(frozen=True)
@@ -52,28 +52,28 @@ class Subject:
         return colour_of(label, tuple(self.paths))
 
 
-def records_of(folder: Path) -> list[dict[str, Any]]:
+def read_records(folder: Path) -> list[dict[str, Any]]:
     """The begun runs of a study's folder, as `read_project` would have them."""
     study = read_study(folder)
     trials = {row["run"]: row for row in reversed(study.trials)}
     shared = {key: study.definition.get(key) for key in ("compare", "space")}
     found = []
     for run in study.runs.values():
-        if isinstance(run.record.get("data"), dict):
+        if run.record is not None and run.record.data is not None:
             row = trials.get(run.name)
             search = {} if row is None else shared | {"arm": row["arm"]}
             own = {"status": run.state, "study": study.name, "name": run.name, "search": search}
-            found.append(run.record | own | {"cell": run.cell, "task": run.task})
+            found.append(run.record.as_dict() | own | {"cell": run.cell, "task": run.task})
     return found
 
 
-def _table(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """A part of a record; an empty one where somebody has edited it into something else."""
     value = record.get(key)
     return value if isinstance(value, Mapping) else {}
 
 
-def subjects(
+def make_subjects(
     records: Sequence[Mapping[str, Any]], study: str, metric: str | None = None
 ) -> list[Subject]:
     """One for each task, data set and monitored metric, in the order of the runs.
@@ -88,7 +88,7 @@ def subjects(
         parts.setdefault(key, []).append(record)
     found, there = [], dict[str, None]()
     for key, runs in parts.items():
-        measured = {n.partition("/")[2]: None for r in runs for n in _table(r, "metrics")}
+        measured = {n.partition("/")[2]: None for r in runs for n in _mapping(r, "metrics")}
         there |= measured
         name = wanted or _monitor(runs)
         if name in measured:
@@ -115,13 +115,13 @@ def _subject(
         levels,
         {},
         settings,
-        any(f"test/{metric}" in _table(run, "metrics") for run in runs),
+        any(f"test/{metric}" in _mapping(run, "metrics") for run in runs),
     )
     for run in runs:
-        label, path = _variant(run, levels)
+        label, path = _variant_of(run, levels)
         found.paths.setdefault(label, path)
         found.counts.setdefault(label, Counter())[str(run["status"])] += 1
-        if id := _table(run, "wandb").get("id"):
+        if id := _mapping(run, "wandb").get("id"):
             found.labels[str(id)] = label
     order = _plan_order(runs, levels)
     found.paths = dict(sorted(found.paths.items(), key=lambda entry: order(entry[1])))
@@ -134,7 +134,7 @@ def _plan_order(
     """Where a variant stands in its study's plan; W&B has runs in the order that they began."""
     compared: dict[str, list[str]] = {}
     for run in runs:
-        for key, values in _table(_table(run, "search"), "compare").items():
+        for key, values in _mapping(_mapping(run, "search"), "compare").items():
             if isinstance(values, list):
                 compared[key] = ["null" if value is None else str(value) for value in values]
 
@@ -156,7 +156,7 @@ def _levels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     file of it. Seeds are no variants.
     """
     compared = dict.fromkeys(
-        key for run in runs for key in _table(_table(run, "search"), "compare")
+        key for run in runs for key in _mapping(_mapping(run, "search"), "compare")
     )
     others = [key for key in compared if key not in (CELL, "seed", "task", "task.data")]
     if any("," in key or "." not in key for key in others):
@@ -164,9 +164,9 @@ def _levels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [CELL, *others] if CELL in compared or not others else others
 
 
-def _variant(run: Mapping[str, Any], levels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+def _variant_of(run: Mapping[str, Any], levels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Its label, as on the page, and its values of the levels, as W&B has them."""
-    arm = str(_table(run, "search").get("arm") or f"cell={run['cell']}")
+    arm = str(_mapping(run, "search").get("arm") or f"cell={run['cell']}")
     if list(levels) == ["search.arm"]:
         return _label(arm), (arm,)
     given = dict(word.partition("=")[::2] for word in words(arm)) | {CELL: str(run["cell"])}
@@ -183,7 +183,7 @@ def _settings(runs: Sequence[Mapping[str, Any]]) -> list[Setting]:
     """What was searched or compared by a number, then what is always looked at."""
     space: dict[str, Mapping[str, Any]] = {}
     for run in runs:
-        space |= _table(_table(run, "search"), "space")
+        space |= _mapping(_mapping(run, "search"), "space")
     found = {
         key: Setting(key, isinstance(how, Mapping) and how.get("distribution") == "log_uniform")
         for joined, how in space.items()
@@ -193,20 +193,20 @@ def _settings(runs: Sequence[Mapping[str, Any]]) -> list[Setting]:
     for level in _levels(runs):
         if level not in (CELL, "search.arm"):
             found.setdefault(level, Setting(level, True))
-    for key in ALWAYS:
+    for key in ALWAYS_SHOWN:
         found.setdefault(key, Setting(key, True))
     return list(found.values())
 
 
 def _monitor(runs: Sequence[Mapping[str, Any]]) -> str:
-    names = Counter(str(_table(r, "monitor").get("name") or "") for r in runs)
+    names = Counter(str(_mapping(r, "monitor").get("name") or "") for r in runs)
     del names[""]
     return names.most_common(1)[0][0] if names else ""
 
 
 def _better(metric: str, runs: Sequence[Mapping[str, Any]]) -> str:
     for run in runs:
-        monitor = _table(run, "monitor")
+        monitor = _mapping(run, "monitor")
         if monitor.get("name") == metric:
             return "higher" if monitor.get("mode") == "max" else "lower"
     return "higher" if metric.lower().endswith(HIGHER) else "lower"

@@ -1,1 +1,1 @@
-"""The plan as C: code generation, compilation, execution."""
+"""The engine for float32 on the CPU: `codegen` prints C, `build` compiles it, `engine` calls it."""

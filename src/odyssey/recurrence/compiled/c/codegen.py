@@ -1,13 +1,16 @@
-"""The plan as C: one function for each direction, the whole loop over time in it."""
+"""A plan printed as C: one function for each direction, with the whole loop over time in it.
+
+Between `schedule` and `build`. Everything that is the same for all cells is in kernel.h.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import files
 
-from odyssey.recurrence.compiled.schedule import Plan
-from odyssey.recurrence.compiled.schedule.segments import Place, Product, Segment
+from odyssey.recurrence.compiled.schedule import Place, Plan, Product, Segment
 
-# How each operation reads in C; the functions are in kernel.h or the C library.
+# Operations as expressions of C; functions are in kernel.h or the C library.
 C = {
     "add": "{} + {}",
     "sub": "{} - {}",
@@ -28,17 +31,14 @@ C = {
 }
 
 
-def source(plan: Plan) -> str:
-    """The whole C file: kernel.h and what is particular to the cell."""
-    return header() + "\n" + body(plan)
+def generate(plan: Plan) -> str:
+    """The whole C file: kernel.h, then `generate_loops`."""
+    header = files(__package__).joinpath("kernel.h").read_text(encoding="utf-8")
+    return header + "\n" + generate_loops(plan)
 
 
-def header() -> str:
-    return files(__package__).joinpath("kernel.h").read_text(encoding="utf-8")
-
-
-def body(plan: Plan) -> str:
-    """What is generated: the two loops of this cell and their entry points."""
+def generate_loops(plan: Plan) -> str:
+    """What is particular to the cell: its two loops and their entry points."""
     equations = "\n".join(f"     {line}" for line in str(plan.step).splitlines())
     names = {n: name for n, name in plan.step.names().items() if plan.graph[n].args}
     forward = [_work(plan, work, names, backward=False) for work in plan.forward]
@@ -122,11 +122,12 @@ int backward(const Run *run) {{ return start(run, 1); }}
 """
 
 
-def _list(values: object) -> str:
-    return ", ".join([*map(str, values), "0"])  # type: ignore[call-overload]
+def _list(values: Iterable[int]) -> str:
+    """The initializer of an array, with a zero at its end, since C has no empty arrays."""
+    return ", ".join([*map(str, values), "0"])
 
 
-# Kind of place -> where its row begins, in the loop over rows b of the slice.
+# Kind of place -> where its row begins, in the loop over the rows b of a slice.
 ROWS = {
     "input": "run->gates + row * GATES * H",
     "gates": "run->gates + row * GATES * H",
@@ -138,60 +139,107 @@ ROWS = {
     "dgates": "run->dgates + row * DGATES * H",
     "vector": "run->vectors",
 }
+# The same for places whose slots are arrays of their own.
 STATE_ROWS = {
     "before": "run->states[{}] + row * H",
     "after": "run->states[{}] + (row + B) * H",
     "adjoint": "run->first[{}] + (slice->from + b) * H",
 }
+READ_ONLY = ("before", "bare", "vector", "y", "back")  # for the code of a segment
+
+
+def _row(place: Place) -> str:
+    """Where the place's row begins, as an expression."""
+    if place.kind in STATE_ROWS:
+        return STATE_ROWS[place.kind].format(place.slot)
+    return ROWS[place.kind]
 
 
 def _pointer(place: Place) -> str:
+    """The name of the pointer to the place's row."""
     if place.kind in STATE_ROWS:
         return f"{place.kind}{place.slot}"
     return "gates" if place.kind == "input" else place.kind
 
 
-def _unit(place: Place) -> str:
-    """The number of unit j."""
+def _element(place: Place) -> str:
+    """The value of unit j, as an lvalue."""
     if place.kind in STATE_ROWS or place.slot == 0:
         return f"{_pointer(place)}[j]"
     return f"{_pointer(place)}[{place.slot} * H + j]"
 
 
 def _work(plan: Plan, work: Segment | Product, names: dict[int, str], *, backward: bool) -> str:
-    if isinstance(work, Product):
-        return _product(plan, work, backward=backward)
-    return _segment(plan, work, names, backward=backward)
+    """The code of one piece of work within the loop over time."""
+    if isinstance(work, Segment):
+        return _segment(plan, work, names)
+    return _product_back(plan, work) if backward else _product(plan, work)
 
 
-def _product(plan: Plan, work: Product, *, backward: bool) -> str:
-    group = plan.groups[work.group]
-    n = len(group.names)
-    if backward:
-        to, apart = f"results + {work.result.slot} * H", "GROUPS * H"
-        if work.result.kind == "adjoint":
-            to, apart = f"run->first[{work.result.slot}] + slice->from * H", "H"
-        operand, between = f"run->dgates + (at * DGATES + {work.operand.slot}) * H", "DGATES * H"
-        sizes, text = f"rows, H, {n} * H", f"R.{group.name} transposed"
-    else:
-        to, apart = f"results + {work.result.slot} * H", "RESULTS * H"
-        slot, kind = work.operand.slot, work.operand.kind
-        operand, between = {
-            "before": (f"run->states[{slot}] + at * H", "H"),
-            "after": (f"run->states[{slot}] + (at + B) * H", "H"),
-            "gates": (f"run->gates + (at * GATES + {slot}) * H", "GATES * H"),
-            "extra": (f"run->extra + (at * EXTRA + {slot}) * H", "EXTRA * H"),
-        }[kind]
-        sizes, text = f"rows, {n} * H, H", f"R.{group.name}"
-    return f"""        /* {text} */
-        product({sizes}, {operand}, {between},
-                slice->packed[{work.group}], {to}, {apart});
+def _product(plan: Plan, work: Product) -> str:
+    """A forward product: the operand of all rows times the group's matrices, transposed."""
+    group, slot = plan.groups[work.group], work.operand.slot
+    operand, stride = {
+        "before": (f"run->states[{slot}] + at * H", "H"),
+        "after": (f"run->states[{slot}] + (at + B) * H", "H"),
+        "gates": (f"run->gates + (at * GATES + {slot}) * H", "GATES * H"),
+        "extra": (f"run->extra + (at * EXTRA + {slot}) * H", "EXTRA * H"),
+    }[work.operand.kind]
+    return f"""        /* R.{group.name} */
+        product(rows, {len(group.names)} * H, H, {operand}, {stride},
+                slice->packed[{work.group}], results + {work.result.slot} * H, RESULTS * H);
 """
 
 
-def _segment(plan: Plan, work: Segment, names: dict[int, str], *, backward: bool) -> str:
+def _product_back(plan: Plan, work: Product) -> str:
+    """A backward product: the adjoints of the group's products times its matrices."""
+    group = plan.groups[work.group]
+    if work.result.kind == "adjoint":
+        result, stride = f"run->first[{work.result.slot}] + slice->from * H", "H"
+    else:
+        result, stride = f"results + {work.result.slot} * H", "GROUPS * H"
+    operand = f"run->dgates + (at * DGATES + {work.operand.slot}) * H"
+    return f"""        /* R.{group.name} transposed */
+        product(rows, H, {len(group.names)} * H, {operand}, DGATES * H,
+                slice->packed[{work.group}], {result}, {stride});
+"""
+
+
+def _segment(plan: Plan, work: Segment, names: dict[int, str]) -> str:
+    """A segment: a loop over the rows of the slice and, within it, one over units."""
+    indent, inner = " " * 12, " " * 16
+    pointers = f"\n{indent}".join(_pointers(work))
+    beyond = f"\n{inner}".join(_beyond_the_end(work))
+    lines = f"\n{inner}".join(_lines(plan, work, names))
+    return f"""        for (long b = 0; b < rows; b++) {{
+{indent}const long row = at + b;
+{indent}{pointers}
+{indent}if (run->lengths && t >= run->lengths[slice->from + b]) {{
+{inner}{beyond}
+{indent}}}
+{indent}EACH_UNIT
+{indent}for (long j = 0; j < H; j++) {{
+{inner}{lines}
+{indent}}}
+        }}
+"""
+
+
+def _pointers(work: Segment) -> list[str]:
+    """Declarations of pointers to the rows that a segment reads and writes."""
+    places = dict.fromkeys([p for _, p in work.loads] + [p for p, _ in work.stores])
+    pointers = []
+    for place in places:
+        const = "const " if place.kind in READ_ONLY else ""
+        pointers.append(f"{const}float *{_pointer(place)} = {_row(place)};")
+    if any(place == ("adjoint", 0) for _, place in work.loads):
+        pointers.append("const float *output = run->output + row * H;")
+    return list(dict.fromkeys(pointers))  # all slots of a kind have one pointer
+
+
+def _lines(plan: Plan, work: Segment, names: dict[int, str]) -> list[str]:
+    """Statements for one unit: loads, operations, sums, stores."""
     graph = plan.graph
-    last_kind = "dgates" if backward else "after"
 
     def value(n: int) -> str:
         node = graph[n]
@@ -199,24 +247,11 @@ def _segment(plan: Plan, work: Segment, names: dict[int, str], *, backward: bool
             return f"({_number(node.value)})"
         return f"{names[n]}_{n}" if n in names else f"v{n}"
 
-    places = [p for _, p in work.loads] + [p for p, _ in work.stores]
-    pointers = []
-    for place in dict.fromkeys(places):
-        if place.kind in STATE_ROWS:
-            row = STATE_ROWS[place.kind].format(place.slot)
-        else:
-            row = ROWS[place.kind]
-        written = place.kind not in ("before", "bare", "vector", "y", "back")
-        const = "" if written else "const "
-        line = f"{const}float *{_pointer(place)} = {row};"
-        if line not in pointers:
-            pointers.append(line)
     lines = []
     for n, place in work.loads:
-        text = _unit(place)
+        text = _element(place)
         if place == ("adjoint", 0):
             text += " + output[j]"
-            pointers.append("const float *output = run->output + row * H;")
         if place.kind == "input":
             text += f" + run->biases[{place.slot} * H + j]"
         lines.append(f"const float {value(n)} = {text};")
@@ -224,30 +259,23 @@ def _segment(plan: Plan, work: Segment, names: dict[int, str], *, backward: bool
         node = graph[n]
         lines.append(f"const float {value(n)} = {C[node.op].format(*map(value, node.args))};")
     lines += [f"part[{row} * H + j] += {value(n)};" for row, n in work.sums]
-    lines += [f"{_unit(place)} = {value(n)};" for place, n in work.stores]
+    lines += [f"{_element(place)} = {value(n)};" for place, n in work.stores]
+    return lines
 
-    # Beyond a sequence's end a state stays, and what later products read is zero.
-    beyond = []
+
+def _beyond_the_end(work: Segment) -> list[str]:
+    """Statements for a row beyond its sequence's end.
+
+    A state stays, and what later products read is zero.
+    """
+    lines = []
     for place, _ in work.stores:
         if place.kind == "after":
-            before = f"run->states[{place.slot}] + row * H"
-            beyond.append(f"memcpy({_pointer(place)}, {before}, sizeof(float) * H);")
-        elif place.kind in (last_kind, "gates", "extra"):
-            zeroed = f"{place.kind} + {place.slot} * H"
-            beyond.append(f"memset({zeroed}, 0, sizeof(float) * H);")
-    deep, inner = " " * 12, " " * 16
-    return f"""        for (long b = 0; b < rows; b++) {{
-{deep}const long row = at + b;
-{deep}{f"{chr(10)}{deep}".join(pointers)}
-{deep}if (run->lengths && t >= run->lengths[slice->from + b]) {{
-{inner}{f"{chr(10)}{inner}".join([*beyond, "continue;"])}
-{deep}}}
-{deep}EACH_UNIT
-{deep}for (long j = 0; j < H; j++) {{
-{inner}{f"{chr(10)}{inner}".join(lines)}
-{deep}}}
-        }}
-"""
+            before = _row(Place("before", place.slot))
+            lines.append(f"memcpy({_pointer(place)}, {before}, sizeof(float) * H);")
+        elif place.kind in ("gates", "extra", "dgates"):
+            lines.append(f"memset({place.kind} + {place.slot} * H, 0, sizeof(float) * H);")
+    return [*lines, "continue;"]
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The plan carried out by compiled C, in float32 on the CPU."""
+"""The engine that calls compiled C, for float32 on the CPU; the last stage of this package."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor
 
 from odyssey.recurrence.compiled.buffers import Adjoints, CannotCompile, Engine, Memory
 from odyssey.recurrence.compiled.c.build import load
-from odyssey.recurrence.compiled.c.codegen import source
+from odyssey.recurrence.compiled.c.codegen import generate
 from odyssey.recurrence.compiled.schedule import Plan
 
 
 class Run(Structure):
-    """The struct of this name in kernel.h."""
+    """The struct `Run` of kernel.h, field by field."""
 
     _fields_ = [
         *((name, c_int64) for name in ("steps", "batch", "hidden", "truncation", "threads")),
@@ -46,19 +46,20 @@ def openmp_entry() -> int | None:
         return None
 
 
-@functools.cache  # layers of one kind share it; what failed once is not tried for each of them
-def load_library(text: str) -> ctypes.CDLL | CannotCompile:
+@functools.cache  # for all layers of one kind of cell, failures too
+def load_library(source: str) -> ctypes.CDLL | CannotCompile:
+    """The compiled library, or why there is none."""
     try:
-        return load(text)
+        return load(source)
     except CannotCompile as error:
         return error
 
 
 class CEngine(Engine):
-    """The two functions compiled for one plan. Raises CannotCompile where it cannot be."""
+    """Calls the two functions compiled for one plan. Building one raises CannotCompile."""
 
     def __init__(self, plan: Plan) -> None:
-        library = load_library(source(plan))
+        library = load_library(generate(plan))
         if isinstance(library, CannotCompile):
             raise CannotCompile(*library.args)
         self._forward, self._backward = library.forward, library.backward

@@ -1,4 +1,4 @@
-/* What every generated loop is built on: functions of one number, a matrix product, threads.
+/* What all generated loops use: functions of one number, a matrix product, threads.
 
    Compiled as C11 with GCC's vector extension (GCC, Clang). Everything keeps NaN. */
 
@@ -14,7 +14,7 @@
 #define EACH_UNIT _Pragma("GCC ivdep")
 #endif
 
-/* ---- functions of one number, written without branches so that loops over them vectorise ---- */
+/* ---- functions of one number, without branches, so that loops over them are vectorized ---- */
 
 static inline float as_float(int32_t bits) { float x; memcpy(&x, &bits, 4); return x; }
 static inline int32_t as_bits(float x) { int32_t bits; memcpy(&bits, &x, 4); return bits; }
@@ -65,7 +65,7 @@ static inline float pass_of(float g, float y) { return y <= 0.0f ? 0.0f : g; }
 
    The weights are the same at every step, so they are packed once: panels of NR columns, each
    (k, NR). A tile of rows times a panel keeps its sums in registers. Every number is summed in
-   the order of k, whatever the tile, so it does not depend on how rows are shared out. */
+   the order of k, whatever the tile, so it does not depend on the number of threads. */
 
 #if defined(__AVX512F__)
 #define VL 16
@@ -82,14 +82,14 @@ typedef float vec __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
 static inline long panels(long n) { return (n + NR - 1) / NR; }
 
-/* w (n, k), to multiply by its transpose: what the forward step wants. */
+/* w (n, k), to be multiplied by as its transpose: for the forward step. */
 static void pack_transposed(const float *w, long n, long k, float *to) {
     for (long j = 0; j < n; j += NR, to += k * NR)
         for (long c = 0; c < NR; c++)
             for (long i = 0; i < k; i++) to[i * NR + c] = j + c < n ? w[(j + c) * k + i] : 0.0f;
 }
 
-/* w (k, n) as it stands: what the backward step wants. */
+/* w (k, n), to be multiplied by as it is: for the backward step. */
 static void pack_plain(const float *w, long k, long n, float *to) {
     for (long j = 0; j < n; j += NR)
         for (long i = 0; i < k; i++)
@@ -98,7 +98,7 @@ static void pack_plain(const float *w, long k, long n, float *to) {
 
 #define TILE static inline __attribute__((always_inline)) void
 
-/* `rows` rows and `wide` panels; both are constants where it is called, so the loops unroll. */
+/* `rows` rows and `wide` panels. Both are constants in all calls, so that loops are unrolled. */
 TILE tile(int rows, int wide, long k, const float *a, long lda, const float *p, float *c, long ldc,
           long n) {
     vec s[12][4][2];
@@ -130,7 +130,7 @@ TILE tile(int rows, int wide, long k, const float *a, long lda, const float *p, 
 static void product(long rows, long n, long k, const float *a, long lda, const float *p, float *c,
                     long ldc) {
     long j = 0;
-    /* One row has too few sums to keep the multipliers busy: four panels at a time. */
+    /* One row has too few independent sums for the multipliers: four panels at a time. */
     for (; rows == 1 && j + 4 * NR <= n; j += 4 * NR, p += 4 * k * NR)
         tile(1, 4, k, a, lda, p, c + j, ldc, n - j);
     for (; j < n; j += NR, p += k * NR) {
@@ -145,15 +145,15 @@ static void product(long rows, long n, long k, const float *a, long lda, const f
 
 /* ---- memory and threads ---- */
 
-/* One run. Layouts are those of the package's memory.py; `weights` are the groups' (n*H, H). */
+/* One run. Layouts are those of compiled/buffers.py; `weights` are the groups' (n*H, H). */
 typedef struct {
     int64_t steps, batch, hidden, truncation, threads;
     const int64_t *lengths; /* of each sequence, or null */
     float *gates, *extra, *bare, **states;
     const float *biases, *vectors, **weights;
-    const float *output, **last; /* adjoints that the backward loop is given */
-    float **first, *dgates, *sums; /* and those that it leaves */
-    /* OpenMP's own entry, of the library that torch brings; null where there is none. */
+    const float *output, **last; /* adjoints that the backward loop reads */
+    float **first, *dgates, *sums; /* and those that it writes */
+    /* GOMP_parallel of the OpenMP library that torch is linked to; null where there is none. */
     void (*parallel)(void (*work)(void *), void *data, unsigned threads, unsigned flags);
 } Run;
 
@@ -175,7 +175,7 @@ typedef struct {
     long count, next;
 } Slices;
 
-/* Slices are taken until none is left, so it does not matter how many threads there really are. */
+/* Each thread takes slices until none is left, so any number of threads finishes them. */
 static void run_slices_left(void *data) {
     Slices *all = data;
     for (;;) {
@@ -206,18 +206,18 @@ static void run_threads(const Run *run, Slices *all) {
     }
 }
 
-/* Rows of a batch never meet, so each thread takes its rows through the whole loop, with nothing
-   to wait for on the way. The threads are torch's own, whose pool may still be spinning after its
-   last product and would be in the way of others. */
+/* Rows of a batch are independent, so each thread takes its rows through the whole loop without
+   synchronization. The threads are torch's own: its pool may still be spinning after its last
+   product, and a second pool would compete with it. */
 static int run_slices(const Run *run, long work, long sums, float *const *packed,
                       void (*loop)(const Slice *)) {
     long n = run->threads, batch = run->batch, hidden = run->hidden;
-    if (n > (batch + 3) / 4) n = (batch + 3) / 4; /* fewer rows than 4 waste the product */
+    if (n > (batch + 3) / 4) n = (batch + 3) / 4; /* the product is slow on fewer than 4 rows */
     if (run->steps * batch * hidden * hidden < 1000000) n = 1;
     if (n < 1) n = 1;
     Slice *slices = calloc((size_t)n, sizeof *slices);
     long rows = (batch + n - 1) / n, own = rows * work * hidden, total = sums * hidden;
-    own = (own + 15) / 16 * 16; /* no two threads on one cache line */
+    own = (own + 15) / 16 * 16; /* no cache line is shared by two threads */
     float *memory = numbers(n * own), *partial = numbers(n * 2 * total);
     int failed = !slices || !memory || !partial;
     for (long i = 0; !failed && i < n; i++) {
@@ -234,7 +234,7 @@ static int run_slices(const Run *run, long work, long sums, float *const *packed
     return failed;
 }
 
-/* Sums over time are taken in stretches, so that they keep their digits over long sequences. */
+/* Sums over time are taken over STRETCH steps each, to lose fewer digits over long sequences. */
 #define STRETCH 16
 static void add_up(float *total, float *part, long n) {
     for (long j = 0; j < n; j++) total[j] += part[j], part[j] = 0.0f;

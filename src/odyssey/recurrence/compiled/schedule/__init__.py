@@ -1,4 +1,9 @@
-"""All that an engine needs to run a cell: made once for a cell, of any size."""
+"""Third stage of the pipeline: the order and the memory layout of both steps, as a `Plan`.
+
+`make_plan` runs all stages on a cell: `tracing`, `autodiff`, then `forward` and `backward` of this
+package, which put the nodes of the graph in order and give them places. Engines read a `Plan` and
+nothing else. A plan holds for any sizes.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +14,25 @@ from dataclasses import dataclass
 from odyssey.cells.cell import Cell
 from odyssey.recurrence.compiled.autodiff import Group, differentiate
 from odyssey.recurrence.compiled.graph import Graph
-from odyssey.recurrence.compiled.schedule.backward import BackwardOrder
-from odyssey.recurrence.compiled.schedule.forward import Forward
-from odyssey.recurrence.compiled.schedule.segments import Place, Product, Segment
+from odyssey.recurrence.compiled.schedule.backward import schedule_backward
+from odyssey.recurrence.compiled.schedule.forward import schedule_forward
+from odyssey.recurrence.compiled.schedule.segments import Place, Product, Segment, SlotNames
 from odyssey.recurrence.compiled.tracing import Step, trace
+
+__all__ = ["Place", "Plan", "Product", "Segment", "make_plan"]
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """All that an engine needs to run one cell of any size."""
 
-    name: str
+    name: str  # of the cell's class
     rows: dict[str, tuple[str, ...]]  # parameter -> the names it stacks, as in Cell
     step: Step
     graph: Graph
     adjoints: Mapping[int, int]  # forward node -> node of its adjoint
     groups: tuple[Group, ...]
-    gates: tuple[str, ...]  # slots of `gates` as projected
+    gates: tuple[str, ...]  # slots of `gates` before the loop
     bare: tuple[str, ...]
     vectors: tuple[str, ...]
     biased: tuple[str, ...]  # gates with W whose bias's gradient is summed in the loop
@@ -33,10 +40,10 @@ class Plan:
     backward: tuple[Segment | Product, ...]
     operands: tuple[Place, ...]  # of each group, for the gradient of its weights
     first_adjoint: tuple[int, ...]  # slot in dgates where each group's adjoints begin
-    extra: int
-    scratch: int  # of the forward step
-    back_scratch: int
-    dgates: int
+    extra: int  # slots of `extra`
+    scratch: int  # slots of `scratch` in the forward step
+    back_scratch: int  # and in the backward step
+    dgates: int  # slots of `dgates`
 
     @property
     def results(self) -> int:
@@ -58,11 +65,15 @@ def make_plan(cell: Cell) -> Plan:
     """The plan of `cell`. Raises Untraceable where none can be made."""
     step = trace(cell)
     derived = differentiate(step, cell.rows["R"])
-    gates, bare = cell.rows["W"], cell.bare
-    vectors = tuple(n.name for n in step.graph.nodes if n.op == "vector")
-    biased = tuple(k for k in gates if k in cell.rows["b"])
-    forward = Forward(step, derived, gates, bare, vectors)
-    backward = BackwardOrder(derived, forward, biased)
+    gates = cell.rows["W"]
+    names = SlotNames(
+        gates=gates,
+        bare=cell.bare,
+        vectors=tuple(n.name for n in step.graph.nodes if n.op == "vector"),
+        biased=tuple(k for k in gates if k in cell.rows["b"]),
+    )
+    forward = schedule_forward(step, derived, names)
+    backward = schedule_backward(derived, step.states, names, forward.layout)
     return Plan(
         name=type(cell).__name__,
         rows=cell.rows,
@@ -70,16 +81,16 @@ def make_plan(cell: Cell) -> Plan:
         graph=derived.graph,
         adjoints=derived.adjoints,
         groups=derived.groups,
-        gates=gates,
-        bare=bare,
-        vectors=vectors,
-        biased=biased,
-        forward=tuple(forward.work),
-        backward=tuple(backward.work),
-        operands=tuple(forward.operand(g) for g in derived.groups),
-        first_adjoint=tuple(backward.first),
-        extra=forward.extra,
-        scratch=forward.scratch,
-        back_scratch=backward.scratch,
-        dgates=len(backward.slots),
+        gates=names.gates,
+        bare=names.bare,
+        vectors=names.vectors,
+        biased=names.biased,
+        forward=forward.work,
+        backward=backward.work,
+        operands=tuple(forward.layout.operand(g) for g in derived.groups),
+        first_adjoint=backward.order.first,
+        extra=forward.layout.extra,
+        scratch=len(forward.layout.scratch),
+        back_scratch=backward.layout.scratch,
+        dgates=len(backward.order.dgates),
     )

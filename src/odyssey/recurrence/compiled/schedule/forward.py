@@ -1,159 +1,234 @@
-"""The forward step in segments, and what it keeps for the backward one."""
+"""The forward step as segments and products, and the values that it stores for the backward step.
+
+Three functions, each on the results of those before: `values_to_store`, `lay_out`, `emit`.
+`schedule_forward` calls them in turn.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
 from odyssey.recurrence.compiled.autodiff import Backward, Group
-from odyssey.recurrence.compiled.graph import CHEAP, PRODUCTS, UNARY
+from odyssey.recurrence.compiled.graph import CHEAP, PRODUCTS, UNARY, Graph
 from odyssey.recurrence.compiled.schedule.segments import (
     Place,
     Product,
     Segment,
+    SlotNames,
     cheap_from,
     levels,
-    segment,
+    make_segment,
 )
 from odyssey.recurrence.compiled.tracing import Step
 
 
-class Forward:
-    """Segments of the forward step, and which values are kept for the backward one."""
+@dataclass(frozen=True)
+class ForwardLayout:
+    """Where the values of a forward step lie."""
 
-    def __init__(
-        self,
-        step: Step,
-        derived: Backward,
-        gates: tuple[str, ...],
-        bare: tuple[str, ...],
-        vectors: tuple[str, ...],
-    ) -> None:
-        self.step, self.derived, self.gates = step, derived, gates
-        self.bare, self.vectors = bare, vectors
-        self.graph = graph = step.graph
-        # Where a value can be read from, once it is there. Products and kept values join below.
-        self.place: dict[int, Place] = {}
-        # Where a value lies after the step: what is kept, and states.
-        self.home: dict[int, Place] = {}
-        for number, node in enumerate(graph.nodes):
-            names = {"bare": bare, "state": step.states, "vector": vectors}.get(node.op)
-            if names is not None:
-                kind = {"state": "before"}.get(node.op, node.op)
-                self.place[number] = Place(kind, names.index(node.name))
-        for k, number in enumerate(step.new):
-            if number not in self.place:
-                self._settle(number, Place("after", k))
-        self.free = {*self.place, *self.home}  # there in the backward step at no cost
-        self.kept = self._kept()
-        self.level = levels(graph, graph.reachable([*step.new, *self.kept]))
-        self.extra = self._lay_out()
-        self.scratch = 0
-        self.work = self._segments()
-
-    def _kept(self) -> list[int]:
-        """Values to be stored at each step: what is dear to make again, and operands."""
-        graph, first = self.derived.graph, self.derived.forward
-        used = {
-            a
-            for n in graph.reachable(self.derived.adjoints.values())
-            if n >= first
-            for a in graph[n].args
-            if a < first and graph[a].op != "const"
-        }
-        stored = {"before", "after"}
-        kept = set()
-        for n in (g.operand for g in self.derived.groups):
-            place = self.home.get(n) or self.place.get(n)
-            if place is None or place.kind not in stored:
-                kept.add(n)
-        for n in sorted(used - self.free):
-            if graph[n].op not in CHEAP and not self._from_free(n):
-                kept.add(n)
-        for n in sorted(used - self.free - kept):
-            if not cheap_from(graph, n, lambda a: a in self.free | kept or self._from_free(a)):
-                kept.add(n)
-        return sorted(kept)
-
-    def _from_free(self, n: int) -> bool:
-        """A function of one value that is there: made again rather than kept (tanh of c)."""
-        node = self.graph[n]
-        return node.op in UNARY and node.args[0] in self.free
-
-    def _lay_out(self) -> int:
-        """Give each kept value a slot of `gates` that is no longer read, or an extra one."""
-        last = dict.fromkeys(self.gates, 0)
-        inputs = {n: v.name for n, v in enumerate(self.graph.nodes) if v.op == "input"}
-        for number, level in self.level.items():
-            for a in self.graph[number].args:
-                if a in inputs:
-                    last[inputs[a]] = max(last[inputs[a]], level)
-        for n, name in inputs.items():
-            self.place[n] = Place("input", self.gates.index(name))
-            if n in self.kept:
-                self.home[n] = Place("gates", self.gates.index(name))
-                del last[name]
-        extra = 0
-        for n in self.kept:
-            if n in inputs:
-                continue
-            may = [name for name in last if last[name] <= self.level[n]]
-            own = [name for name in may if name == self._own(n)]
-            if may:
-                name = (own or may)[0]
-                del last[name]
-                self._settle(n, Place("gates", self.gates.index(name)))
-            else:
-                self._settle(n, Place("extra", extra))
-                extra += 1
-        return extra
-
-    def _settle(self, n: int, home: Place) -> None:
-        """n is stored in `home` when its level is worked on, and read there if it is made there."""
-        self.home.setdefault(n, home)
-        if self.graph[n].args and self.graph[n].op not in PRODUCTS:
-            self.place.setdefault(n, home)
-
-    def _own(self, n: int) -> str | None:
-        """The gate whose activation n is."""
-        return next((self.graph[a].name for a in self._sum(n) if self.graph[a].op == "input"), None)
-
-    def _sum(self, n: int) -> list[int]:
-        args = list(self.graph[n].args)
-        return args + [b for a in args if self.graph[a].op == "add" for b in self._sum(a)]
-
-    def _segments(self) -> list[Segment | Product]:
-        graph = self.graph
-        first = 0
-        for group in self.derived.groups:
-            for i, n in enumerate(group.products):
-                self.place.setdefault(n, Place("y", first + i))
-            first += len(group.names)
-        stores = [(self.home[n], n) for n in self.kept]
-        for k, n in enumerate(self.step.new):
-            stores.append((Place("after", k), n))
-        # What crosses a product, lies nowhere yet and is not made again.
-        lasting = {n for n, place in self.place.items() if self.graph[n].op != "input"}
-        for n, level in self.level.items():
-            later = any(self.level[m] > level and n in graph[m].args for m in self.level)
-            if later and n not in self.place and not cheap_from(graph, n, lasting.__contains__):
-                self.place[n] = Place("scratch", self.scratch)
-                stores.append((self.place[n], n))
-                self.scratch += 1
-        work: list[Segment | Product] = []
-        first = 0
-        starts = []
-        for group in self.derived.groups:
-            starts.append(Place("y", first))
-            first += len(group.names)
-        for level in range(max(self.level.values()) + 1):
-            due = [(place, n) for place, n in stores if self.level[n] == level]
-            work += segment(self.graph, level, self.level, self.place, due, [])
-            for n in self.kept if level == 0 else []:  # an input that is kept has its bias now
-                if graph[n].op == "input":
-                    self.place[n] = self.home[n]
-            for g, group in enumerate(self.derived.groups):
-                if self.level[group.operand] == level:
-                    work.append(Product(g, self.operand(group), starts[g]))
-        return work
+    loads: Mapping[int, Place]  # node -> from where later work of the same step loads it
+    lasting: Mapping[int, Place]  # node -> where it lies after the step, besides leaves
+    extra: int  # slots of `extra`
+    scratch: tuple[int, ...]  # nodes, one for each slot of `scratch`
 
     def operand(self, group: Group) -> Place:
-        """Where a product finds its operand."""
-        return self.home.get(group.operand) or self.place[group.operand]
+        """From where a group's product reads its operand."""
+        return self.lasting.get(group.operand) or self.loads[group.operand]
+
+
+@dataclass(frozen=True)
+class ForwardSchedule:
+    """The forward step in order, and its layout."""
+
+    work: tuple[Segment | Product, ...]
+    layout: ForwardLayout
+
+
+def schedule_forward(step: Step, derived: Backward, names: SlotNames) -> ForwardSchedule:
+    """The schedule of the forward step."""
+    stored = values_to_store(step, derived, names)
+    level = levels(step.graph, step.graph.reachable([*step.new, *stored]))
+    layout = lay_out(step, derived, names, stored, level)
+    return ForwardSchedule(emit(step, derived, stored, level, layout), layout)
+
+
+# -- which values are stored ---------------------------------------------------------------------
+
+
+def values_to_store(step: Step, derived: Backward, names: SlotNames) -> list[int]:
+    """The nodes to be stored at each step besides the new states, in order.
+
+    Those are operands of products, over which R's gradient is summed after the loop, and what the
+    backward step reads and is expensive to compute again from values that lie in memory anyway.
+    """
+    graph, first = derived.graph, derived.forward
+    loads, lasting = _places_of_leaves_and_states(step, names)
+    free = {*loads, *lasting}
+
+    def is_function_of_free(n: int) -> bool:
+        """Whether n is computed from one value in memory, as tanh of c: it is not stored."""
+        return graph[n].op in UNARY and graph[n].args[0] in free
+
+    stored: set[int] = set()
+
+    def is_available(n: int) -> bool:
+        return n in free or n in stored or is_function_of_free(n)
+
+    for operand in (group.operand for group in derived.groups):
+        place = lasting.get(operand) or loads.get(operand)
+        if place is None or place.kind not in ("before", "after"):
+            stored.add(operand)
+    read = {
+        a
+        for n in graph.reachable(derived.adjoints.values())
+        if n >= first
+        for a in graph[n].args
+        if a < first and graph[a].op != "const"
+    }
+    for n in sorted(read - free):
+        if graph[n].op not in CHEAP and not is_function_of_free(n):
+            stored.add(n)
+    for n in sorted(read - free - stored):
+        if not cheap_from(graph, n, is_available):
+            stored.add(n)
+    return sorted(stored)
+
+
+def _places_of_leaves_and_states(
+    step: Step, names: SlotNames
+) -> tuple[dict[int, Place], dict[int, Place]]:
+    """`loads` and `lasting` of a layout, for all leaves but inputs and for the new states."""
+    loads: dict[int, Place] = {}
+    lasting: dict[int, Place] = {}
+    leaves = {"bare": names.bare, "state": step.states, "vector": names.vectors}
+    for n, node in enumerate(step.graph.nodes):
+        if node.op in leaves:
+            kind = "before" if node.op == "state" else node.op
+            loads[n] = Place(kind, leaves[node.op].index(node.name))
+    for k, n in enumerate(step.new):
+        if n not in loads:
+            _settle(step.graph, n, Place("after", k), loads, lasting)
+    return loads, lasting
+
+
+def _settle(
+    graph: Graph, n: int, place: Place, loads: dict[int, Place], lasting: dict[int, Place]
+) -> None:
+    """Let n be stored at `place`, and loaded from there if it is the result of elementwise work."""
+    lasting.setdefault(n, place)
+    if graph[n].args and graph[n].op not in PRODUCTS:
+        loads.setdefault(n, place)
+
+
+# -- where they lie ------------------------------------------------------------------------------
+
+
+def lay_out(
+    step: Step, derived: Backward, names: SlotNames, stored: Sequence[int], level: Mapping[int, int]
+) -> ForwardLayout:
+    """Give every value that is needed at a later level, or after the step, a place."""
+    graph = step.graph
+    loads, lasting = _places_of_leaves_and_states(step, names)
+    extra = _place_stored(graph, names.gates, stored, level, loads, lasting)
+    results = (n for group in derived.groups for n in group.products)
+    for slot, n in enumerate(results):
+        loads.setdefault(n, Place("y", slot))
+    # What is used at a later level, has no place yet and is not computed again there.
+    available = {n for n in loads if graph[n].op != "input"}
+    scratch: list[int] = []
+    for n in level:
+        later = any(level[m] > level[n] and n in graph[m].args for m in level)
+        if later and n not in loads and not cheap_from(graph, n, available.__contains__):
+            loads[n] = Place("scratch", len(scratch))
+            scratch.append(n)
+    return ForwardLayout(loads, lasting, extra, tuple(scratch))
+
+
+def _place_stored(
+    graph: Graph,
+    gates: tuple[str, ...],
+    stored: Sequence[int],
+    level: Mapping[int, int],
+    loads: dict[int, Place],
+    lasting: dict[int, Place],
+) -> int:
+    """Give each stored value a slot of `gates` that has been read by then, or one of `extra`.
+
+    Adds to `loads` and `lasting`; returns the number of slots of `extra`.
+    """
+    inputs = {n: node.name for n, node in enumerate(graph.nodes) if node.op == "input"}
+    last_read = dict.fromkeys(gates, 0)  # gates whose slot is free -> level that reads it last
+    for n, at in level.items():
+        for a in graph[n].args:
+            if a in inputs:
+                last_read[inputs[a]] = max(last_read[inputs[a]], at)
+    for n, name in inputs.items():
+        loads[n] = Place("input", gates.index(name))
+        if n in stored:  # it stays where it is
+            lasting[n] = Place("gates", gates.index(name))
+            del last_read[name]
+    extra = 0
+    for n in stored:
+        if n in inputs:
+            continue
+        free = [name for name in last_read if last_read[name] <= level[n]]
+        own = _gate_of(graph, n)
+        if free:
+            name = own if own is not None and own in free else free[0]
+            del last_read[name]
+            _settle(graph, n, Place("gates", gates.index(name)), loads, lasting)
+        else:
+            _settle(graph, n, Place("extra", extra), loads, lasting)
+            extra += 1
+    return extra
+
+
+def _gate_of(graph: Graph, n: int) -> str | None:
+    """The gate whose input is an addend of n's argument: n is its activation."""
+    return next((graph[a].name for a in _addends(graph, n) if graph[a].op == "input"), None)
+
+
+def _addends(graph: Graph, n: int) -> list[int]:
+    args = list(graph[n].args)
+    return args + [b for a in args if graph[a].op == "add" for b in _addends(graph, a)]
+
+
+# -- in which order ------------------------------------------------------------------------------
+
+
+def emit(
+    step: Step,
+    derived: Backward,
+    stored: Sequence[int],
+    level: Mapping[int, int],
+    layout: ForwardLayout,
+) -> tuple[Segment | Product, ...]:
+    """The work of a step, level by level: a segment, then the products whose operand it makes."""
+    stores = [(layout.lasting[n], n) for n in stored]
+    stores += [(Place("after", k), n) for k, n in enumerate(step.new)]
+    stores += [(layout.loads[n], n) for n in layout.scratch]
+    starts = _first_slots(derived.groups)
+    loads = dict(layout.loads)
+    work: list[Segment | Product] = []
+    for at in range(max(level.values()) + 1):
+        due = [(place, n) for place, n in stores if level[n] == at]
+        segment = make_segment(step.graph, at, level, loads, due)
+        if segment is not None:
+            work.append(segment)
+        if at == 0:  # inputs that are stored have been stored with their bias added
+            kept = {n: layout.lasting[n] for n in stored if step.graph[n].op == "input"}
+            loads.update(kept)
+        for g, group in enumerate(derived.groups):
+            if level[group.operand] == at:
+                work.append(Product(g, layout.operand(group), Place("y", starts[g])))
+    return tuple(work)
+
+
+def _first_slots(groups: Iterable[Group]) -> list[int]:
+    """The slot of `y` at which each group's results begin."""
+    starts, slot = [], 0
+    for group in groups:
+        starts.append(slot)
+        slot += len(group.names)
+    return starts

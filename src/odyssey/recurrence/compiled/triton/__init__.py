@@ -1,1 +1,1 @@
-"""The plan as Triton: code generation, execution on a GPU, CUDA graphs."""
+"""The engine for float32 on a GPU: `codegen` prints Triton kernels, `engine` launches them."""

@@ -1,15 +1,15 @@
-"""The step form's many launches recorded as one CUDA graph for each shape, and replayed.
+"""The many launches of the step form, recorded as one CUDA graph for each shape and replayed.
 
-A graph reads and writes the memory it was recorded on, so each has a `Memory` (and `Adjoints`) of
-its own of that shape: a run's inputs are copied in and its results out, into memory that belongs
-to the run and lives as long as autograd needs it. That doubles what one run takes and moves it
-twice, a few per cent of the time of products this large. What is needed within the loop only
-(products, scratch) lies in the graph's own pool.
+Below `engine`. A graph reads and writes the tensors with which it was recorded, so each has a
+`Memory` (and `Adjoints`) of its own of that shape: a run's inputs are copied in, and its results
+out, into tensors that live as long as autograd needs them. That doubles the memory of one run and
+moves it twice, a few per cent of the time of products this large. What is needed within the loop
+only (products, scratch) lies in the graph's own pool.
 
-The first run of a shape is launched as it is, which compiles the kernels as well; the second is
-recorded. KEPT shapes are remembered, the oldest is forgotten with its memory, and everything goes
-with the cell: batches whose length changes from one to the next are thus never recorded. On the
-CPU (Triton's interpreter), and while somebody else records a graph, the launches run as they are.
+The first run of a shape is launched directly, which also compiles the kernels; the second is
+recorded. MAX_SHAPES shapes are kept, the oldest is dropped with its memory, and all go with the
+engine. Batches whose length changes from one to the next are thus never recorded. On the CPU
+(Triton's interpreter), and while another graph is being recorded, runs are launched directly.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from torch import Tensor
 from odyssey.recurrence.compiled.buffers import Adjoints, Engine, Memory
 from odyssey.recurrence.compiled.schedule import Plan
 
-KEPT = 4
+MAX_SHAPES = 4
 
 
 @dataclass
-class Recorded:
-    """A graph and the memory that it works on."""
+class Recording:
+    """A graph and the tensors that it reads and writes."""
 
     graph: torch.cuda.CUDAGraph
     memory: Memory
     adjoints: Adjoints | None
 
 
-class Graphs:
-    """Runs `Steps`, by graph where there is one."""
+class GraphCache:
+    """Runs an engine's loops, by a recorded graph where there is one."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._kept: OrderedDict[Any, Recorded | None] = OrderedDict()  # None: seen once
+        self._recordings: OrderedDict[Any, Recording | None] = OrderedDict()  # None: seen once
         self._lock = threading.Lock()
 
     def run(self, plan: Plan, memory: Memory, adjoints: Adjoints | None = None) -> None:
-        """One direction: forward, or backward if there are adjoints."""
+        """Run one direction: forward, or backward if there are adjoints."""
         some = memory.states[0]
         if not some.is_cuda or torch.cuda.is_current_stream_capturing():
             self._launch(plan, memory, adjoints)
@@ -61,18 +61,18 @@ class Graphs:
             adjoints is None,
         )
         with self._lock:
-            known = key in self._kept
-            recorded = self._kept.pop(key, None)
+            known = key in self._recordings
+            recording = self._recordings.pop(key, None)
             if known:
-                recorded = recorded or self._record(plan, memory, adjoints)
-                _copy(_inputs(memory, adjoints), _inputs(recorded.memory, recorded.adjoints))
-                recorded.graph.replay()
-                _copy(_results(recorded.memory, recorded.adjoints), _results(memory, adjoints))
+                recording = recording or self._record(plan, memory, adjoints)
+                _copy(_inputs(memory, adjoints), _inputs(recording.memory, recording.adjoints))
+                recording.graph.replay()
+                _copy(_results(recording.memory, recording.adjoints), _results(memory, adjoints))
             else:
                 self._launch(plan, memory, adjoints)
-            self._kept[key] = recorded
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            self._recordings[key] = recording
+            while len(self._recordings) > MAX_SHAPES:
+                self._recordings.popitem(last=False)
 
     def _launch(self, plan: Plan, memory: Memory, adjoints: Adjoints | None) -> None:
         if adjoints is None:
@@ -80,7 +80,8 @@ class Graphs:
         else:
             self._engine.backward(plan, memory, adjoints)
 
-    def _record(self, plan: Plan, memory: Memory, adjoints: Adjoints | None) -> Recorded:
+    def _record(self, plan: Plan, memory: Memory, adjoints: Adjoints | None) -> Recording:
+        """Record one direction on new tensors of these shapes."""
         own = Memory(
             gates=torch.empty_like(memory.gates),
             biases=torch.empty_like(memory.biases),
@@ -102,14 +103,14 @@ class Graphs:
                 sums=torch.empty_like(adjoints.sums),
             )
         graph = torch.cuda.CUDAGraph()
-        # Other threads, such as one that pins memory of the next batch, may go on meanwhile.
+        # Other threads may use CUDA meanwhile, such as one that pins memory of the next batch.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._launch(plan, own, own_adjoints)
-        return Recorded(graph, own, own_adjoints)
+        return Recording(graph, own, own_adjoints)
 
 
 def _inputs(m: Memory, a: Adjoints | None) -> list[Tensor]:
-    """What a direction reads that it did not write itself."""
+    """What a direction reads without having written it."""
     found = [m.gates, m.biases, m.bare, m.vectors, *m.weights]
     if m.lengths is not None:
         found.append(m.lengths)
@@ -119,6 +120,7 @@ def _inputs(m: Memory, a: Adjoints | None) -> list[Tensor]:
 
 
 def _results(m: Memory, a: Adjoints | None) -> list[Tensor]:
+    """What a direction writes."""
     if a is None:
         return [m.gates, m.extra, *m.states]
     return [a.dgates, a.sums, *a.first]

@@ -1,7 +1,7 @@
-"""Functions of one number in Triton, for the kernels that `triton_source.py` prints.
+"""Device functions that generated Triton modules import: elementwise functions and the product.
 
-Written out rather than taken from CUDA's library, so that Triton's interpreter runs them too. All
-keep NaN, as torch's do. Needs Triton: imported by generated modules only.
+Written out instead of taken from CUDA's library, so that Triton's interpreter runs them too. All
+keep NaN, as torch's do. This module needs Triton, and only generated modules import it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ def sigmoid_of(x):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def tanh_of(x):  # type: ignore[no-untyped-def]
-    """1 - 2 / (exp(2|x|) + 1) with the sign of x; near 0, where that loses digits, a polynomial.
+    """1 - 2 / (exp(2|x|) + 1) with the sign of x; near 0, where digits cancel, a polynomial.
 
-    The polynomial is (tanh(x) / x - 1) / x² in x², fitted at Chebyshev's points of |x| < 0.55 for
-    the least relative error of tanh, which is 1e-9 there before rounding.
+    The polynomial is (tanh(x) / x - 1) / x² in x², fitted at the Chebyshev nodes of |x| < 0.55 to
+    minimize the relative error of tanh, which is 1e-9 there before rounding.
     """
     size = tl.abs(x)
     far = 1.0 - 2.0 / (tl.exp(2.0 * size) + 1.0)
@@ -51,10 +51,10 @@ def pass_of(g, y):  # type: ignore[no-untyped-def]
 def add_product(to, x, weights, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
     """to + x @ weights, with sums in float32 whatever the operands are rounded to.
 
-    Triton's interpreter has no product of bfloat16: there the weights are float32 numbers that
-    were rounded before, and so becomes x.
+    Triton's interpreter cannot multiply bfloat16. There the weights are float32 numbers rounded to
+    bfloat16, and x is rounded here.
     """
     if PRECISION == "bf16":
         x = x.to(tl.bfloat16)
-    how: tl.constexpr = "tf32" if PRECISION == "tf32" else "ieee"
-    return tl.dot(x.to(weights.dtype), weights, to, input_precision=how)
+    mode: tl.constexpr = "tf32" if PRECISION == "tf32" else "ieee"
+    return tl.dot(x.to(weights.dtype), weights, to, input_precision=mode)

@@ -1,6 +1,5 @@
 // Figures: drawn by Plotly when they come into view, in the colours of the theme.
 
-const WIDE = /^(top|all|differences|learning|verdict)/; // the others stand two in a row
 const MODE_BAR = { displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
 const boxes = new Map(); // element -> {element, figure, plot, asked}
 
@@ -96,11 +95,11 @@ const seen = new IntersectionObserver(
 );
 
 /** A figure with its title and caption; drawn once it is near the window. */
-function figureBox(figure, wide = WIDE.test(figure.key)) {
+function figureBox(figure) {
   const height = `${figure.layout.height ?? 420}px`;
   const plot = el("div.plot", { role: "img", "aria-label": figure.title, style: { "min-height": height } },
     el("span.waiting", null, "drawing…"));
-  const element = el(`figure.figure${wide ? ".wide" : ""}`, { "data-key": figure.key },
+  const element = el(`figure.figure${figure.wide ? ".wide" : ""}`, { "data-key": figure.key },
     el("h3", null, figure.title), plot, figure.caption && el("figcaption", null, figure.caption));
   boxes.set(element, { element, figure, plot, asked: false });
   seen.observe(element);

@@ -1,0 +1,186 @@
+"""Hydra's way in to studies: `hydra/sweeper=grid` (what -m takes) and `hydra/sweeper=search`.
+
+Hydra imports this file with every command, so that whatever costs time is imported when it is
+called. What a sweeper does is in `odyssey.study`. Hydra does so without entering the file in
+`sys.modules`, where dataclasses would look annotations up that are kept as text.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, configure_log, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class StudyConfig:
+    """What is compared, and what is drawn for each of that; see `odyssey.study.spec`."""
+
+    _target_: str = "hydra_plugins.odyssey_plugins.GridSweeper"
+    compare: dict[str, Any] = field(default_factory=dict)
+    space: dict[str, Any] = field(default_factory=dict)
+    trials: int | None = None
+    sampler: str = "random"
+    draws: str = "shared"
+    seed: int = 0
+    only: Any = None  # a trial's number, or several; of any type, for a sentence of our own
+    batch: int | None = None
+
+
+@dataclass
+class SearchConfig(StudyConfig):
+    """The same, where a search is asked for."""
+
+    _target_: str = "hydra_plugins.odyssey_plugins.SearchSweeper"
+    trials: int | None = 20
+
+
+class GridSweeper(Sweeper):
+    """Every combination of the compared values, with draws for each where there is a space."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.launcher: Launcher | None = None
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from odyssey.study.plan import prepare
+        from odyssey.study.runner import conduct
+
+        assert self.config is not None and self.launcher is not None
+        hydras = [str(word) for word in self.config.hydra.overrides.hydra]
+        plan = prepare([*hydras, *arguments])
+        assert plan is not None
+        return conduct(plan, self.launcher.launch)
+
+
+class SearchSweeper(GridSweeper):
+    """The same: a name to ask for a search by."""
+
+
+store = ConfigStore.instance()
+store.store(group="hydra/sweeper", name="grid", node=StudyConfig, provider="odyssey")
+store.store(group="hydra/sweeper", name="search", node=SearchConfig, provider="odyssey")
+
+
+@dataclass
+class LocalPoolConfig:
+    """Several processes on this machine.
+
+    n_jobs: trials at a time; null is as many as there are cores, by trainer.threads.
+    gpus: handed out in turn, [0, 1] or names; null is all that CUDA_VISIBLE_DEVICES or nvidia-smi
+    shows, [] is none.
+    """
+
+    _target_: str = "hydra_plugins.odyssey_plugins.LocalPoolLauncher"
+    # Of any type, so that a wrong one gets our sentence.
+    n_jobs: Any = 1
+    gpus: Any = None
+
+
+class LocalPoolLauncher(Launcher):
+    """Each trial in a process of its own."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+        self.config: DictConfig | None = None
+        self.task_function: TaskFunction | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.task_function = task_function
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        from odyssey.errors import UserError
+        from odyssey.study.launchers import local
+
+        assert self.config is not None
+        found = local.check_settings(self.settings)
+        if found:
+            raise UserError(*found)
+        if not job_overrides:
+            return []
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        kept = ("ConfigStore", "HydraConfig", "JobRuntime")
+        study = {
+            "hydra_context": self.hydra_context,
+            "config": self.config,
+            "task_function": self.task_function,
+            "singletons": {k: v for k, v in Singleton._instances.items() if k.__name__ in kept},
+        }
+        places = local.slots(self.settings, self.config.trainer.threads)
+        return local.launch(study, job_overrides, initial_job_idx, places)
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher", name="local_pool", node=LocalPoolConfig, provider="odyssey"
+)
+
+
+with suppress(ImportError):
+    from hydra_plugins.hydra_ray_launcher.ray_launcher import RayLauncher
+
+    class RayClusterLauncher(RayLauncher):
+        """Each trial a task of a Ray cluster."""
+
+        def launch(
+            self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+        ) -> Sequence[JobReturn]:
+            from odyssey.study.launchers import ray
+
+            return ray.launch(self, job_overrides, initial_job_idx)
+
+
+with suppress(ImportError):
+    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import (
+        BaseSubmititLauncher,
+        LocalLauncher,
+        SlurmLauncher,
+    )
+
+    class _Queued(BaseSubmititLauncher):
+        """Each trial a job; this object is what a job calls on its node."""
+
+        def __call__(self, *args: Any, **kwargs: Any) -> JobReturn:
+            from odyssey.study.launchers import remote, slurm
+
+            with slurm.signals_heeded():
+                call = super().__call__
+                return remote.light(remote.outlast(lambda: call(*args, **kwargs)))
+
+        def launch(
+            self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+        ) -> Sequence[JobReturn]:
+            from odyssey.study.launchers import slurm
+
+            return slurm.launch(self, job_overrides, initial_job_idx)
+
+    class SlurmArrayLauncher(_Queued, SlurmLauncher):
+        """The jobs are one array of Slurm's."""
+
+    class SlurmLocalLauncher(_Queued, LocalLauncher):
+        """The jobs are processes of this machine, all at once, to try the way without a cluster."""

@@ -1,0 +1,83 @@
+"""The package's cells by their names on the command line, without importing them.
+
+Importing `odyssey.cells` imports torch, which takes seconds; composing a configuration and naming a
+run need the names alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any, NamedTuple
+
+from odyssey.cli_utils import see_current_folder
+
+PACKAGE = "odyssey.cells."
+
+
+class CellEntry(NamedTuple):
+    """A cell of the package: its class in odyssey.cells, and whether that has a forget gate."""
+
+    kind: str
+    forget_gate: bool = False
+
+
+# By family. Each name has a file conf/cell/NAME.yaml.
+CELLS = {
+    "rnn": CellEntry("Elman"),
+    "elman_relu": CellEntry("ElmanReLU"),
+    "irnn": CellEntry("IRNN"),
+    "jordan": CellEntry("Jordan"),
+    "gru_simple": CellEntry("SimpleGRU"),
+    "gru": CellEntry("GRU", forget_gate=True),
+    "gru_reset_after": CellEntry("GRUResetAfter", forget_gate=True),
+    "lstm": CellEntry("LSTM", forget_gate=True),
+    "lstm_peephole": CellEntry("PeepholeLSTM", forget_gate=True),
+    "lstm_layernorm": CellEntry("LayerNormLSTM", forget_gate=True),
+    "nig": CellEntry("NIG", forget_gate=True),
+    "nfg": CellEntry("NFG"),
+    "nog": CellEntry("NOG", forget_gate=True),
+    "niaf": CellEntry("NIAF", forget_gate=True),
+    "noaf": CellEntry("NOAF", forget_gate=True),
+    "cifg": CellEntry("CIFG"),
+    "np": CellEntry("NP", forget_gate=True),
+    "fgr": CellEntry("FGR", forget_gate=True),
+    "mgu": CellEntry("MGU"),
+    "mut1": CellEntry("MUT1"),
+    "mut2": CellEntry("MUT2"),
+    "mut3": CellEntry("MUT3"),
+    "janet": CellEntry("JANET", forget_gate=True),
+    "ugrnn": CellEntry("UGRNN", forget_gate=True),
+}
+_NAMES = {entry.kind: name for name, entry in CELLS.items()}
+
+
+def entry_of(target: str) -> CellEntry | None:
+    """The entry of a class given as `module.Class`; None for one that is not the package's.
+
+    A class is found by any of its addresses, as odyssey.cells.LSTM and odyssey.cells.lstm.LSTM.
+    """
+    kind = target.rpartition(".")[2]
+    return CELLS[_NAMES[kind]] if target.startswith(PACKAGE) and kind in _NAMES else None
+
+
+def cell_name(target: str) -> str:
+    """The name of a cell in folders, tables and W&B, from its class as `module.Class`.
+
+    The name on the command line for a cell of the package, as lstm; another class's own name in
+    snake case, as my_cell for my_cells.MyCell.
+    """
+    kind = target.rpartition(".")[2]
+    if entry_of(target) is not None:
+        return _NAMES[kind]
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind).lower()
+
+
+def load_class(target: str) -> Any:
+    """The class `module.Class`, whose module may be a file in the current folder.
+
+    Raises ImportError or AttributeError where there is none, and what the module raises.
+    """
+    see_current_folder()
+    module, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module), name)

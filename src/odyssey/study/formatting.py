@@ -1,0 +1,98 @@
+"""How numbers, times and overrides are printed in a study's tables and lines."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+PLAIN = ("cell", "task", "optimizer")  # groups whose choices need no name before them
+
+
+def as_number(value: Any) -> float:
+    """A number from its text, or from whatever was read from a file; nan for what is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def number(value: float) -> str:
+    """A metric in a few characters; `-` for none."""
+    if math.isnan(value):
+        return "-"
+    size = abs(value)
+    if size == 0 or 1e-3 <= size < 1e4:
+        return f"{value:.4f}" if size < 1e3 else f"{value:.1f}"
+    return f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `0.8 s`, `45 s`, `3.2 min`, `2.1 h` or `1.5 d`; `-` for none."""
+    if math.isnan(seconds):
+        return "-"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    for unit, length in (("min", 60), ("h", 3600)):
+        if seconds / length < 99.5:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds / 86400:.1f} d"
+
+
+def several(count: int, word: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def words(overrides: str) -> list[str]:
+    """The words of a line of overrides; quotes that do not close are taken as they are."""
+    try:
+        return shlex.split(overrides)
+    except ValueError:
+        return overrides.split()
+
+
+def short(word: str) -> str:
+    """An override with its numbers cut to four digits: `optimizer.lr=0.001234`."""
+    key, equals, value = word.partition("=")
+    if len(value) > 6 and "." in value:
+        try:
+            value = f"{float(value):.4g}"
+        except ValueError:
+            pass
+    return key + equals + value
+
+
+def differing(plan: Iterable[Mapping[str, str]], searched: Sequence[str] = ()) -> dict[str, str]:
+    """Each run -> in few characters what not all runs of the plan share, its arm's words first.
+
+    `lstm length=25 seed=0` for `cell=lstm bptt.length=25 seed=0`.
+    searched: keys that differ even if these runs share them, since others are to come.
+    """
+    lines = {row["run"]: (row["arm"], words(row["overrides"])) for row in plan}
+    shared = set.intersection(*(set(line) for _, line in lines.values())) if lines else set()
+    shared = {w for w in shared if w.partition("=")[0] not in searched}
+    found = {}
+    for name, (arm, line) in lines.items():
+        first = words(arm)
+        found[name] = [*first, *(w for w in line if w not in shared and w not in first)]
+    brief = _brief({w.partition("=")[0] for line in found.values() for w in line})
+    return {name: " ".join(_called(w, brief) for w in line) or name for name, line in found.items()}
+
+
+def _brief(keys: Iterable[str]) -> dict[str, str]:
+    """The last parts of keys, where no two have the same; nothing where the value says it all."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    count = Counter(last.values())
+    brief = {key: part if count[part] == 1 else key for key, part in last.items()}
+    return brief | dict.fromkeys(PLAIN, "")
+
+
+def _called(word: str, brief: Mapping[str, str]) -> str:
+    key, equals, value = short(word).partition("=")
+    name = brief.get(key, key)
+    return f"{name}{equals}{value}" if name or not value else value

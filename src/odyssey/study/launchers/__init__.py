@@ -1,0 +1,1 @@
+"""Where the trials of a study run: what Hydra launchers do."""

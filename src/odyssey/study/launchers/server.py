@@ -1,0 +1,403 @@
+"""The process that trials are forked from: everything imported, nothing done.
+
+It is a process of its own so that the study's imports no torch, and so that each trial starts
+within milliseconds from the same clean state. Unlike multiprocessing's fork server it has a
+session of its own, which Ctrl-C in a terminal does not reach, does not run the main script again,
+and ends its trials where the study is killed.
+
+Messages from the study: ("study", bytes), ("start", Trial), ("stop",), ("kill",). To it:
+("ended", number, a pickled JobReturn or b"", how the process ended).
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import logging
+import multiprocessing.util
+import os
+import pickle
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+from odyssey.code_hash import code_version
+
+GRACE_SECONDS = 5.0  # to write a checkpoint in, once nobody is left to wait for it
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a process is to do."""
+
+    number: int  # among the jobs of the launch
+    index: int  # Hydra's number of the job
+    overrides: tuple[str, ...]
+    environment: Mapping[str, str]  # set besides those of the launching process
+    death: str | None = None  # how an earlier process of this trial ended, to be recorded
+
+
+def run_trial(study: Mapping[str, Any], trial: Trial, result: int, lifeline: int) -> None:
+    """Do the trial, write its JobReturn, pickled, to the descriptor `result`, and end."""
+    code = 1
+    try:
+        try:
+            _heed_signals()
+            _leave_the_servers_end()
+            threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
+            returned = _returned(study, trial)
+        except KeyboardInterrupt:
+            returned = _finished({"status": "interrupted", "folder": None, "error": None}, trial)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # too late to stop anything
+        # Where the server is gone, there is nobody to tell; the run's folder says it all.
+        with contextlib.suppress(BrokenPipeError), open(result, "wb") as pipe:
+            pickle.dump(returned, pipe)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _end(code)
+
+
+def _heed_signals() -> None:
+    """Only the study stops a trial, by one SIGINT.
+
+    Systems that end a whole job send SIGTERM to each of its processes; a trial that heeded both
+    would take the second for `at once`, and lose what it did since its last checkpoint.
+    """
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def _leave_the_servers_end() -> None:
+    """What the server's modules want done at its end is not for its forks.
+
+    It takes a tenth of a second, and the first fork would remove what the others still need.
+    """
+    atexit._clear()
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
+    atexit.register(logging.shutdown)
+    atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]
+
+
+def _watch(lifeline: int) -> None:
+    """Stop as on Ctrl-C once the other end of the lifeline is gone, with the server."""
+    while os.read(lifeline, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(GRACE_SECONDS)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _returned(study: Mapping[str, Any], trial: Trial) -> Any:
+    """The JobReturn of the trial, whose return value is never an exception of a user's class."""
+    from hydra.core.utils import JobStatus
+
+    try:
+        returned = _run(study, trial)
+    except Exception as error:
+        traceback.print_exc()
+        return _finished(_plain(error), trial, JobStatus.FAILED)
+    # The configuration of each of a thousand trials would fill the parent's memory.
+    returned.cfg = returned.hydra_cfg = None
+    if returned.status == JobStatus.FAILED:
+        returned._return_value = _plain(returned._return_value)
+    return returned
+
+
+def _run(study: Mapping[str, Any], trial: Trial) -> Any:
+    """Compose the trial's configuration, and hand it to the task function as Hydra does."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.core.utils import run_job
+    from omegaconf import open_dict
+
+    from odyssey.training.wandb import start_service
+
+    os.environ.clear()
+    os.environ.update(study["environment"])
+    os.environ.update(trial.environment)
+    os.chdir(study["folder"])
+    start_service(study["config"].logger.mode)  # while the configuration is composed
+    context, task = study["hydra_context"], study["task_function"]
+    config = context.config_loader.load_sweep_config(study["config"], list(trial.overrides))
+    with open_dict(config):
+        config.hydra.job.id = f"{config.hydra.job.name}_{trial.index}"
+        config.hydra.job.num = trial.index
+    HydraConfig.instance().set_config(config)
+    if trial.death is not None:
+        task = partial(_record_death, error=trial.death)
+    return run_job(
+        hydra_context=context,
+        task_function=task,
+        config=config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )
+
+
+def _record_death(cfg: Any, error: str) -> dict[str, Any]:
+    from odyssey.study.trial import died
+
+    return died(cfg, error)
+
+
+def _finished(value: Any, trial: Trial, status: Any = None) -> Any:
+    from hydra.core.utils import JobReturn, JobStatus
+
+    returned = JobReturn(overrides=list(trial.overrides), status=status or JobStatus.COMPLETED)
+    returned.return_value = value
+    return returned
+
+
+def _plain(error: BaseException) -> Exception:
+    """The error, or its words where it could not be sent to another process."""
+    try:
+        copy = pickle.loads(pickle.dumps(error))
+    except Exception:
+        copy = None
+    known = type(error).__module__.split(".")[0] in ("builtins", "hydra", "omegaconf", "odyssey")
+    return copy if known and isinstance(copy, Exception) else RuntimeError(repr(error))
+
+
+def _end(code: int) -> None:
+    """End as a process does, less what is the server's: its frames, which are on this stack."""
+    try:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    finally:
+        os._exit(code)
+
+
+RUN = (
+    "hydra._internal.hydra",
+    "hydra.core.plugins",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+    "multiprocessing.synchronize",
+    "odyssey.config.compose",
+    "odyssey.config.validate",
+    "odyssey.study.trial",
+    "odyssey.study.compatibility",
+    "odyssey.tasks.language_model",
+    "odyssey.training.failure",
+    "odyssey.training.train",
+    # What others put off to their first use, at which each trial would import it again.
+    "PIL.BmpImagePlugin",
+    "PIL.GifImagePlugin",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "PIL.PpmImagePlugin",
+    "mido",
+    "pooch",
+    "torch.profiler",
+    "torch.utils.serialization.config",
+    "tqdm.auto",
+)
+WANDB = (  # half a second, which not all need
+    "wandb",
+    "wandb.apis.public",
+    "wandb.sdk.launch.inputs.internal",
+    "wandb.sdk.launch.inputs.schema",
+    "pandas",
+    "requests",
+)
+
+
+def load(names: Sequence[str]) -> None:
+    """Import those that are there: a later version of a package may have moved its parts."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            if name.startswith("odyssey."):
+                raise
+
+
+def main(descriptor: int) -> None:
+    """Serve the study at the other end of the socket `descriptor` until it is gone."""
+    # Blocked, and so not lost on a trial between its fork and its first line.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    load(RUN)
+    code_version()  # of what was imported just now, whatever becomes of the files
+    Server(Connection(descriptor)).serve()
+
+
+@dataclass
+class Child:
+    """A trial that runs."""
+
+    trial: Trial
+    result: int  # the descriptor to read its JobReturn from
+    read: bytearray
+
+
+class Server:
+    """The trials that run, by the number of their process."""
+
+    def __init__(self, study: Connection) -> None:
+        self.connection = study
+        self.study: Mapping[str, Any] = {}
+        self.children: dict[int, Child] = {}
+        self.stopping = False
+        self.lifeline, self.held = os.pipe()  # trials read the one, and the server has the other
+        self.woken, wake = os.pipe()
+        os.set_blocking(self.woken, False)
+        os.set_blocking(wake, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        """Until the study is gone."""
+        try:
+            while True:
+                ready = self._wait()
+                if self.connection.fileno() in ready:
+                    self._obey(*self.connection.recv())
+        except (EOFError, OSError):
+            self._give_up()
+
+    def _wait(self, seconds: float | None = None) -> list[int]:
+        """What can be read; results are read, and ends of processes noted, on the way."""
+        results = {c.result: c for c in self.children.values()}
+        files = [self.connection.fileno(), self.woken, *results]
+        ready, _, _ = select.select(files, [], [], seconds)
+        for file in ready:
+            if file in results:
+                _read(results[file])
+        if self.woken in ready:
+            with contextlib.suppress(BlockingIOError):
+                while os.read(self.woken, 4096):
+                    pass
+            self._bury()
+        return ready
+
+    def _obey(self, order: str, *rest: Any) -> None:
+        if order == "study":
+            self.study, self.stopping = _unpack(rest[0]), False
+        elif order == "start":
+            self._fork(rest[0])
+        else:
+            self.stopping = True
+            self._signal(signal.SIGINT if order == "stop" else signal.SIGKILL)
+
+    def _fork(self, trial: Trial) -> None:
+        result, write = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(result)
+            os.close(write)
+            why = f"no process could be started for it ({error.strerror})"
+            self.connection.send(("ended", trial.number, b"", why))
+            return
+        if pid == 0:
+            os.setpgid(0, 0)
+            results = [child.result for child in self.children.values()]
+            for other in (self.held, result, self.woken, *results):
+                os.close(other)
+            os.close(self.connection.fileno())
+            run_trial(self.study, trial, write, self.lifeline)
+        with contextlib.suppress(OSError):  # either of the two is first
+            os.setpgid(pid, pid)
+        os.close(write)
+        os.set_blocking(result, False)
+        self.children[pid] = Child(trial, result, bytearray())
+
+    def _signal(self, number: signal.Signals) -> None:
+        """SIGINT to each trial; SIGKILL to all that it started too."""
+        for pid in self.children:
+            with contextlib.suppress(ProcessLookupError):
+                if number == signal.SIGKILL:
+                    os.killpg(pid, number)
+                else:
+                    os.kill(pid, number)
+
+    def _bury(self) -> None:
+        """Tell the study of the processes that have ended."""
+        while self.children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self.children.pop(pid, None)
+            if child is None:
+                continue
+            _read(child)
+            os.close(child.result)
+            trial, told = child.trial, bytes(child.read)
+            how = "" if told else _how(os.waitstatus_to_exitcode(status))
+            if told or self.stopping or trial.death is not None:
+                self.connection.send(("ended", trial.number, told, trial.death or how))
+            else:  # without a word, and not by our wish: another process says so in its folder
+                self._fork(replace(trial, death=how))
+
+    def _give_up(self) -> None:
+        """The study is gone: its trials stop as on Ctrl-C, and whatever then is left is killed."""
+        self._signal(signal.SIGINT)
+        end = time.monotonic() + GRACE_SECONDS
+        while self.children and time.monotonic() < end:
+            with contextlib.suppress(ChildProcessError):
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+                self.children.pop(pid, None)
+            time.sleep(0.02)
+        self._signal(signal.SIGKILL)
+
+
+def _read(child: Child) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while some := os.read(child.result, 1 << 16):
+            child.read += some
+
+
+def _unpack(packed: bytes) -> Mapping[str, Any]:
+    """What all trials of a launch share, unpickled once before any of them is forked."""
+    from hydra.core.plugins import Plugins
+    from hydra.core.singleton import Singleton
+    from hydra.core.utils import setup_globals
+
+    outer = pickle.loads(packed)
+    sys.path[:] = outer["path"]
+    setup_globals()
+    study = pickle.loads(outer["study"])
+    Singleton._instances.update(study["singletons"])
+    Plugins.instance()
+    config = study["config"]
+    if config.logger.mode != "disabled":
+        load(WANDB)
+    with contextlib.suppress(Exception):  # each trial says itself what is wrong with its words
+        # Hydra's parser and schemas remember what they have worked out once.
+        study["hydra_context"].config_loader.load_sweep_config(config, ["seed=0"])
+    gc.collect()
+    gc.freeze()  # a collection in a trial would otherwise copy the pages of all these objects
+    return study | {"environment": outer["environment"], "folder": outer["folder"]}
+
+
+def _how(code: int) -> str:
+    """How a process ended, in words."""
+    if code >= 0:
+        return f"the process ended with exit status {code} before the run did"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "a signal"
+    memory = ", as systems do when memory runs out" if name == "SIGKILL" else ""
+    return f"the process was ended by signal {-code} ({name}){memory}"

@@ -1,0 +1,174 @@
+"""Conducting a study: what is done is passed over, the rest is launched until nothing is left."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+from odyssey.cli_utils import show
+from odyssey.config.overrides import to_hydra
+from odyssey.errors import UserError
+from odyssey.study import adaptive
+from odyssey.study.compatibility import begin
+from odyssey.study.display import Display
+from odyssey.study.plan import Plan, Trial
+from odyssey.study.state import StudyState, read_study
+from odyssey.study.summary import closing_table, failures
+from odyssey.study.wandb import fill_agent_run
+from odyssey.training.record import DONE
+
+Launch = Callable[..., Any]  # Hydra's Launcher.launch
+ROUNDS = 5  # times that a run may be launched in one session, by whatever it was cut short
+
+
+class Session:
+    """One process's work on a study; there may be others at the same time."""
+
+    def __init__(self, plan: Plan, launch: Launch) -> None:
+        self.plan, self.launch = plan, launch
+        self.launched: dict[str, int] = {}  # run -> times
+        self.jobs = 0
+        self.unrecorded: dict[str, str] = {}  # run -> error that its folder does not hold
+
+    def conduct(self) -> int:
+        """Run all that is to be run. Returns the exit status: 0, or 1 where some are not done.
+
+        Runs that another process is still at are its own matter.
+        """
+        plan = self.plan
+        state = begin(plan)
+        if plan.adaptive:
+            plan.trials.clear()  # of an earlier session in this process
+            plan.trials += adaptive.recorded(plan, state)
+        with _own_output() as stream:
+            rows = [t.row() for t in plan.trials]
+            bar = plan.progress_bar and stream.isatty()
+            with Display(plan.folder, rows, state, stream, bar, **_to_come(plan)) as display:
+                self._rounds(state, display)
+        state = read_study(plan.folder, before=state)
+        fill_agent_run(plan, state, self.launched)
+        show(closing_table(state))
+        told = failures(state)
+        if told:
+            print(told, file=sys.stderr, flush=True)
+        for name, why in self._unrecorded(state).items():
+            print(f"error: {name} has stopped: {why}", file=sys.stderr, flush=True)
+        names = {t.run for t in plan.trials}
+        ended = {n for n in names if n in state.runs and state.runs[n].state in (*DONE, "running")}
+        return int(ended != names)
+
+    def _rounds(self, state: StudyState, display: Display) -> None:
+        """Launch what is left, and again what another process left behind or a worker lost.
+
+        An adaptive search then has further trials, until it has all.
+        """
+        while True:
+            if todo := self._todo(state):
+                for trial in todo:
+                    self.launched[trial.run] = self.launched.get(trial.run, 0) + 1
+                self._launch(todo)
+            elif self.plan.adaptive and (new := adaptive.grow(self.plan, state)):
+                display.add([t.row() for t in new])
+            else:
+                return
+            state = read_study(self.plan.folder, before=state)
+
+    def _launch(self, trials: Sequence[Trial]) -> None:
+        """A launcher that gives up ends the session; what its trials have done is in their folders.
+
+        Ours never do so for one of their trials; Hydra's own for Ray, Slurm and others do.
+        """
+        jobs = [self._words(trial) for trial in trials]
+        try:
+            returned = self.launch(jobs, initial_job_idx=self.jobs)
+        except UserError:
+            raise
+        except Exception as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip(" -")]
+            why = f"{type(error).__name__}: {lines[-1] if lines else 'without a word'}"
+            raise UserError(
+                f"hydra/launcher has given up ({why}); "
+                "the same command goes on with what is missing"
+            ) from error
+        self.jobs += len(jobs)
+        for trial, one in zip(trials, returned or [], strict=False):
+            value = getattr(one, "return_value", None)
+            # Without a folder it is a process that was lost, and another may do better.
+            if isinstance(value, dict) and value.get("status") == "failed" and value.get("folder"):
+                self.unrecorded[trial.run] = str(value.get("error") or "no error is recorded")
+
+    def _unrecorded(self, state: StudyState) -> dict[str, str]:
+        """Runs that failed and could not write so, as on a full disk, with what they said."""
+        kept = ("failed", *DONE)
+        return {
+            name: next((line for line in reversed(why.splitlines()) if line.strip()), why).strip()
+            for name, why in self.unrecorded.items()
+            if name not in state.runs or state.runs[name].state not in kept
+        }
+
+    def _todo(self, state: StudyState) -> list[Trial]:
+        """Interrupted runs first, then the new ones; each run once."""
+        going_on: dict[str, Trial] = {}
+        new: dict[str, Trial] = {}
+        for trial in self.plan.trials:
+            times = self.launched.get(trial.run, 0)
+            run = state.runs.get(trial.run)
+            now = run.state if run is not None else "missing"
+            if self.plan.resume.get("mode") == "force":
+                wanted = times == 0
+            elif trial.run in self.unrecorded:  # it would only fail again
+                wanted = False
+            elif now == "failed":
+                wanted = times == 0 and bool(self.plan.resume.get("failed"))
+            else:
+                wanted = now in ("missing", "interrupted") and times < ROUNDS
+            if wanted:
+                (going_on if now == "interrupted" else new).setdefault(trial.run, trial)
+        return [*going_on.values(), *new.values()]
+
+    def _words(self, trial: Trial) -> list[str]:
+        """As a launcher takes them."""
+        words = [*trial.words]
+        if self.plan.resume.get("mode") == "force":
+            words.append("resume=force")
+        if self.plan.resume.get("mixed"):
+            words.append("resume.mixed=true")
+        return to_hydra(words)
+
+
+def _to_come(plan: Plan) -> dict[str, Any]:
+    """What a Display is told of trials that are not known yet."""
+    if not plan.adaptive:
+        return {}
+    searched = [key for p in plan.settings.searched for key in p.keys]
+    return {"count": (plan.settings.trials or 0) * len(plan.arms), "searched": searched}
+
+
+@contextmanager
+def _own_output() -> Iterator[TextIO]:
+    """Standard output as it is now: runs in this process send theirs to a file meanwhile."""
+    try:
+        copy = os.dup(sys.stdout.fileno())
+    except (OSError, ValueError):  # no file: somebody reads it in memory
+        yield sys.stdout
+        return
+    stream = os.fdopen(copy, "w", encoding="utf-8")
+    try:
+        yield stream
+    finally:
+        with suppress(OSError):  # what it could not write is lost: its reader has gone
+            stream.close()
+
+
+def conduct(plan: Plan, launch: Launch) -> Sequence[Any]:
+    """What a sweeper does; the exit status is left in the plan."""
+    try:
+        plan.exit_code = Session(plan, launch).conduct()
+    except UserError as error:  # Hydra would show where it was raised
+        for message in error.messages:
+            print(f"error: {message}", file=sys.stderr, flush=True)
+        plan.exit_code = 2
+    return []

@@ -1,0 +1,307 @@
+"""What came of each arm of a study: the numbers of its tables."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Any
+
+from odyssey.study.formatting import duration, number, several, short, words
+from odyssey.study.state import LEFT, UNPLANNED, RunState, StudyState
+
+
+@dataclass
+class Arm:
+    """The runs of one combination of compared values, seeds put together."""
+
+    settings: dict[str, str]  # key -> value, as in {"cell": "gru"}; none for unplanned runs
+    runs: list[RunState] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        return " ".join(f"{k}={v}" for k, v in self.settings.items()) or UNPLANNED
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Runs by state, with `left` for those that are still to be trained."""
+        found = Counter(run.state for run in self.runs)
+        found["left"] = sum(found[state] for state in (*LEFT, "running"))
+        return found
+
+    @property
+    def finished(self) -> list[RunState]:
+        """Finished runs that have a validation value."""
+        return [r for r in self.runs if r.state == "finished" and not math.isnan(r.value)]
+
+    @property
+    def best(self) -> RunState | None:
+        """The finished run with the best validation value."""
+        finished = self.finished
+        if not finished:
+            return None
+        return (max if finished[0].mode == "max" else min)(finished, key=lambda r: r.value)
+
+    @property
+    def median(self) -> float:
+        """Of the finished runs' validation values; nan if there are none."""
+        return median(r.value for r in self.finished) if self.finished else math.nan
+
+    @property
+    def seconds(self) -> float:
+        """Mean training time of the finished runs; nan if there are none."""
+        times = [r.seconds for r in self.runs if r.state == "finished"]
+        times = [t for t in times if not math.isnan(t)]
+        return fmean(times) if times else math.nan
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        best, counts = self.best, self.counts
+        states = ("finished", "diverged", "failed", "running", "left", "damaged")
+        return {
+            "arm": self.label,
+            "planned": len(self.runs),
+            **{state: counts[state] for state in states},
+            "best": best and {"run": best.name, "valid": best.value, "test": best.test},
+            "median": self.median,
+            "mean_seconds": self.seconds,
+        }
+
+
+@dataclass
+class Section:
+    """Arms that can be ranked against each other: one task, data set and metric."""
+
+    task: str
+    data: str
+    monitor: str
+    mode: str
+    arms: list[Arm]  # best first
+    seeds: bool  # whether runs of an arm differ by their seed alone; then the median ranks
+
+    @property
+    def title(self) -> str:
+        """`charlm on python: bits_per_char, smaller is better`."""
+        on = f" on {self.data}" if self.data else ""
+        if not self.monitor:
+            return f"{self.task}{on}: nothing validated yet"
+        better = "larger" if self.mode == "max" else "smaller"
+        return f"{self.task}{on}: {self.monitor}, {better} is better"
+
+
+Key = tuple[str, str, str, str]
+
+
+def sections(study: StudyState) -> list[Section]:
+    """The arms of a study, ranked among those of the same task, data and metric.
+
+    Compared seeds are no arms of their own: `cell=gru seed=0` and `cell=gru seed=1` are one.
+    """
+    keys = _keys(study)
+    found: dict[Key, dict[str, Arm]] = {}
+    compared_seeds = False
+    for label, runs in study.arms().items():
+        pairs = [w.partition("=") for w in words(label)] if label != UNPLANNED else []
+        settings = {k: v for k, _, v in pairs if k != "seed"}
+        compared_seeds |= any(k == "seed" for k, _, _ in pairs)
+        for run in runs:
+            own = settings if settings or not pairs else {"cell": run.cell}
+            text = " ".join(f"{k}={v}" for k, v in own.items())
+            arm = found.setdefault(keys[run.name], {}).setdefault(text, Arm(own))
+            arm.runs.append(run)
+    seeds = compared_seeds and not study.definition.get("space")
+    return [
+        Section(*key, _ranked(list(arms.values()), key[3], seeds), seeds)
+        for key, arms in sorted(found.items())
+    ]
+
+
+def score(arm: Arm, seeds: bool) -> float:
+    """What an arm is ranked by: the median over its seeds, or its best run's value."""
+    if seeds:
+        return arm.median
+    return arm.best.value if arm.best else math.nan
+
+
+def _ranked(arms: list[Arm], mode: str, seeds: bool) -> list[Arm]:
+    """Best first; those without a value, and runs outside the plan, at the end."""
+    sign = -1.0 if mode == "max" else 1.0
+
+    def place(arm: Arm) -> tuple[bool, bool, float]:
+        value = score(arm, seeds)
+        none = math.isnan(value)
+        return not arm.settings, none, 0.0 if none else sign * value
+
+    return sorted(arms, key=place)
+
+
+def _keys(study: StudyState) -> dict[str, Key]:
+    """What each run is about; a run that has not begun is as others of its arm, then its task."""
+    known = {r.name: _key(r) for r in study.runs.values() if r.monitor}
+    by_task: dict[str, Key] = {}
+    for key in known.values():
+        by_task.setdefault(key[0], key)
+    found = {}
+    for runs in study.arms().values():
+        mates: dict[str, Key] = {}
+        for run in runs:
+            if run.name in known:
+                mates.setdefault(run.task, known[run.name])
+        for run in runs:
+            other = mates.get(run.task) or by_task.get(run.task) or (run.task, "", "", "min")
+            found[run.name] = known.get(run.name, other)
+    return found
+
+
+def _key(run: RunState) -> Key:
+    return run.task, run.data, run.monitor, run.mode
+
+
+FEW = 10  # failed runs that are all shown with their commands
+BESIDE = ("diverged", "failed", "damaged", "left")  # said of an arm where there are such runs
+WIDEST = 28  # characters of a value of an override
+
+
+def closing_table(study: StudyState, width: int = 80, limit: int | None = None) -> str:
+    """For each arm its runs, its best run, its median and its time; best arm first, with a star.
+
+    width: of the terminal, in characters, for the notes and the names of long keys.
+    limit: at most so many arms of each task.
+    """
+    found = sections(study)
+    parts = [_section(section, width, limit) for section in found]
+    if not any(arm.finished for section in found for arm in section.arms):
+        return "\n\n".join(parts)
+    notes = (
+        "runs: finished of all; best: validation value of the best finished run, with its test "
+        "value; median: of the finished runs' validation values. Diverged runs are in neither."
+    )
+    if any(s.seeds for s in found):
+        notes += " Seeds of an arm are put together, and arms are ranked by the median."
+    return "\n\n".join([*parts, textwrap.fill(notes, min(width, 100))])
+
+
+def failures(study: StudyState, every: bool = False, width: int = 80) -> str:
+    """Each failed or damaged run with its error, its log and the command that trains it alone.
+
+    Of more than ten, those with the same error are one entry, unless `every` one is asked for.
+    """
+    failed = [r for r in study.runs.values() if r.state in ("failed", "damaged")]
+    if not failed:
+        return ""
+    commands = {trial["run"]: trial["overrides"] for trial in reversed(study.trials)}
+    same: dict[str, list[RunState]] = {}
+    for run in failed:
+        alone = every or len(failed) <= FEW
+        same.setdefault(f"{run.name if alone else ''} {_why(run)}", []).append(run)
+    lines = [f"{several(len(failed), 'run')} failed:"]
+    for runs in same.values():
+        first = runs[0]
+        lines += [f"  {first.name}", textwrap.shorten(_why(first), 400)]
+        log = study.folder / "logs" / f"{first.name}.log"
+        if log.exists():
+            lines.append(f"log {log}")
+        lines.append(_command(first, commands))
+        if len(runs) > 1:
+            lines.append(f"and {len(runs) - 1} more with the same error (--all shows each)")
+    # A command is never wrapped: it is there to be copied.
+    return "\n".join(
+        line if line[0] == " " or line is lines[0] else f"    {line}" for line in lines
+    )
+
+
+def _why(run: RunState) -> str:
+    if run.later:
+        return (
+            "run.json is of a later version of Odyssey; update this one, or begin the run anew "
+            "with this command"
+        )
+    if run.state == "damaged":
+        return "run.json is not readable; mend it, or begin the run anew with this command"
+    return run.error or "no error is recorded"
+
+
+def _command(run: RunState, commands: dict[str, str]) -> str:
+    """What trains the run alone."""
+    line = commands.get(run.name)
+    if line is None:
+        line = _overrides(run)
+    if line is None:
+        return "its overrides.yaml is not readable, so no command can be given"
+    if run.state == "damaged":
+        kept = [w for w in words(line) if not w.startswith("resume=")]
+        line = shlex.join([*kept, "resume=force"])
+    return f"python train.py {line}".rstrip()
+
+
+def _overrides(run: RunState) -> str | None:
+    """The words that the run was started with, from its own folder."""
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        found = yaml.safe_load((run.path / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return shlex.join(str(word) for word in found) if isinstance(found, list) else None
+
+
+def _section(section: Section, width: int, limit: int | None) -> str:
+    arms = section.arms[:limit]
+    lines = _grid(section, arms, width)
+    if len(arms) < len(section.arms):
+        lines.append(f"  and {several(len(section.arms) - len(arms), 'arm')} more (--all)")
+    return "\n".join([section.title, "", *lines])
+
+
+def _grid(section: Section, arms: Sequence[Arm], width: int) -> list[str]:
+    keys = list(dict.fromkeys(key for arm in arms for key in arm.settings))
+    heads = [*keys, "runs", "best", "test", "median", "a run"]
+    rows = []
+    for place, arm in enumerate(arms):
+        best, counts = arm.best, arm.counts
+        star = "*" if place == 0 and best and len(section.arms) > 1 else " "
+        named = [_value(arm, key) for key in keys]
+        if keys and not arm.settings:
+            named[0] = "(unplanned)"
+        rows.append(
+            [
+                star,
+                *named,
+                f"{counts['finished']}/{len(arm.runs)}",
+                *((number(best.value), number(best.test)) if best else ("-", "-")),
+                number(arm.median),
+                duration(arm.seconds),
+                ", ".join(f"{counts[state]} {state}" for state in BESIDE if counts[state]),
+            ]
+        )
+    heads.append("")
+    lines = _aligned([["", *heads], *rows], len(keys))
+    if max(map(len, lines)) > width:
+        last = [key.rpartition(".")[2] for key in keys]
+        heads[: len(keys)] = last if len(set(last)) == len(last) else keys
+        lines = _aligned([["", *heads], *rows], len(keys))
+    return lines
+
+
+def _value(arm: Arm, key: str) -> str:
+    if key not in arm.settings:
+        return ""
+    value = short(f"{key}={arm.settings[key]}")[len(key) + 1 :]
+    return value if len(value) <= WIDEST else f"{value[: WIDEST - 1]}…"
+
+
+def _aligned(rows: list[list[str]], texts: int) -> list[str]:
+    """Columns, two spaces between them: star, `texts` and the last to the left, numbers right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            c.ljust(w) if i <= texts or i == len(row) - 1 else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(f"{cells[0]} {'  '.join(cells[1:])}".rstrip())
+    return lines
