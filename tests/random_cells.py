@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import sigmoid, tanh
 
+import random_kit
 from odyssey.cells.cell import Cell
 
 # Name -> (what the cell has besides gate h, the new states).
@@ -157,7 +158,7 @@ def random_cell(seed: int) -> type[Cell]:
 
 def randomise(cell: Cell, seed: int = 0) -> Cell:
     """Draw every weight of the cell as `cell_cases.make` does."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = random_kit.torch_rng(seed)
     with torch.no_grad():
         for key, weight in cell.named_parameters():
             noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)

@@ -98,8 +98,8 @@ def build(
     )  # fmt: skip
     summaries = [_summary(v, metric, better, kind, share) for v in variants]
     analysis = Analysis(
-        comparison, metric, better, "test", share if kind == SEARCH else 1.0, margin, summaries,
-        _verdicts(summaries, better, margin),
+        comparison, comparison.metric(metric), "test", share if kind == SEARCH else 1.0, margin,
+        summaries, _verdicts(summaries, better, margin),
     )  # fmt: skip
     if kind == SEARCH:
         analysis.importance = _importance(summaries, axes, trees)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
+import random_kit
 from cell_cases import able, assert_same, cotangent, inputs, leaves, make, results
 from model_kit import model
 from odyssey.errors import UserError
@@ -174,7 +175,7 @@ def assert_equal(a, b):
 
 def two_layers(name="lstm_peephole"):
     net = model(name, num_layers=2, bidirectional=True, backend="compiled").float()
-    return net, torch.randn(7, 3, 3, generator=torch.Generator().manual_seed(3))
+    return net, torch.randn(7, 3, 3, generator=random_kit.torch_rng())
 
 
 @pytest.mark.parametrize("reentrant", [True, False])

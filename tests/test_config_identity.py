@@ -101,6 +101,7 @@ def test_it_is_the_sha256_of_the_sorted_json():
     assert config_hash(small) == hashlib.sha256(text.encode()).hexdigest()
 
 
+@pytest.mark.slow
 def test_the_same_in_any_order_and_any_process():
     words = ["cell=gru", "optimizer.lr=1e-3", "model.hidden_size=17"]
     here = config_hash(compose(words))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import random_kit
 from odyssey import data
 from odyssey.data.download import RemoteFile, data_folder, sha256
 from odyssey.data.labelled import read_imdb
@@ -182,7 +183,7 @@ def test_unknown_names_and_needless_paths() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 101])
 def test_a_split_has_every_row_once(count: int) -> None:
-    random = np.random.default_rng(count)
+    random = random_kit.rng()
     labels = random.integers(0, 3, count)
     texts = [str(i) for i in random.integers(0, max(1, count // 2), count)]
     for given in (None, texts):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import anova_kit as kit
+import random_kit
 from odyssey.report.fanova.axes import Axis
 from odyssey.report.fanova.forest import Tree, TreeVariance, decompose_tree, grow_forest, tree_boxes
 
@@ -42,7 +43,7 @@ def test_a_tree_made_by_hand() -> None:
     ("axes", "leaves"), [(1, 7), (2, 1), (2, 2), (2, 61), (3, 5), (3, 97), (4, 53)]
 )
 def test_brute_force_over_a_grid_gives_the_same(axes: int, leaves: int) -> None:
-    rng = np.random.default_rng(axes * 1000 + leaves)
+    rng = random_kit.rng()
     side = 11 if axes == 4 else 23  # prime: no split but at the multiples falls between cells
     for _ in range(5):
         tree = kit.cut(rng, axes, leaves, side)
@@ -65,7 +66,7 @@ def test_brute_force_over_a_grid_gives_the_same(axes: int, leaves: int) -> None:
 def test_the_sum_over_pairs_of_leaves_gives_the_same() -> None:
     # Hutter et al. (2014): v_l v_m, times the overlap along the axes kept, times both widths
     # along the others.
-    rng = np.random.default_rng(2)
+    rng = random_kit.rng()
     x = rng.random((211, 4))
     forest = grow_forest(
         kit.cube("abcd"), x, x[:, 0] * x[:, 1] + np.sin(9 * x[:, 2] * x[:, 3]), trees=3
@@ -121,7 +122,7 @@ def test_whole_numbers_and_choices_are_counted_one_by_one() -> None:
     values = [list(range(3, 20)), list(range(1, 6)), list("abcdefg")]
     units = [axis.to_unit(v) for axis, v in zip(axes, values, strict=True)]
     grid = np.stack(np.meshgrid(*units, indexing="ij"), axis=-1).reshape(-1, 3)
-    rng = np.random.default_rng(4)
+    rng = random_kit.rng()
     from sklearn.tree import DecisionTreeRegressor
 
     for n in (5, 37, 211):
@@ -133,7 +134,7 @@ def test_whole_numbers_and_choices_are_counted_one_by_one() -> None:
 
 
 def test_boxes_say_what_the_tree_says() -> None:
-    rng = np.random.default_rng(5)
+    rng = random_kit.rng()
     x = rng.uniform(-0.3, 1.3, (307, 3))  # some outside of what was searched
     from sklearn.tree import DecisionTreeRegressor
 
@@ -145,7 +146,7 @@ def test_boxes_say_what_the_tree_says() -> None:
 
 
 def test_a_leaf_is_larger_where_outcomes_are_noisy() -> None:
-    rng = np.random.default_rng(6)
+    rng = random_kit.rng()
     x = rng.random((500, 2))
     smooth = grow_forest(kit.cube("ab"), x, x[:, 0], trees=16)
     noisy = grow_forest(kit.cube("ab"), x, x[:, 0] + 0.5 * rng.normal(size=500), trees=16)

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import random_kit
 from odyssey.errors import UserError
 from odyssey.report.analysis.analyse import analyse
 from odyssey.report.analysis.comparisons import make_comparisons
-from odyssey.report.analysis.result import SEARCH, SEEDS, Comparison, Options
+from odyssey.report.analysis.options import Options
+from odyssey.report.analysis.result import SEARCH, SEEDS, Comparison
 from odyssey.report.analysis.tables import make_tables
 from odyssey.report.io.collect import collect
 from odyssey.report.main import main
@@ -32,7 +34,7 @@ def set_metric(made: Comparison, place: tuple[int, int], name: str, value: float
 
 
 def test_holm_is_over_the_tests_that_decide():
-    rng = np.random.default_rng(int(np.random.default_rng().integers(2**31)))
+    rng = random_kit.rng()
     values: dict[str, list[float | str]] = {"base": [*rng.normal(8, 0.1, 12)]}
     values["a"] = [*rng.normal(8.1, 0.1, 12)]
     values["b"] = [*rng.normal(8.1, 0.1, 9), "diverged", "failed", "diverged"]
@@ -44,7 +46,7 @@ def test_holm_is_over_the_tests_that_decide():
     deciding = [found[0].welch_p, *by_ranks]
     assert [v.holm_p for v in found] == pytest.approx(list(holm(deciding)))
     for verdict in found:
-        assert (verdict.holm_p <= 0.05) == (verdict.word in ("better", "worse"))
+        assert (verdict.holm_p <= 0.05) == (verdict.conclusion in ("better", "worse"))
         assert f"Holm p = {verdict.holm_p:.2g}" in verdict.sentence
 
 
@@ -64,7 +66,7 @@ def test_ranks_say_who_is_ahead_among_those_that_are_compared():
     (verdict,) = analyse(made, "nats", Options(share=0.5, **FAST)).verdicts
     assert verdict.test == "brunner_munzel" and "gave an infinite value" in verdict.note
     assert verdict.improvement.value == pytest.approx(0.5)
-    assert verdict.word == "better"
+    assert verdict.conclusion == "better"
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import random_kit
 from odyssey.report.analysis.comparisons import make_comparisons
 from odyssey.report.io.collect import CACHE_FILE, collect
 from odyssey.report.io.run_files import read_curves, read_settings
@@ -218,10 +218,10 @@ def test_a_damaged_cache_is_none(folder: Path) -> None:
     assert repr(collect([folder])) == expected
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_random_damage_is_never_a_crash(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("number", range(3))
+def test_random_damage_is_never_a_crash(tmp_path: Path, number: int) -> None:
     """Bytes flipped, cut out, doubled: all runs are there, and no value is from nowhere."""
-    rng = random.Random(seed)
+    rng = random_kit.dice(number)
     folder = write_study(tmp_path / "s", cells=["gru", "lstm"], trials=7, missing=0.1)
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.suffix in (".json", ".yaml", ".csv"):
@@ -261,7 +261,8 @@ def test_an_edited_study_json(folder: Path, changes: dict[str, Any]) -> None:
     study, run = look(folder)
     (note,) = study.notes
     assert next(iter(changes)) in note and study.trials is None
-    assert [c["command"] for c in study.commands] == ["4"]
+    assert "commands" in note and "trials" in note
+    assert [c["command"] for c in study.commands] == [""]
     (comparison,) = make_comparisons(collect([folder]))
     assert comparison.variants[0].label == "gru" and len(comparison.runs) == 2
 

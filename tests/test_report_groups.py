@@ -138,7 +138,7 @@ def test_studies_without_a_result(tmp_path: Path, ends: dict[str, Any], trials: 
 def test_a_variant_without_a_result_is_named(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", cells=["lstm", "gru"], trials=2)
     for row in plan_of(folder):
-        if row["arm"] == "cell=gru":
+        if row["variant"] == "cell=gru":
             edit_json(folder / row["run"] / "run.json", status="diverged")
     assert "No run of gru has finished with a result." in only(folder).notes
 
@@ -210,11 +210,13 @@ def test_mixed_code_torch_and_devices_are_said(tmp_path: Path) -> None:
 
 
 def test_names_that_are_the_users(tmp_path: Path) -> None:
-    """A cell of one's own, an arm with signs in it, a row whose quotes do not close."""
+    """A cell of one's own, a variant with signs in it, a row whose quotes do not close."""
     folder = write_study(tmp_path / "s", cells=["my_cell"], trials=2)
     rows = plan_of(folder)
-    for row, arm in zip(rows, ("cell._target_=my_cells.MyCell", "cell._target_='x"), strict=True):
-        row["arm"] = arm
+    for row, variant in zip(
+        rows, ("cell._target_=my_cells.MyCell", "cell._target_='x"), strict=True
+    ):
+        row["variant"] = variant
     with (folder / "trials.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

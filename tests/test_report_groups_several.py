@@ -87,8 +87,8 @@ def test_tasks_and_data_that_are_compared(tmp_path: Path) -> None:
     for comparison in (jsb, piano):
         assert labels(comparison) == ["gru", "lstm"] and len(comparison.runs) == 10
         assert [run.state for run in comparison.runs].count("missing") == 2
-        arms = {run.compared["task.data"] for run in comparison.runs}
-        assert arms == {comparison.data}
+        variants = {run.compared["task.data"] for run in comparison.runs}
+        assert variants == {comparison.data}
     folder = write_study(tmp_path / "t", cells=["gru"], trials=3, compare={"task": ["a", "b"]})
     assert {c.task for c in both(folder)} == {"a", "b"}
     # A setting of the task that changes neither data nor metric tells variants.

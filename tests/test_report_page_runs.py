@@ -189,6 +189,7 @@ def test_the_table_is_read_with_the_keyboard(many: Any) -> None:
     assert page.evaluate("document.activeElement.matches('tr.run')")
 
 
+@pytest.mark.slow
 def test_tables_are_sorted_and_copied(many: Any) -> None:
     page, data = many
     table = data["comparisons"][0]["metrics"][0]["tables"][0]

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(180)
 
 READ = """
 import json
+from dataclasses import asdict
 from odyssey.errors import UserError
 from odyssey.report.io.wandb_project import read_project
 for path, group in %r:
@@ -34,6 +35,8 @@ for path, group in %r:
     except UserError as error:
         print(json.dumps({"error": str(error)}))
     else:
+        found = [asdict(run) for run in runs]
+        runs = [run | run.pop("record") for run in found]
         print(json.dumps({"runs": runs, "notes": notes, "told": told}))
 """
 
@@ -83,7 +86,7 @@ def test_a_run_comes_back_as_its_folder_has_it(tmp_path: Path) -> None:
 
 def test_every_kind_of_ending(tmp_path: Path) -> None:
     server = Project()
-    search = {"name": "s", "space": {"optimizer.lr": {"low": 1}}, "trial": 3, "arm": "cell=gru"}
+    search = {"name": "s", "space": {"optimizer.lr": {"low": 1}}, "trial": 3, "variant": "cell=gru"}
     server.add("done", configuration(search=search), summary=summary())
     gone = summary(status="diverged", error="at update 3") | {"valid/bits_per_char": "NaN"}
     server.add("diverged", configuration(), summary=gone)

@@ -110,6 +110,7 @@ def test_finished_is_not_done_again(
     assert before == {p: p.stat().st_mtime_ns for p in folder(out).rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_never_refuses_and_force_keeps_the_old_run(
     tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +124,7 @@ def test_never_refuses_and_force_keeps_the_old_run(
     assert metrics(old) == rows == metrics(folder(out))
 
 
+@pytest.mark.slow
 def test_other_data_under_the_same_path_is_not_mixed_in(
     tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +141,7 @@ def test_other_data_under_the_same_path_is_not_mixed_in(
     assert record(folder(out))["status"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_share_a_folder(
     tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +201,7 @@ def test_early_stopping(tmp_path: Path, tiny: list[str]) -> None:
     assert len(valid) == 3 and run["status"] == "finished" and run["best_step"] == 20
 
 
+@pytest.mark.slow
 def test_several_runs_of_one_process_leave_nothing_behind(tmp_path: Path, tiny: list[str]) -> None:
     """The third run, after others in this process, equals the same run alone."""
     threads = torch.get_num_threads()

@@ -76,6 +76,7 @@ def test_the_log_holds_what_any_part_of_the_process_prints(
     assert out == "before\nafter\nafter too\n" and err == ""
 
 
+@pytest.mark.slow
 def test_without_any_console(tmp_path: Path) -> None:
     """As a service starts it: both descriptors closed, no streams."""
     code = (
@@ -227,6 +228,7 @@ def test_a_look_at_the_lock_is_not_another_process(tmp_path: Path) -> None:
     thread.join()
 
 
+@pytest.mark.slow
 def test_nothing_of_a_trial_stays_in_the_process(tmp_path: Path) -> None:
     def state() -> list[object]:
         return [

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey.cli_utils import Parser, exit_status, show
 from odyssey.errors import UserError
-from odyssey.report.analysis.result import Options
+from odyssey.report.analysis.options import Options
 from odyssey.report.io.collect import EXAMPLE
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0; 2 wrong input; 130 Ctrl-C."""
+    """Make a report; returns the exit status: 0, 2 for wrong input or 130 for Ctrl-C."""
     return exit_status(lambda: _run(sys.argv[1:] if arguments is None else arguments))
 
 
-def _run(words: Sequence[str]) -> None:
-    asked = _parser().parse_args(words)
+def _run(arguments: Sequence[str]) -> None:
+    asked = _parser().parse_args(arguments)
     options = Options(
         baseline=asked.baseline,
         margin=asked.margin,
@@ -49,23 +49,24 @@ def _make_report(asked: argparse.Namespace, options: Options) -> None:
     bar = _ProgressBar(quiet)
     try:
         collection = _collect(asked, bar)
+        from odyssey.report import pipeline  # late: NumPy and others take half a second
         from odyssey.report.analysis.comparisons import make_comparisons
-        from odyssey.report.pipeline import analyse_all, count_steps, write_report
 
         comparisons = make_comparisons(collection, baseline=options.baseline)
-        bar.stage("statistics", count_steps(comparisons, asked.metric))
-        found = analyse_all(comparisons, options, asked.metric, bar.tell)
+        bar.stage("statistics", pipeline.count_steps(comparisons, asked.metric))
+        analysed = pipeline.analyse_all(comparisons, options, asked.metric, bar.tell)
         if quiet:
             bar.close()
-            from odyssey.report.pipeline import verdicts_as_json
-
-            show(json.dumps(verdicts_as_json(found), indent=2, ensure_ascii=False, allow_nan=False))
+            verdicts = pipeline.verdicts_as_json(analysed)
+            show(json.dumps(verdicts, indent=2, ensure_ascii=False, allow_nan=False))
             return
         bar.stage("figures and page")
         folder = asked.out or _default_folder(asked)
         title = " + ".join(study.name for study in collection.studies)
         try:
-            made = write_report(collection, found, folder, title, not asked.no_figures, bar.tell)
+            written = pipeline.write_report(
+                collection, analysed, folder, title, not asked.no_figures, bar.tell
+            )
         except OSError as error:
             raise UserError(
                 f"the report cannot be written to {folder}: {error.strerror or error}; type "
@@ -73,12 +74,12 @@ def _make_report(asked: argparse.Namespace, options: Options) -> None:
             ) from error
     finally:
         bar.close()
-    from odyssey.report.pipeline import terminal_summary
-
-    show(terminal_summary(collection, found, made, time.monotonic() - started))
+    took = time.monotonic() - started
+    show(pipeline.terminal_summary(collection, analysed, written, took))
 
 
 def _collect(asked: argparse.Namespace, bar: _ProgressBar) -> Collection:
+    """The runs of all studies and W&B projects that are asked for."""
     from odyssey.report.io.runs import Collection
 
     bar.stage("reading runs")
@@ -97,7 +98,7 @@ def _collect(asked: argparse.Namespace, bar: _ProgressBar) -> Collection:
 
 
 def _default_folder(asked: argparse.Namespace) -> Path:
-    """Beside the study; for several, a folder named after all of them next to the first."""
+    """Where to write: in the study's folder; for several, in `reports` beside the first."""
     if len(asked.studies) == 1 and asked.wandb is None:
         return Path(asked.studies[0]) / "report"
     names = [Path(path).resolve().name for path in asked.studies]

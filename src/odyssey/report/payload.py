@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from odyssey.report.analysis.names import name_of_metric, name_of_setting
+from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.analysis.provenance import provenance
 from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis, Comparison
 from odyssey.report.figures.marks import Figure
 from odyssey.report.figures.plotly import render
 from odyssey.report.io.formats import Table
-from odyssey.report.io.runs import Collection, ReportRun
+from odyssey.report.io.runs import Collection, ReportRun, find_metric
 from odyssey.report.palette import colour_of
 from odyssey.report.stats.methods import METHODS
 from odyssey.report.stats.samples import Interval
@@ -118,7 +118,8 @@ def _facts(comparison: Comparison) -> list[list[str]]:
 def headline(analysis: Analysis) -> list[dict[str, str]]:
     """The answer in ten seconds: a line for each variant, best first."""
     lines = [
-        {"variant": v.variant, "word": v.word, "sentence": v.sentence} for v in analysis.verdicts
+        {"variant": v.variant, "word": v.conclusion, "sentence": v.sentence}
+        for v in analysis.verdicts
     ]
     base = next(
         (s for s in analysis.summaries if s.variant.label == analysis.comparison.baseline), None
@@ -144,8 +145,8 @@ def headline(analysis: Analysis) -> list[dict[str, str]]:
 
 def _metric(analysis: Analysis, tables: list[Table], figures: list[Figure]) -> dict[str, Any]:
     return {
-        "key": analysis.metric,
-        "name": name_of_metric(analysis.metric),
+        "key": analysis.metric.name,
+        "name": analysis.metric.label,
         "better": analysis.better,
         "part": analysis.part,
         "headline": headline(analysis),
@@ -203,7 +204,8 @@ def _runs(
     ]
     for name in names:
         shown = name.partition("/")[2] in monitors
-        title = f"{name_of_metric(name.partition('/')[2])}, {name.partition('/')[0]}"
+        part, _, metric = name.partition("/")
+        title = f"{find_metric(runs, metric).label}, {part}"
         columns.append((name, title, "number", shown, lambda r, n=name: r.metrics.get(n)))
     for key in searched:
         columns.append(

@@ -21,9 +21,10 @@ from odyssey.errors import UserError
 from odyssey.study.display import StudyBar
 from odyssey.study.sampling import uniforms
 from odyssey.study.spec import LIMIT, Settings, read_settings
+from odyssey.study.store import StudyRecord, TrialRow
 
-STARTUP = 10  # trials of an arm that an adaptive search draws at random, to have a beginning
-MOST_MISTAKES = 20  # that are said at once: what is wrong with one arm is so with most
+STARTUP = 10  # trials of a variant that an adaptive search draws at random, to have a beginning
+MOST_MISTAKES = 20  # that are said at once: what is wrong with one variant is so with most
 
 PATIENCE = 3.0  # seconds without a word while the trials are checked
 
@@ -35,14 +36,13 @@ class Trial:
     """One trial: the same number has the same draws on any machine, in any order."""
 
     number: int
-    arm: str  # the compared values, as in `cell=gru bptt.length=25`
+    variant: str  # the compared values, as in `cell=gru bptt.length=25`
     words: tuple[str, ...]  # `python train.py` with them is this trial alone
     run: str  # the name of its run folder
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> TrialRow:
         """As a row of trials.csv."""
-        overrides = shlex.join(self.words)
-        return {"trial": self.number, "run": self.run, "arm": self.arm, "overrides": overrides}
+        return TrialRow(self.number, self.run, self.variant, shlex.join(self.words))
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Plan:
     settings: Settings
     study: str
     folder: Path
-    arms: tuple[tuple[str, ...], ...]
+    variants: tuple[tuple[str, ...], ...]
     fixed: dict[str, Any]  # flat key -> value: what all its runs have in common
     resume: Mapping[str, Any]
     logger_mode: str
@@ -66,35 +66,38 @@ class Plan:
         """Whether trials follow from the results of earlier ones; see `odyssey.study.adaptive`."""
         return self.settings.sampler == "tpe"
 
-    def definition(self) -> dict[str, Any]:
-        """What study.json says of it."""
+    def record(self) -> StudyRecord:
+        """As study.json has it, less what is known only when the study begins."""
         s = self.settings
-        compare = {
+        compare: dict[str, list[Any]] = {
             k: [w[0].partition("=")[2] if "," not in k else list(w) for w in values]
             for k, values in s.compared.items()
         }
-        return {
-            "study": self.study,
-            "sweeper": s.sweeper,
-            "compare": compare,
-            "space": {",".join(p.keys): p.describe() for p in s.searched},
-            "trials": s.trials,
-            "sampler": s.sampler,
-            "draws": s.draws,
-            "seed": s.seed,
-            "fixed": self.fixed,
-        }
+        return StudyRecord(
+            study=self.study,
+            sweeper=s.sweeper,
+            compare=compare,
+            space={p.name: p.describe() for p in s.searched},
+            trials=s.trials,
+            sampler=s.sampler,
+            draws=s.draws,
+            seed=s.seed,
+            fixed=self.fixed,
+        )
 
-    def trial(self, number: int, arm: Sequence[str], words: Sequence[str]) -> Trial:
-        """The trial of an arm with these searched values. Raises UserError if it cannot be run."""
-        whole = self.words(arm, words)
+    def trial(self, number: int, variant: Sequence[str], words: Sequence[str]) -> Trial:
+        """The trial of a variant with these searched values.
+
+        Raises UserError if it cannot be run.
+        """
+        whole = self.words(variant, words)
         cfg = compose(whole)
         _same_folder([self.folder, _folder(cfg)])
-        return Trial(number, " ".join(arm), whole, run_name(cfg))
+        return Trial(number, " ".join(variant), whole, run_name(cfg))
 
-    def words(self, arm: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
+    def words(self, variant: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
         """All words of a run."""
-        return tuple(without_resume([*self.settings.fixed, *arm, *words]))
+        return tuple(without_resume([*self.settings.fixed, *variant, *words]))
 
 
 def prepare(words: Sequence[str]) -> Plan | None:
@@ -118,16 +121,16 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
     if settings is None or settings.size() > LIMIT:
         raise UserError(*wrong)
     mistakes = dict(zip(wrong, wrong, strict=True))
-    arms = tuple(
+    variants = tuple(
         tuple(itertools.chain(*values)) for values in itertools.product(*settings.compared.values())
     )
-    # One trial of each arm says what is wrong with all the others, but for their drawn values.
+    # One trial of each variant says what is wrong with all the others, but for their drawn values.
     number = settings.only[0] if settings.only else 0
     firsts = []
-    enough = arms if not wrong else arms[:MOST_MISTAKES]
-    for arm in _counted(enough, "settings"):
+    enough = variants if not wrong else variants[:MOST_MISTAKES]
+    for variant in _counted(enough, "settings"):
         try:
-            firsts.append(compose([*settings.fixed, *arm, *draw(settings, arm, number)]))
+            firsts.append(compose([*settings.fixed, *variant, *draw(settings, variant, number)]))
         except UserError as error:
             _remember(mistakes, error, settings)
             if len(mistakes) >= MOST_MISTAKES:
@@ -140,14 +143,14 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
         settings,
         first.study,
         _folder(first),
-        arms,
+        variants,
         _in_common(settings, firsts),
         plain(first)["resume"],
         first.logger.mode,
         first.trainer.progress_bar,
         first.trainer.threads,
     )
-    trials = list(_trials(plan, number, dict(zip(arms, map(run_name, firsts), strict=True))))
+    trials = list(_trials(plan, number, dict(zip(variants, map(run_name, firsts), strict=True))))
     if not plan.adaptive:
         plan.trials = trials
     return plan
@@ -166,11 +169,11 @@ def _same_folder(folders: Sequence[Path]) -> None:
         )
 
 
-def draw(settings: Settings, arm: Sequence[str], number: int) -> list[str]:
-    """The words of trial `number` of an arm: a function of these and the study's seed alone."""
+def draw(settings: Settings, variant: Sequence[str], number: int) -> list[str]:
+    """The words of trial `number` of a variant: a function of these and the study's seed alone."""
     if not settings.searched:
         return []
-    whose = " ".join(sorted(arm)) if settings.draws == "independent" else ""
+    whose = " ".join(sorted(variant)) if settings.draws == "independent" else ""
     sampler = "random" if settings.sampler == "tpe" else str(settings.sampler)
     names = [",".join(p.keys) for p in settings.searched]
     values = uniforms(sampler, settings.seed or 0, whose, number, names)
@@ -178,22 +181,22 @@ def draw(settings: Settings, arm: Sequence[str], number: int) -> list[str]:
 
 
 def _trials(plan: Plan, first: int, runs: Mapping[tuple[str, ...], str]) -> Iterator[Trial]:
-    """Number by number, so that a study that is cut short has as many of each arm.
+    """Number by number, so that a study that is cut short has as many of each variant.
 
-    runs: arm -> the run that its trial number `first` is, which is known already.
+    runs: variant -> the run that its trial number `first` is, which is known already.
     """
     settings = plan.settings
     numbers = settings.only if settings.only is not None else range(settings.trials or 1)
     if plan.adaptive:  # the others are not known yet
         numbers = numbers[:STARTUP]
     mistakes: dict[str, str] = {}
-    for number, arm in _counted([(n, a) for n in numbers for a in plan.arms], "trials"):
-        drawn = draw(settings, arm, number)
+    for number, variant in _counted([(n, a) for n in numbers for a in plan.variants], "trials"):
+        drawn = draw(settings, variant, number)
         try:
             if number == first:
-                yield Trial(number, " ".join(arm), plan.words(arm, drawn), runs[arm])
+                yield Trial(number, " ".join(variant), plan.words(variant, drawn), runs[variant])
             else:
-                yield plan.trial(number, arm, drawn)
+                yield plan.trial(number, variant, drawn)
         except UserError as error:
             _remember(mistakes, error, settings)
     if mistakes:
@@ -223,7 +226,7 @@ def without_resume(words: Sequence[str]) -> list[str]:
 
 
 def _in_common(settings: Settings, firsts: Sequence[DictConfig]) -> dict[str, Any]:
-    """The settings that are the same in every arm and neither compared nor searched."""
+    """The settings that are the same in every variant and neither compared nor searched."""
     flats = [flat(plain(cfg)) for cfg in firsts]
     axes = {key for entry in settings.compared for key in entry.split(",")} | {
         key for p in settings.searched for key in p.keys

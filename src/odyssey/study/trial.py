@@ -135,7 +135,7 @@ def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str,
 
 def _claim(cfg: DictConfig, study: Path, data: Mapping[str, str]) -> None:
     """See that the study's other runs have the same data. Raises UserError where they have not."""
-    from odyssey.study.compatibility import claim_data
+    from odyssey.study.store import claim_data
 
     if cfg.task.name == "synthetic":  # made from the run's own settings
         return

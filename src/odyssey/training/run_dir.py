@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from odyssey.config.identity import run_name
 from odyssey.errors import UserError
 from odyssey.io import write_text
-from odyssey.training.record import LaterSchema, RunRecord
+from odyssey.training.record import RunRecord
+from odyssey.typed_json import LaterSchema
 
 COLUMNS = ("step", "epoch", "name", "value", "time")
 LOCK_SECONDS = 0.3  # a status command that asks whether the lock is free may hold it so long

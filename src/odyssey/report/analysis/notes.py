@@ -1,114 +1,27 @@
-"""What a reader should know of an analysis before its numbers, in sentences."""
+"""Sentences that a reader should see before the numbers of a comparison or an analysis."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from odyssey.report.analysis.outcomes import bounded_value
+from odyssey.report.analysis.outcomes import ENDED, bounded_value
 from odyssey.report.analysis.result import SEARCH, SINGLE, Analysis, Comparison, Variant
-from odyssey.report.analysis.settings import affects_result, format_value
+from odyssey.report.analysis.settings import configuration
 from odyssey.report.io.runs import ReportRun
 from odyssey.study.formatting import several
 
-
-def analysis_notes(analysis: Analysis) -> list[str]:
-    """How this analysis treats what is unusual about its runs."""
-    search = analysis.comparison.kind == SEARCH
-    return [
-        *_lost_runs(analysis),
-        *_without_value(analysis),
-        *_validation_only(analysis),
-        *(_search_notes(analysis) if search else []),
-    ]
+MOST_NAMED = 4  # labels or values that a sentence names
 
 
-def format_percent(share: float) -> str:
-    """`10%`, `12.5%`."""
-    return f"{100 * share:.3g}%"
+# --- of a comparison ---
 
-
-def _lost_runs(analysis: Analysis) -> list[str]:
-    """Runs that count as the worst value."""
-    every = [o for s in analysis.summaries for o in s.outcomes]
-    lost = Counter(o.run.state for o in every if not math.isfinite(o.valid + o.test))
-    words = {
-        "diverged": "diverged",
-        "failed": "failed",
-        "finished": "finished with an infinite value",
-    }
-    said = [f"{lost[state]} {word}" for state, word in words.items() if lost[state]]
-    if not said:
-        return []
-    if analysis.comparison.kind == SEARCH:
-        how = (
-            "they count in the number of trials of which the best share is taken, and are never "
-            "among the best by validation: the tests, means and medians over those do not see "
-            "them. They are the worst value in medians and interquartile means of all trials, in "
-            "the probability of improvement and trial by trial; and in expected best values as bad "
-            "as the worst value that any run had."
-        )
-    else:
-        how = (
-            "they count as the worst value in medians, interquartile means, ranks and the "
-            "probability of improvement; means and Welch's test cannot hold them and leave them "
-            "out, so the Brunner–Munzel test decides there."
-        )
-    return [f"{' and '.join(said)}: {how}"]
-
-
-def _without_value(analysis: Analysis) -> list[str]:
-    finished = [run for run in analysis.comparison.runs if run.state == "finished"]
-    without = [
-        r for r in finished if math.isnan(bounded_value(r, analysis.metric, analysis.better))
-    ]
-    if not without:
-        return []
-    verb = "has" if len(without) == 1 else "have"
-    return [
-        f"{several(len(without), 'finished run')} {verb} no validation value of this metric that "
-        "can be read, and no part in what follows."
-    ]
-
-
-def _validation_only(analysis: Analysis) -> list[str]:
-    if analysis.part == "test" or not any(o.finite for s in analysis.summaries for o in s.outcomes):
-        return []
-    return [
-        "Not every finished run has a test value of this metric, so validation values are "
-        "compared. The checkpoint was chosen by validation: they flatter all variants."
-    ]
-
-
-def _search_notes(analysis: Analysis) -> list[str]:
-    found = [
-        f"Each variant is represented by the best {format_percent(analysis.share)} of its trials, "
-        f"rounded up, by validation {analysis.comparison.monitor}. These have different settings: "
-        "they are not repetitions of one configuration, and a test over them says nothing about "
-        "one."
-    ]
-    if analysis.importance:
-        found.append(
-            "The importance of settings takes values far out on the worse side (beyond three "
-            "interquartile ranges from the quartile), and runs without a value, as lying there: "
-            "one run that nearly diverged would hold all of the variance."
-        )
-    if analysis.comparison.shared_draws:
-        found.append(
-            "Trial n of every variant had the same settings: the trials of two variants are not "
-            "independent of each other, as Welch's test takes them to be. They are compared pair "
-            "by pair as well."
-        )
-    return found
-
-
-WITHOUT_END = ("missing", "interrupted", "running", "damaged")  # states without an end
-MOST_NAMED = 4  # kinds that a sentence counts
+WITHOUT_END = ("missing", "interrupted", "running", "damaged")  # states
 
 
 def comparison_notes(comparison: Comparison) -> list[str]:
-    """Sentences on runs without a result, on chance, and on mixed code and hardware."""
+    """Notes on runs without a result, on chance, and on differing code and hardware."""
     runs = comparison.runs
     return [
         *_ending_notes(comparison),
@@ -122,8 +35,8 @@ def comparison_notes(comparison: Comparison) -> list[str]:
 def _ending_notes(comparison: Comparison) -> list[str]:
     runs = comparison.runs
     count = Counter(run.state for run in runs)
+    ended = any(count[state] for state in ENDED)
     found = []
-    ended = count["finished"] + count["diverged"] + count["failed"]
     if not ended:
         found.append(f"No run has ended yet: there is nothing to compare ({_join_states(count)}).")
     elif not count["finished"]:
@@ -133,7 +46,7 @@ def _ending_notes(comparison: Comparison) -> list[str]:
         found.append(
             f"{sum(rest.values())} of {len(runs)} runs have no result: {_join_states(rest)}."
         )
-    if ended and count["finished"]:
+    if count["finished"]:
         without = [v.label for v in comparison.variants if not _has_finished(v)]
         if without:
             found.append(f"No run of {_join_labels(without)} has finished with a result.")
@@ -162,8 +75,11 @@ def _chance_notes(comparison: Comparison) -> list[str]:
     return found
 
 
-def _mixed_notes(runs: Iterable[ReportRun], what: str, of: Callable[[ReportRun], str]) -> list[str]:
-    count = Counter(of(run) for run in runs if run.done and of(run))
+def _mixed_notes(
+    runs: Iterable[ReportRun], what: str, attribute: Callable[[ReportRun], str]
+) -> list[str]:
+    """A note if the runs with a result have several values of an attribute, called `what`."""
+    count = Counter(value for run in runs if run.done and (value := attribute(run)))
     if len(count) < 2:
         return []
     common = count.most_common(MOST_NAMED)
@@ -173,23 +89,122 @@ def _mixed_notes(runs: Iterable[ReportRun], what: str, of: Callable[[ReportRun],
 
 
 def _count_configurations(variant: Variant) -> int:
-    return len(
-        {
-            tuple(sorted((k, format_value(v)) for k, v in run.config.items() if affects_result(k)))
-            for run in variant.runs
-            if run.config
-        }
-    )
+    return len({configuration(run) for run in variant.runs if run.config})
 
 
 def _has_finished(variant: Variant) -> bool:
     return any(run.state == "finished" for run in variant.runs)
 
 
-def _join_states(count: Counter[str] | dict[str, int]) -> str:
+def _join_states(count: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {state}" for state, n in count.items() if n)
 
 
 def _join_labels(labels: list[str]) -> str:
     more = f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
     return ", ".join(labels[:MOST_NAMED]) + more
+
+
+# --- of an analysis ---
+
+
+def analysis_notes(analysis: Analysis) -> list[str]:
+    """Notes on how an analysis treats runs without a value, on what is compared, and on search."""
+    search = analysis.comparison.kind == SEARCH
+    return [
+        *_direction_note(analysis),
+        *_lost_runs_note(analysis),
+        *_without_value_note(analysis),
+        *_validation_note(analysis),
+        *(_search_notes(analysis) if search else []),
+    ]
+
+
+def format_percent(share: float) -> str:
+    """`10%`, `12.5%`."""
+    return f"{100 * share:.3g}%"
+
+
+def _direction_note(analysis: Analysis) -> list[str]:
+    """On a metric whose direction no run records, as those of earlier versions do not."""
+    metric, comparison = analysis.metric, analysis.comparison
+    recorded = any(metric.name in run.measures for run in comparison.runs)
+    if recorded or metric.name == comparison.monitor:
+        return []
+    return [
+        f"These runs do not record which values of {metric.name} are better: {analysis.better} "
+        "ones are taken to be."
+    ]
+
+
+def _lost_runs_note(analysis: Analysis) -> list[str]:
+    """On runs that count as the worst value."""
+    every = [o for s in analysis.summaries for o in s.outcomes]
+    lost = Counter(o.run.state for o in every if not math.isfinite(o.valid + o.test))
+    endings = {
+        "diverged": "diverged",
+        "failed": "failed",
+        "finished": "finished with an infinite value",
+    }
+    counts = [f"{lost[state]} {ending}" for state, ending in endings.items() if lost[state]]
+    if not counts:
+        return []
+    if analysis.comparison.kind == SEARCH:
+        treatment = (
+            "they count in the number of trials of which the best share is taken, and are never "
+            "among the best by validation: the tests, means and medians over those do not see "
+            "them. They are the worst value in medians and interquartile means of all trials, in "
+            "the probability of improvement and trial by trial; and in expected best values as bad "
+            "as the worst value that any run had."
+        )
+    else:
+        treatment = (
+            "they count as the worst value in medians, interquartile means, ranks and the "
+            "probability of improvement; means and Welch's test cannot hold them and leave them "
+            "out, so the Brunner–Munzel test decides there."
+        )
+    return [f"{' and '.join(counts)}: {treatment}"]
+
+
+def _without_value_note(analysis: Analysis) -> list[str]:
+    finished = [run for run in analysis.comparison.runs if run.state == "finished"]
+    values = [bounded_value(run, analysis.metric.name, analysis.better) for run in finished]
+    without = sum(math.isnan(value) for value in values)
+    if not without:
+        return []
+    verb = "has" if without == 1 else "have"
+    return [
+        f"{several(without, 'finished run')} {verb} no validation value of this metric that "
+        "can be read, and no part in what follows."
+    ]
+
+
+def _validation_note(analysis: Analysis) -> list[str]:
+    if analysis.part == "test" or not any(o.finite for s in analysis.summaries for o in s.outcomes):
+        return []
+    return [
+        "Not every finished run has a test value of this metric, so validation values are "
+        "compared. The checkpoint was chosen by validation: they flatter all variants."
+    ]
+
+
+def _search_notes(analysis: Analysis) -> list[str]:
+    found = [
+        f"Each variant is represented by the best {format_percent(analysis.share)} of its trials, "
+        f"rounded up, by validation {analysis.comparison.monitor}. These have different settings: "
+        "they are not repetitions of one configuration, and a test over them says nothing about "
+        "one."
+    ]
+    if analysis.importance:
+        found.append(
+            "The importance of settings takes values far out on the worse side (beyond three "
+            "interquartile ranges from the quartile), and runs without a value, as lying there: "
+            "one run that nearly diverged would hold all of the variance."
+        )
+    if analysis.comparison.shared_draws:
+        found.append(
+            "Trial n of every variant had the same settings: the trials of two variants are not "
+            "independent of each other, as Welch's test takes them to be. They are compared pair "
+            "by pair as well."
+        )
+    return found

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from odyssey.report.analysis.analyse import OVERALL
-from odyssey.report.analysis.names import name_of_setting, unit_of
+from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.analysis.notes import format_percent
 from odyssey.report.analysis.result import SEARCH, Analysis, Summary, Verdict
 from odyssey.report.io.formats import Column, Table
@@ -32,14 +32,14 @@ def make_tables(analysis: Analysis) -> list[Table]:
 
 
 def _describe_chosen(analysis: Analysis) -> str:
-    """What is compared, in words."""
+    """Which runs are compared, as a phrase."""
     if analysis.comparison.kind == SEARCH:
         return f"best {format_percent(analysis.share)} of the trials by validation, rounded up"
     return "all runs that ended"
 
 
 def _verdicts(analysis: Analysis) -> Table:
-    unit, base = unit_of(analysis.metric), analysis.comparison.baseline
+    unit, base = analysis.metric.unit, analysis.comparison.baseline
     by_label = {s.variant.label: s for s in analysis.summaries}
     decides = (
         "Of the test that decides, corrected step by step: Welch's, unless the note says ranks"
@@ -83,8 +83,8 @@ def _verdicts(analysis: Analysis) -> Table:
 
 
 def _verdict_row(analysis: Analysis, v: Verdict, summary: Summary) -> list[Any]:
-    word = v.word if v.word != "same" else f"same within {analysis.margin:g}"
-    row = [v.variant, word, v.n, summary.mean, v.difference, v.welch_p, v.bonferroni_p, v.holm_p]
+    verdict = v.conclusion if v.conclusion != "same" else f"same within {analysis.margin:g}"
+    row = [v.variant, verdict, v.n, summary.mean, v.difference, v.welch_p, v.bonferroni_p, v.holm_p]
     row += [v.brunner_p, v.hedges_g, v.improvement, v.smallest_margin]
     if analysis.margin is not None:
         row.append(v.equivalence_holm_p)
@@ -115,7 +115,7 @@ def _variants(analysis: Analysis) -> Table:
         row: list[Any] = [s.variant.label, len(s.outcomes), len(s.chosen), s.mean, s.median, s.iqm]
         row += [s.all_median, s.all_iqm] if search else []
         rows.append([*row, _format_range(s.params), s.seconds])
-    title = f"Variants, {unit_of(analysis.metric)}"
+    title = f"Variants, {analysis.metric.unit}"
     note = "Intervals: 95%, bootstrap; none from fewer than two runs."
     if analysis.comparison.kind == SEARCH:
         note += " Those of a search are about such trials, not about one configuration."
@@ -173,7 +173,7 @@ def _best(analysis: Analysis) -> Table:
         if s.best is None:
             continue
         run = s.best.run
-        valid, test = run.value(analysis.metric), run.value(analysis.metric, "test")
+        valid, test = (run.value(analysis.metric.name, part) for part in ("valid", "test"))
         settings = [run.config.get(key) for key in keys]
         rows.append([s.variant.label, run.name, valid, test, run.params, *settings])
     note = "The best of many trials is a lucky one as well: its test value is the fairer figure."
@@ -190,13 +190,13 @@ def _expected(analysis: Analysis) -> Table | None:
     columns[1] = Column("1 trial", "interval", digits=4)
     rows = []
     for s in analysis.summaries:
-        at: dict[int, Interval] = {}
+        by_count: dict[int, Interval] = {}
         if s.expected is not None:
             e = s.expected
             for n, m, low, high in zip(e.counts, e.mean, e.low, e.high, strict=True):
-                at[int(n)] = Interval(float(m), float(low), float(high))
-        rows.append([s.variant.label, *(at.get(n) for n in counts)])
-    title = f"Expected best validation {unit_of(analysis.metric)} after so many trials"
+                by_count[int(n)] = Interval(float(m), float(low), float(high))
+        rows.append([s.variant.label, *(by_count.get(n) for n in counts)])
+    title = f"Expected best validation {analysis.metric.unit} after so many trials"
     return Table("expected", title, columns, rows, "Dodge et al. (2019); bands by bootstrap.")
 
 
@@ -217,8 +217,8 @@ def _importance(analysis: Analysis) -> Table | None:
     for label, d in found.items():
         pairs = sum(i.value for i in d.pairs.values()) if d.pairs else math.nan
         shares = [_rounded(d.singles.get(name)) for name in names]
-        name = label if label != OVERALL else "all variants"
-        rows.append([name, d.n, *shares, pairs, _rounded(d.rest), d.r2, d.note])
+        of_variant = label if label != OVERALL else "all variants"
+        rows.append([of_variant, d.n, *shares, pairs, _rounded(d.rest), d.r2, d.note])
     title = "Share of the variance that each setting explains"
     note = (
         "Functional ANOVA (Hutter et al. 2014) of random forests, on the scale of the search. A "
@@ -234,12 +234,12 @@ def _pairs(analysis: Analysis) -> Table | None:
     ordered = sorted(overall.pairs.items(), key=lambda item: -_nan_last(item[1].value))
     columns = [Column("setting"), Column("with"), Column("share", "interval", digits=2)]
     rows = [[name_of_setting(a), name_of_setting(b), _rounded(share)] for (a, b), share in ordered]
-    over = "all variants" if OVERALL in analysis.importance else next(iter(analysis.importance))
-    return Table("pairs", f"Interactions of two settings, {over}", columns, rows)
+    source = "all variants" if OVERALL in analysis.importance else next(iter(analysis.importance))
+    return Table("pairs", f"Interactions of two settings, {source}", columns, rows)
 
 
 def _rounded(share: Interval | None) -> Interval | None:
-    """To four decimals: what lies below is rounding of the forest's."""
+    """A share to four decimals; smaller differences are rounding errors of the forest."""
     if share is None:
         return None
     return Interval(round(share.value, 4), round(share.low, 4), round(share.high, 4), share.level)

@@ -35,7 +35,7 @@ def learning(view: View) -> Figure | None:
     """Validation value of the chosen runs against updates; None where no curve has two points."""
     found = []
     for summary in view.summaries:
-        series = [c for o in summary.chosen if (c := _series(o.run, view.analysis.metric))]
+        series = [c for o in summary.chosen if (c := _series(o.run, view.analysis.metric.name))]
         curve = median_curve(summary.variant.label, series)
         if curve:
             found.append((summary, curve))

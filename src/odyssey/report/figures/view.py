@@ -74,12 +74,12 @@ class View:
         if label == self.baseline:
             return "baseline" if self.analysis.verdicts else ""
         verdict = self.verdict(label)
-        return verdict.word if verdict else ""
+        return verdict.conclusion if verdict else ""
 
     def value_title(self, part: str | None = None) -> str:
         """Title of an axis of values: `nats per frame, test; lower is better`."""
         analysis = self.analysis
-        return axis_of_metric(analysis.metric, part or analysis.part, analysis.better)
+        return axis_of_metric(analysis.metric, part or analysis.part)
 
     def points(
         self,

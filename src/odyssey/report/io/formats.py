@@ -1,4 +1,4 @@
-"""A table of the report: values and how to show them, for the page and for files."""
+"""Tables of a report, and their formats: CSV, Markdown and LaTeX (booktabs)."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from odyssey.report.stats.samples import Interval
 
 @dataclass(frozen=True)
 class Column:
-    name: str  # heading
-    kind: str = "text"  # "text", "number", "integer", "share" (0 to 1), "p", "interval"
-    help: str = ""  # what it means, a sentence
-    digits: int = 3  # significant, of numbers and intervals
+    """Heading and format of a column."""
+
+    name: str
+    kind: str = "text"  # "text", "number", "integer", "share" (0 to 1), "p" or "interval"
+    help: str = ""  # a sentence that explains it
+    digits: int = 3  # significant digits of numbers and intervals
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are plain: text, numbers, None, `Interval`s."""
+    """A table whose cells are strings, numbers, Intervals or None."""
 
-    key: str  # file name
+    key: str  # for file names
     title: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Any]]
-    note: str = ""  # what it can and cannot say
+    note: str = ""  # below the table
 
 
 NAN_SIGN = "–"
@@ -56,7 +58,7 @@ LATEX_ESCAPES = {
 
 
 def to_csv(table: Table) -> str:
-    """All digits; an interval takes three columns."""
+    """The table as CSV, with all digits; an interval takes three columns."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     head: list[str] = []
@@ -78,7 +80,7 @@ def to_csv(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """A title, the table, its note."""
+    """The table as Markdown, with title and note; empty columns are left out."""
     rows = [[format_cell(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
     head = [c.name for c in table.columns]
     kept = [i for i, _ in enumerate(head) if any(row[i] for row in rows)]
@@ -94,7 +96,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A `table` environment that needs the package booktabs."""
+    """The table as a LaTeX `table`, which needs the package booktabs."""
     rows = [[format_cell(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
     kept = [i for i, _ in enumerate(table.columns) if any(row[i] for row in rows)]
     align = "".join("l" if table.columns[i].kind == "text" else "r" for i in kept)
@@ -121,7 +123,7 @@ def to_latex(table: Table) -> str:
 
 
 def format_cell(column: Column, cell: Any) -> str:
-    """A cell as a person reads it; nothing for what is not there."""
+    """The text of a cell, rounded; empty for None and nan."""
     if isinstance(cell, Interval):
         value = format_number(cell.value, column.digits)
         if math.isnan(cell.low) or math.isnan(cell.high):
@@ -144,7 +146,7 @@ def format_cell(column: Column, cell: Any) -> str:
 
 
 def format_number(value: float, digits: int = 3) -> str:
-    """So many significant digits, without an exponent where it can be."""
+    """A number with so many significant digits, and an exponent only if it is large or small."""
     if math.isnan(value):
         return NAN_SIGN
     if math.isinf(value):

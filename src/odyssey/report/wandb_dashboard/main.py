@@ -13,7 +13,7 @@ from typing import Any
 from odyssey.cli_utils import Parser, exit_status
 from odyssey.errors import UserError
 from odyssey.report.io.wandb_project import connect, read_project, split_path
-from odyssey.report.wandb_dashboard.subject import Subject, make_subjects, read_records
+from odyssey.report.wandb_dashboard.subject import Subject, make_subjects, read_folder
 
 EXAMPLE = "python scripts/dashboard.py --entity my-team --project odyssey --study truncation"
 
@@ -58,40 +58,44 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _make_dashboard(asked: argparse.Namespace) -> None:
-    saving = _import_documents()
+    documents = _import_documents()
     entity, project = asked.entity, asked.project
-    wanted = _subjects(asked)
+    subjects = _read_subjects(asked)
     if asked.dry_run is not None:
-        found = saving.specifications(wanted, entity, project)
+        found = documents.specifications(subjects, entity, project)
         _write_json(asked.dry_run, found)
         views = len(found["views"])
         print(f"{asked.dry_run}: {views} workspace view{'' if views == 1 else 's'} and a report")
         return
     with connect("saving the dashboard at W&B", f"{entity}/{project}") as api:
-        for what, again, url in saving.save(api, wanted, entity, project):
+        for what, again, url in documents.save(api, subjects, entity, project):
             print(f"{'Changed' if again else 'Made'} {what}: {url}")
 
 
-def _subjects(asked: argparse.Namespace) -> list[Subject]:
+def _read_subjects(asked: argparse.Namespace) -> list[Subject]:
+    """From the study's folder if --study is one, else from W&B. Prints notes on what is left out.
+
+    Raises UserError where no run can be shown.
+    """
     folder = Path(asked.study)
     if asked.study and folder.is_dir():
-        study, records = folder.resolve().name, read_records(folder)
-        if not records:
+        study, runs = folder.resolve().name, read_folder(folder)
+        if not runs:
             raise UserError(f"--study {folder} has no run that has begun: type a study's folder")
     else:
         study, notes = asked.study, list[str]()
-        records = read_project(
+        runs = read_project(
             f"{asked.entity}/{asked.project}", group=study or None, notes=notes, curves=False
         )
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
-    return make_subjects(records, study, asked.metric)
+    return make_subjects(runs, study, asked.metric)
 
 
 def _import_documents() -> Any:
-    """What builds and saves, which needs the extra."""
+    """The module that needs wandb-workspaces. Raises UserError where that is not installed."""
     try:
-        from odyssey.report.wandb_dashboard import documents as save
+        from odyssey.report.wandb_dashboard import documents
     except ImportError as error:
         if not (error.name or "").startswith("wandb_workspaces"):
             raise
@@ -99,7 +103,7 @@ def _import_documents() -> Any:
             "the dashboard needs wandb-workspaces, which is not installed: type "
             "pip install -e '.[dashboard]'"
         ) from None
-    return save
+    return documents
 
 
 def _write_json(file: Path, found: dict[str, Any]) -> None:
