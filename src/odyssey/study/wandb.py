@@ -257,6 +257,7 @@ def _earlier(study: StudyState) -> WandbRun:
 
 def _said(study: StudyState, run: Any, mode: str) -> str:
     """Note which W&B run it is, put aside what it stands in for, and say where it is."""
+    from odyssey.training import wandb as odyssey_wandb
 
     part = Path(run.dir).parent
     note = WandbRun(run.id, str(part), run.url if mode == "online" else None)
