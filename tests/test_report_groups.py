@@ -236,3 +236,40 @@ def test_words() -> None:
     }
     for expected, values in same.items():
         assert [format_value(value) for value in values] == [expected] * len(values)
+
+
+OWN_TEXT = CONFIG | {"task.data": "file", "study": "s"}
+
+
+def test_the_same_data_at_two_paths_are_one_variant(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    for seed, path in enumerate(("plain.txt", "./plain.txt", "/there/plain.txt")):
+        write_run(folder / f"r-music-{seed:08x}", OWN_TEXT | {"seed": seed, "task.path": path})
+    found = only(folder)
+    assert [len(variant.runs) for variant in found.variants] == [3] and not found.searched
+    assert found.title == "music on plain.txt" and found.kind == SEEDS
+
+
+def test_two_files_are_told_apart_by_their_names(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    for n, path in enumerate(("texts/a.txt", "texts/b.txt")):
+        for seed in range(2):
+            config = OWN_TEXT | {"seed": seed, "task.path": path}
+            write_run(folder / f"r-music-{n}000000{seed}", config, data_hash=str(n) * 64)
+    found = make_comparisons(collect([folder]))
+    assert sorted(c.title for c in found) == ["music on a.txt", "music on b.txt"]
+    assert {c.data for c in found} == {"a.txt", "b.txt"}
+
+
+def test_cells_of_one_name_and_other_source_are_told_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    own = CONFIG | {"cell._target_": "my_cells.MyCell", "study": "s"}
+    for n, source in enumerate(("ab" * 32, "cd" * 32)):
+        for seed in range(2 + n):
+            write_run(
+                folder / f"my_cell-music-{n}000000{seed}",
+                own | {"seed": seed},
+                cell="my_cell",
+                record={"cell_source": source},
+            )
+    assert labels(only(folder)) == {"my_cell@ababab": 2, "my_cell@cdcdcd": 3}

@@ -170,13 +170,14 @@ def test_no_best_update_where_no_validation_was(tmp_path: Path, options: list[st
 
 
 def test_a_finished_run_is_not_taken_for_one_on_other_data(
-    tmp_path: Path, options: list[str], whole: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, options: list[str], whole: Path
 ) -> None:
+    before = (whole / "run.json").read_bytes()
     write_text(tmp_path / "text.txt", 1500)
-    capsys.readouterr()
-    assert train(tmp_path / "whole", *options) == 2
-    assert "sha256" in capsys.readouterr().err
-    assert record(whole)["status"] == "finished"
+    assert train(tmp_path / "whole", *options) == 0
+    assert (whole / "run.json").read_bytes() == before
+    (other,) = (p.parent for p in whole.parent.glob("*/run.json") if p.parent != whole)
+    assert record(other)["data"]["sha256"] != record(whole)["data"]["sha256"]
 
 
 def test_a_sweeper_gets_the_monitored_metric(

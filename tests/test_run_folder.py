@@ -6,6 +6,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,12 @@ import torch.nn.functional as F
 import yaml
 from omegaconf import OmegaConf
 
+from odyssey.config.compose import compose
+from odyssey.config.identity import run_name
 from odyssey.tasks import build as build_task
+from odyssey.tasks.language_model import CharLM
 from odyssey.training.build import build_model
-from run_kit import folder, metrics, record, start, train, wait_for_step, write_text
+from run_kit import folder, metrics, once, record, start, train, wait_for_step, write_text
 
 TINY = [
     "task=charlm",
@@ -125,20 +129,51 @@ def test_never_refuses_and_force_keeps_the_old_run(
 
 
 @pytest.mark.slow
-def test_other_data_under_the_same_path_is_not_mixed_in(
-    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_data_under_the_same_path_is_another_run(tmp_path: Path, tiny: list[str]) -> None:
     out = tmp_path / "out"
     options = [*tiny, "trainer.max_epochs=200", "trainer.checkpoint_every=5"]
     process = start(out, *options)
     wait_for_step(out, 10, process)
     process.terminate()
     assert process.wait(30) == 130
-    assert record(folder(out))["status"] == "interrupted"
+    first = folder(out)
+    assert record(first)["status"] == "interrupted"
+    before = (first / "run.json").read_bytes()
+    assert run_name(compose(once(*options))) == first.name
     write_text(tmp_path / "text.txt", 2500)
-    assert train(out, *options) == 2
-    assert "sha256" in capsys.readouterr().err
-    assert record(folder(out))["status"] == "interrupted"
+    assert run_name(compose(once(*options))) != first.name
+    assert train(out, *options, "trainer.max_epochs=1") == 0
+    assert (first / "run.json").read_bytes() == before
+    (second,) = (p.parent for p in out.glob("*/*/run.json") if p.parent != first)
+    assert record(second)["data"] != record(first)["data"]
+
+
+def test_data_that_change_while_they_are_read_are_refused(
+    tmp_path: Path,
+    tiny: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before the run's first record, which would be of one content with numbers of another."""
+    text, out = tmp_path / "text.txt", tmp_path / "out"
+    kept = text.read_bytes()
+    for late in (False, True):
+        real = CharLM.load
+
+        def changing(self: CharLM, late: bool = late, real: Any = real) -> None:
+            if late:
+                real(self)
+            text.write_bytes(kept.replace(b"the", b"THE"))
+            if not late:
+                real(self)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(CharLM, "load", changing)
+            assert train(out, *tiny) == 2
+        assert f"task.path={text} has changed meanwhile" in capsys.readouterr().err
+        assert not list(out.glob("*/*/run.json"))
+        text.write_bytes(kept)
+    assert train(out, *tiny) == 0
 
 
 @pytest.mark.slow
@@ -259,12 +294,13 @@ def test_metrics_have_the_names_and_directions_of_their_task(
     assert (bits.mode, bits.label) == ("min", "bits per character")
 
 
-@pytest.mark.parametrize("data", ["hello", "python"])
-def test_a_finished_run_checks_data_that_come_with_a_package_too(
-    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_run_does_not_resume_on_other_data_than_its_record_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, options = tmp_path / "out", [*TINY, f"task.data={data}", "trainer.max_steps=2"]
+    """Also of data whose name stands for them, which another version may have changed."""
+    out, options = tmp_path / "out", [*TINY, "task.data=hello", "trainer.max_steps=2"]
     assert train(out, *options) == 0
-    edit_record(folder(out), data={"name": data, "sha256": "0" * 64})  # as on another Python
+    edit_record(folder(out), status="interrupted", data={"name": "hello", "sha256": "0" * 64})
     assert train(out, *options) == 2
     assert "sha256 000000000000…" in capsys.readouterr().err
+    assert record(folder(out))["status"] == "interrupted"

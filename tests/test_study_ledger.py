@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from odyssey.code_hash import code_version
+from odyssey.code_hash import code_version, source_hash
 from odyssey.errors import UserError
 from odyssey.study.compatibility import check
-from odyssey.study.plan import Plan, prepare
+from odyssey.study.plan import Plan, forget, prepare
 from odyssey.study.runner import begin
 from odyssey.study.state import read_study
 from odyssey.study.store import claim_data
@@ -171,3 +173,22 @@ def test_many_processes_write_one_plan():
         list(pool.map(begin, plans))
     state = read_study(Path("outputs/s"))
     assert len(state.trials) == 10 and len(state.record.commands) == 8
+
+
+def test_runs_of_a_cell_that_has_changed_are_not_mixed_silently(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "ledger_cell.py"
+    text = "from odyssey.cells import LSTM\n\n\nclass Mine(LSTM):\n    k = 1\n"
+    file.write_text(text)
+    words = ("cell=rnn", "cell._target_=ledger_cell.Mine", "seed=0,1")
+    p = plan(*words)
+    begin(p)
+    put(p, 0, cell="mine", cell_source=source_hash("ledger_cell.Mine"))
+    begin(plan(*words))
+    file.write_text(text.replace("k = 1", "k = 22"))
+    importlib.reload(sys.modules["ledger_cell"])
+    forget()
+    message = refused(*words)
+    assert message.startswith("study=s holds 1 run of another source of mine (")
+    assert "resume.mixed=true" in message
+    begin(plan(*words, "resume.mixed=true"))

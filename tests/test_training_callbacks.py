@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import importlib
 import random
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -225,18 +226,21 @@ def test_lightnings_own_can_be_used(tmp_path: Path, options: list[str]) -> None:
     assert ours["steps"] == other["steps"] == 75 and ours["metrics"] == other["metrics"]
 
 
-def test_a_changed_callback_is_not_the_same_run(
-    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+def test_a_changed_callback_makes_another_run(
+    tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert train(tmp_path / "out", *options, *OWN) == 0
-    path = folder(tmp_path / "out") / "run.json"
-    text = json.loads(path.read_text())
-    text["callback_sources"]["mine"] = "0" * 64  # as if trained with another source
-    path.write_text(json.dumps(text))
-    capsys.readouterr()
-    assert train(tmp_path / "out", *options, *OWN) == 2
-    err = capsys.readouterr().err
-    assert "callbacks.mine._target_=own_callbacks.Mine has changed" in err and "callback" in err
+    """Its source counts; comments do not, and neither do other classes of the file."""
+
+    def name(source: str) -> str:
+        (tmp_path / "own_callbacks.py").write_text(source)
+        monkeypatch.delitem(sys.modules, "own_callbacks", raising=False)
+        importlib.invalidate_caches()
+        return config_hash(compose([*options[1:], *OWN]))
+
+    first = name(MINE)
+    assert name(f"# a comment\n{MINE}") == first
+    assert name(MINE.replace("not today", "not tomorrow")) == first
+    assert name(MINE.replace("self.scale * float", "2 * self.scale * float")) != first
 
 
 def test_checkpoints_say_how_long_the_training_took() -> None:

@@ -73,7 +73,7 @@ class StreamedConfig(TaskConfig):
     sources: ClassVar[tuple[str, ...]] = TEXTS
     own: ClassVar[str | None] = "file"
 
-    path: str | None = key(None, "the UTF-8 text to read with task.data=file")
+    path: str | None = key(None, "the UTF-8 text to read with task.data=file", place=True)
     split: list[float] = key(
         lambda: [0.9, 0.05, 0.05], "shares of train, valid, test in a text that comes whole"
     )
@@ -143,7 +143,7 @@ class SentimentConfig(TaskConfig):
 
     name: str = key("sentiment", NAME)
     data: str = key("snippets", DATA)
-    path: str | None = key(None, "the file to read with task.data=csv")
+    path: str | None = key(None, "the file to read with task.data=csv", place=True)
     eval_batch_size: int | None = key(256, EVAL)
     tokens: str = key("words", "what the model reads one by one: words or characters")
     lower: bool = key(True, "read capitals as small letters")

@@ -21,6 +21,7 @@ from odyssey.data.download import (
     fetch_package,
     sha256,
 )
+from odyssey.data.identity import table_files, table_hash
 from odyssey.data.splits import stratified
 from odyssey.data.text import check_utf8, read_bytes
 from odyssey.data.types import Dataset, Labelled, Text, choose
@@ -58,7 +59,6 @@ VADER = SourcePackage(  # its wheel lacks the snippets
 VADER_ARCHIVE = f"{VADER.name}-{VADER.version}/additional_resources/hutto_ICWSM_2014.tar.gz"
 VADER_FILE = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
 
-PARTS = ("train", "valid", "test")
 LEAST_TEXTS = 3  # different texts of a class in a single file: one for each part
 LONGEST_FIELD = 1 << 30  # characters; csv's own limit is shorter than a long review
 
@@ -203,8 +203,7 @@ def read_table(path: PathLike | None) -> Dataset[Labelled]:
             "task.data=csv needs task.path=… to name a .csv or .tsv file with the columns text and "
             "label, or a folder with train.csv, valid.csv and test.csv"
         )
-    where = Path(path).expanduser()
-    files = _part_files(where) if where.is_dir() else [where]
+    files = table_files(path)
     contents = [read_bytes(file) for file in files]
     tables = [_parse(file, content) for file, content in zip(files, contents, strict=True)]
     classes = tuple(sorted(set(tables[0].labels)))
@@ -216,19 +215,8 @@ def read_table(path: PathLike | None) -> Dataset[Labelled]:
     parts = [_with_class_indices(table, classes) for table in tables]
     if len(parts) == 1:
         parts = _split(tables[0].name, parts[0])
-    return Dataset("csv", sha256(contents), *parts)
-
-
-def _part_files(folder: Path) -> list[Path]:
-    """The three files of a folder."""
-    for ending in ("csv", "tsv"):
-        files = [folder / f"{part}.{ending}" for part in PARTS]
-        if all(file.is_file() for file in files):
-            return files
-    raise UserError(
-        f"task.path={folder} is a folder without all of train.csv, valid.csv and test.csv "
-        "(or .tsv); add them, or name a single file"
-    )
+    hashes = {file: sha256([content]) for file, content in zip(files, contents, strict=True)}
+    return Dataset("csv", table_hash(hashes), *parts)
 
 
 def _parse(path: Path, content: Text) -> Table:

@@ -146,10 +146,12 @@ def _kjv(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
                 verses.append(word)
             else:
                 verses[-1] += f" {word}"
-    return _joined("kjv", {name: "\n".join(c).encode() for name, c in chapters.items()}, split)
+    whole = _joined({name: "\n".join(c).encode() for name, c in chapters.items()})
+    return _cut_bytes("kjv", whole, split)
 
 
-def _python(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
+def python_text() -> bytes:
+    """The text `python`. Raises UserError."""
     texts = {}
     for file in Path(os.__file__).parent.glob("*.py"):
         if file.name.startswith("_sysconfigdata"):
@@ -166,10 +168,11 @@ def _python(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]
             f"task.data=python finds no .py files beside {os.__file__}: this Python keeps its "
             "library elsewhere; use task.data=file task.path=…"
         )
-    return _joined("python", texts, split)
+    return _joined(texts)
 
 
-def _python_docs(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
+def python_docs_text() -> bytes:
+    """The text `python_docs`. Raises UserError."""
     try:
         from pydoc_data.topics import topics
     except ImportError:
@@ -177,8 +180,15 @@ def _python_docs(folder: Path, path: PathLike | None, split: Shares) -> Dataset[
             "task.data=python_docs needs the module pydoc_data, which this Python lacks; "
             "use task.data=file task.path=…"
         ) from None
-    docs = {name: text.encode() for name, text in topics.items()}
-    return _joined("python_docs", docs, split)
+    return _joined({name: text.encode() for name, text in topics.items()})
+
+
+def _python(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
+    return _cut_bytes("python", python_text(), split)
+
+
+def _python_docs(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
+    return _cut_bytes("python_docs", python_docs_text(), split)
 
 
 def _shakespeare(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
@@ -243,10 +253,13 @@ _SOURCES: dict[str, Callable[[Path, PathLike | None, Shares], Dataset[Text]]] = 
 TEXTS = tuple(_SOURCES)
 
 
-def _joined(name: str, texts: Mapping[str, bytes], split: Shares) -> Dataset[Text]:
+def _joined(texts: Mapping[str, bytes]) -> bytes:
     """One text of many, in the order of the hashes of their names, each ending its last line."""
     order = sorted(texts, key=lambda name: hashlib.sha256(name.encode()).digest())
-    whole = b"".join(t if t.endswith(b"\n") else t + b"\n" for t in (texts[n] for n in order))
+    return b"".join(t if t.endswith(b"\n") else t + b"\n" for t in (texts[n] for n in order))
+
+
+def _cut_bytes(name: str, whole: bytes, split: Shares) -> Dataset[Text]:
     return _cut(name, np.frombuffer(whole, np.uint8), sha256([whole]), split)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from odyssey.code_hash import code_version
+from odyssey.config.schema import PLACE_KEYS
 from odyssey.errors import UserError
-from odyssey.study.plan import Plan, is_under
-from odyssey.study.state import StudyState
-from odyssey.study.store import COLUMNS, STUDY_FILE, TRIALS_FILE, StudyRecord
+from odyssey.study.plan import CONTENT, Plan, is_under
+from odyssey.study.state import RunState, StudyState
+from odyssey.study.store import COLUMNS, STUDY_FILE, TRIALS_FILE, StudyRecord, data_error
 from odyssey.training.record import DONE, Code
 from odyssey.typed_json import from_values, to_values
 
@@ -22,14 +24,14 @@ def check(plan: Plan, state: StudyState) -> None:
     """See whether the plan may be run in its folder.
 
     Raises UserError where the name is taken by another study, where runs that are there were
-    made by other code, or where resume=never forbids to go on.
+    made by other code or from other data, or where resume=never forbids to go on.
     """
     if plan.folder.exists() and not plan.folder.is_dir():
         raise UserError(f"{plan.folder} is a file: type another study=… or output_dir=…")
     if damaged := _damaged_file(state):
         raise UserError(damaged)
     found = _other_configuration(plan, state.record) or _other_code(plan, state)
-    found = found or _resume_never(plan, state)
+    found = found or _other_data(plan, state.record) or _resume_never(plan, state)
     if found:
         raise UserError(*found)
 
@@ -88,7 +90,9 @@ def _other_fixed(old: StudyRecord, new: StudyRecord) -> Iterable[Difference]:
     """
     entries = [*old.compare, *new.compare, *old.space, *new.space]
     varied = [key for entry in entries for key in entry.split(",")]
-    both = old.fixed.keys() & new.fixed.keys()
+    both = old.fixed.keys() & new.fixed.keys() - {CONTENT}  # for which see _other_data
+    if CONTENT in old.fixed and old.fixed[CONTENT] == new.fixed.get(CONTENT):
+        both -= set(PLACE_KEYS)  # the same data elsewhere are the same data
     for key in sorted(both, key=lambda k: (not k.endswith((".name", ".kind")), k)):
         if old.fixed[key] != new.fixed[key] and not is_under(key, varied):
             yield key, old.fixed[key], new.fixed[key]
@@ -112,11 +116,51 @@ def _other_code(plan: Plan, state: StudyState) -> list[str]:
         if was is not None and was != now and run.state in (*DONE, "interrupted", "running"):
             what = _difference(was, now)
             others[what] = others.get(what, 0) + 1
+    others |= _other_cells(plan, state)
     return [
         f"study={plan.study} holds {count} run{'s' * (count > 1)} of {what}; type another study=…, "
         "resume.mixed=true to have both in one study, or resume=force to train all anew"
         for what, count in others.items()
     ]
+
+
+def _other_cells(plan: Plan, state: StudyState) -> dict[str, int]:
+    """How many runs that are there are of a user's own cell as it was before: by what differs."""
+    found: Counter[str] = Counter()
+    for run in state.runs.values():
+        was = run.record.cell_source if run.record else None
+        now = plan.sources.get(run.cell)
+        if was and now and was != now and run.state in (*DONE, "interrupted", "running"):
+            found[f"another source of {run.cell} ({was[:12]} there, {now[:12]} here)"] += 1
+    return found
+
+
+def _other_data(plan: Plan, old: StudyRecord | None) -> list[str]:
+    """Whether files of the user's have changed since runs that are there have read them."""
+    if old is None or plan.resume.get("mixed"):
+        return []
+    return [
+        data_error(plan.folder, options, old.data[options].sha256, now)
+        for options, now in plan.data.items()
+        if options in old.data and old.data[options].sha256 != now
+    ]
+
+
+def replaced_runs(plan: Plan, state: StudyState) -> list[RunState]:
+    """Runs that failed before anything was trained, and whose trials are other runs now.
+
+    A trial is another run after its data or its cell have been mended.
+    """
+    trials = {(trial.number, trial.variant) for trial in plan.trials}
+    planned = {trial.run for trial in plan.trials}
+    found = {}
+    for row in state.trials:
+        run = state.runs.get(row.run)
+        if run is None or row.run in planned or (row.trial, row.variant) not in trials:
+            continue
+        if run.state == "failed" and not any((run.path / "checkpoints").glob("*.ckpt")):
+            found[run.name] = run
+    return list(found.values())
 
 
 def _difference(was: Code, now: Code) -> str:

@@ -13,16 +13,19 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
+from odyssey.code_hash import source_hash
 from odyssey.config.compose import compose
-from odyssey.config.identity import plain, run_name
+from odyssey.config.identity import data_hash, data_options, plain, run_name
 from odyssey.config.keys import subject
-from odyssey.config.schema import NEUTRAL_KEYS
+from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS
 from odyssey.errors import UserError
+from odyssey.registry import cell_name
 from odyssey.study.display import StudyBar
 from odyssey.study.sampling import uniforms
 from odyssey.study.spec import LIMIT, Settings, read_settings
 from odyssey.study.store import StudyRecord, TrialRow
 
+CONTENT = "task.content"  # in study.json: the hash of the data, where no name determines it
 STARTUP = 10  # trials of a variant that an adaptive search draws at random, to have a beginning
 MOST_MISTAKES = 20  # that are said at once: what is wrong with one variant is so with most
 
@@ -58,6 +61,8 @@ class Plan:
     logger_mode: str
     progress_bar: bool
     threads: int | None  # of the CPU, for each run
+    data: dict[str, str] = field(default_factory=dict)  # options of the user's files -> their hash
+    sources: dict[str, str] = field(default_factory=dict)  # the user's cells -> their source's hash
     trials: list[Trial] = field(default_factory=list)  # of an adaptive search, those so far
     exit_code: int = 0  # how it ended, for the command that started it
 
@@ -113,6 +118,11 @@ def prepare(words: Sequence[str]) -> Plan | None:
     return _prepare(tuple(sorted(kept, key=lambda w: not w.lstrip("+").startswith("hydra"))))
 
 
+def forget() -> None:
+    """Let the next `prepare` look at the user's files anew, as another process would."""
+    _prepare.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _prepare(words: tuple[str, ...]) -> Plan | None:
     settings, wrong = read_settings(words)
@@ -149,8 +159,12 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
         first.logger.mode,
         first.trainer.progress_bar,
         first.trainer.threads,
+        {data_options(cfg): str(data_hash(cfg)) for cfg in firsts if cfg.task.get("path")},
+        _sources(firsts),
     )
-    trials = list(_trials(plan, number, dict(zip(variants, map(run_name, firsts), strict=True))))
+    runs = dict(zip(variants, map(run_name, firsts), strict=True))
+    _check_contents(runs)
+    trials = list(_trials(plan, number, runs))
     if not plan.adaptive:
         plan.trials = trials
     return plan
@@ -158,6 +172,28 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
 
 def _folder(cfg: DictConfig) -> Path:
     return Path(cfg.output_dir) / cfg.study
+
+
+def _sources(firsts: Sequence[DictConfig]) -> dict[str, str]:
+    targets = {cfg.cell._target_: source_hash(cfg.cell._target_) for cfg in firsts}
+    return {cell_name(t): source for t, source in targets.items() if source is not None}
+
+
+def _check_contents(runs: Mapping[tuple[str, ...], str]) -> None:
+    """Raises UserError where variants are one run, since their files have the same content.
+
+    runs: variant -> a run of it
+    """
+    seen: dict[str, tuple[str, ...]] = {}
+    for variant, run in runs.items():
+        first = seen.setdefault(run, variant)
+        differing = [(a, b) for a, b in zip(first, variant, strict=True) if a != b]
+        if differing and all(a.partition("=")[0] in PLACE_KEYS for a, _ in differing):
+            a, b = differing[0]
+            raise UserError(
+                f"{a} and {b} have the same content, so that they would be one run: type one of "
+                "them"
+            )
 
 
 def _same_folder(folders: Sequence[Path]) -> None:
@@ -228,6 +264,9 @@ def without_resume(words: Sequence[str]) -> list[str]:
 def _in_common(settings: Settings, firsts: Sequence[DictConfig]) -> dict[str, Any]:
     """The settings that are the same in every variant and neither compared nor searched."""
     flats = [flat(plain(cfg)) for cfg in firsts]
+    for cfg, settings_of_run in zip(firsts, flats, strict=True):
+        if (digest := data_hash(cfg)) is not None:
+            settings_of_run[CONTENT] = digest
     axes = {key for entry in settings.compared for key in entry.split(",")} | {
         key for p in settings.searched for key in p.keys
     }

@@ -15,14 +15,16 @@ from odyssey.code_hash import code_version
 from odyssey.config.overrides import to_hydra
 from odyssey.errors import UserError
 from odyssey.study import adaptive
-from odyssey.study.compatibility import check
+from odyssey.study.compatibility import check, replaced_runs
 from odyssey.study.display import Display
 from odyssey.study.plan import Plan, Trial
 from odyssey.study.state import StudyState, read_study
 from odyssey.study.store import Command, locked, write_study_record, write_trials
 from odyssey.study.summary import closing_table, failures
+from odyssey.study.trial import RUN
 from odyssey.study.wandb import fill_agent_run
 from odyssey.training.record import DONE, Code
+from odyssey.training.run_dir import RunFolder
 
 Launch = Callable[..., Any]  # Hydra's Launcher.launch
 ROUNDS = 5  # times that a run may be launched in one session, by whatever it was cut short
@@ -48,7 +50,12 @@ def begin(plan: Plan) -> StudyState:
         record.code = Code(**code_version())
         record.commands = [*record.commands, _this_command()]
         write_study_record(plan.folder, record)
-        write_trials(plan.folder, [*state.trials, *(trial.row() for trial in plan.trials)])
+        replaced = replaced_runs(plan, state)
+        for run in replaced:  # aside, they are no longer counted as failed
+            RunFolder(run.path).set_aside()
+        names = {run.name for run in replaced}
+        kept = [row for row in state.trials if row.run not in names]
+        write_trials(plan.folder, [*kept, *(trial.row() for trial in plan.trials)])
         return read_study(plan.folder, before=state)
 
 
@@ -170,6 +177,7 @@ class Session:
             words.append("resume=force")
         if self.plan.resume.get("mixed"):
             words.append("resume.mixed=true")
+        words.append(f"{RUN}'{trial.run}'")
         return to_hydra(words)
 
 

@@ -269,8 +269,13 @@ def claim_data(folder: Path, key: str, data: Mapping[str, str], mixed: bool) -> 
                 write_study_record(folder, record)
     there = record.data.get(key, mine) if record is not None else mine
     if there != mine and not mixed:
-        raise UserError(
-            f"study={folder.name} has runs of {key} with sha256 {there.sha256[:12]}…, "
-            f"which is now {mine.sha256[:12]}…; put the old data back, type another study=…, or "
-            "resume.mixed=true resume.failed=true to have both in one study"
-        )
+        raise UserError(data_error(folder, key, there.sha256, mine.sha256))
+
+
+def data_error(folder: Path, key: str, was: str, now: str) -> str:
+    """The sentence for data that are others than those of the study's runs, by their hashes."""
+    return (
+        f"study={folder.name} has runs of {key} with sha256 {was[:12]}…, which is now {now[:12]}…; "
+        "put the old data back, type another study=…, or resume.mixed=true resume.failed=true to "
+        "have both in one study"
+    )

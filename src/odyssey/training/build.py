@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,38 +23,6 @@ from odyssey.training.logger import RunLogger
 
 PRECISIONS = {"32": "32-true", "tf32": "32-true", "bf16-mixed": "bf16-mixed", "64": "64-true"}
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
-
-
-def cell_source(cfg: Any) -> str | None:
-    """SHA-256 of the source of a user's own cell; None for ours, which the code's hash is of."""
-    return _own_source(load_class(cfg.cell._target_), Cell)
-
-
-def callback_sources(cfg: Any) -> dict[str, str]:
-    """SHA-256 of the source of each of a user's own callbacks, by its name in `callbacks`."""
-    found = {
-        name: _own_source(load_class(entry._target_), Callback)
-        for name, entry in cfg.callbacks.items()
-        if entry is not None
-    }
-    return {name: source for name, source in found.items() if source is not None}
-
-
-def _own_source(kind: type, root: type) -> str | None:
-    """SHA-256 of the source of a class with those it inherits from below `root`.
-
-    Classes of Odyssey and of Lightning are left out, whose versions are recorded; None where there
-    are no others.
-    """
-    own = [
-        k
-        for k in kind.__mro__
-        if issubclass(k, root)
-        and k.__module__.split(".")[0] not in ("odyssey", "pytorch_lightning")
-    ]
-    if not own:
-        return None
-    return hashlib.sha256("".join(map(inspect.getsource, own)).encode()).hexdigest()
 
 
 def build_model(cfg: Any, spec: ModelSpec) -> nn.Module:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -23,25 +23,24 @@ def last_lines(error: BaseException) -> str:
     return "\n".join("".join(traceback.format_exception(error)).rstrip().split("\n")[-LINES:])
 
 
-def record_failure(cfg: DictConfig, overrides: Sequence[str], error: str) -> bool:
+def record_failure(
+    cfg: DictConfig, overrides: Sequence[str], error: str, path: Path | None = None
+) -> bool:
     """Let run.json say that the run failed, and why. Returns whether it does.
+
+    path: the run's folder, where it is known; otherwise it follows from `cfg`.
 
     A record of the run is kept but for status and error; one that says finished or diverged is
     left alone. Raises UserError where another process has the run, where its record is damaged,
     or where nothing can be written.
     """
-    folder = RunFolder(run_path(cfg))
+    folder = RunFolder(path or run_path(cfg))
     with folder.locked():
         record = folder.read_record()
         if record is not None and record.done:
             return False
         if record is None:
             record = new_record(cfg)
-            # It takes torch and a user's own file, either of which may be what failed.
-            with contextlib.suppress(Exception):
-                from odyssey.training.build import cell_source
-
-                record.cell_source = cell_source(cfg)
             folder.write_configuration(cfg, list(overrides))
         folder.write_record(replace(record, status="failed", error=error))
         return True

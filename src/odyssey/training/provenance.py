@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import subprocess
 import time
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from odyssey.code_hash import code_version
+from odyssey.code_hash import code_version, source_hash
 from odyssey.config.identity import config_hash
+from odyssey.errors import UserError
 from odyssey.registry import cell_name
 from odyssey.training.record import Code, Commit, RunRecord
 
@@ -27,9 +29,20 @@ PACKAGES = ("rnn-odyssey", "torch", "pytorch-lightning", "hydra-core", "numpy", 
 
 def new_record(cfg: DictConfig) -> RunRecord:
     """The record of a run of which nothing is known yet but its configuration and its code."""
+    identity, sources = "", {}
+    with contextlib.suppress(UserError):  # without its data, of which it is a part
+        identity = config_hash(cfg)
+    with contextlib.suppress(Exception):  # a file of the user's, which may be what failed
+        sources = {
+            name: source_hash(entry._target_)
+            for name, entry in (("", cfg.cell), *cfg.callbacks.items())
+            if entry is not None
+        }
     return RunRecord(
         status="running",
-        config_hash=config_hash(cfg),
+        config_hash=identity,
+        cell_source=sources.pop("", None),
+        callback_sources={name: s for name, s in sources.items() if s is not None},
         cell=cell_name(cfg.cell._target_),
         task=cfg.task.name,
         seed=cfg.seed,

@@ -18,18 +18,13 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
 
+from odyssey.config.identity import data_hash
 from odyssey.device import resolve_device
 from odyssey.errors import UserError
 from odyssey.tasks import build as build_task
 from odyssey.tasks.base import Task
 from odyssey.training import checkpoint, console
-from odyssey.training.build import (
-    build_callbacks,
-    build_model,
-    build_trainer,
-    callback_sources,
-    cell_source,
-)
+from odyssey.training.build import build_callbacks, build_model, build_trainer
 from odyssey.training.callbacks import Checkpoints, Interrupted, Signals
 from odyssey.training.failure import last_lines
 from odyssey.training.figures import learning_curves
@@ -95,27 +90,24 @@ def train(
         resolve_device(cfg.device, cfg.trainer.precision)
 
     with folder.locked(), process_settings(cfg):
-        # What is there, and whether to resume it
+        # What is there, and whether to resume it. That it is of the same data and of the same
+        # source of a user's own parts is in its name, which is a hash of them.
         earlier = None if force else folder.read_record()
-        kept = (
-            earlier if earlier is not None and _has_result_or_checkpoint(folder, earlier) else None
-        )
-        if kept is not None:
-            _refuse_changed_source(cfg, folder, kept)
         if earlier is not None and cfg.resume.mode == "never":
             raise Refused(
                 f"resume=never, but {folder.path} holds this very run ({earlier.status}); type "
                 "resume=auto to go on with it, resume=force to start anew, or study=… for another"
             )
+        if earlier is not None and earlier.done:
+            console.done_already(folder.path, earlier)
+            return Result.of(folder.path, earlier, ran=False)
 
         # The task and its data
         task = build_task(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
         task.load()
-        if kept is not None:
-            _refuse_changed_data(task, folder, kept)
-        if earlier is not None and earlier.done:
-            console.done_already(folder.path, earlier)
-            return Result.of(folder.path, earlier, ran=False)
+        if earlier is not None and folder.last_checkpoint.exists():
+            _refuse_changed_data(task, folder, earlier)
+        _refuse_data_changed_meanwhile(cfg, task, folder)
         if accept is not None:
             accept(task.data)
         if force:
@@ -159,25 +151,6 @@ def make_schedule(cfg: Any, task: Task, device: torch.device) -> Schedule:
     return schedule
 
 
-def _has_result_or_checkpoint(folder: RunFolder, record: RunRecord) -> bool:
-    """Whether there are numbers or weights; a run that came to nothing may be made of others."""
-    return record.done or folder.last_checkpoint.exists()
-
-
-def _refuse_changed_source(cfg: Any, folder: RunFolder, record: RunRecord) -> None:
-    """Raise Refused where a user's own cell or callback is not what the run was trained with."""
-    changed = [f"cell._target_={cfg.cell._target_}"] * (record.cell_source != cell_source(cfg))
-    for name, source in callback_sources(cfg).items():
-        if source != record.callback_sources.get(name):
-            changed.append(f"callbacks.{name}._target_={cfg.callbacks[name]._target_}")
-    if changed:
-        what = "cell" if changed[0].startswith("cell.") else "callback"
-        raise Refused(
-            f"{changed[0]} has changed since {folder.path} was trained; "
-            f"give the new {what} another name, or type resume=force to start anew"
-        )
-
-
 def _refuse_changed_data(task: Task, folder: RunFolder, record: RunRecord) -> None:
     """Raise Refused where the data are not those that the run was trained on."""
     now, then = Data(**task.data), record.data
@@ -186,6 +159,15 @@ def _refuse_changed_data(task: Task, folder: RunFolder, record: RunRecord) -> No
             f"{folder.path} was trained on {then.name} with sha256 {then.sha256[:12]}…, which is "
             f"now {now.sha256[:12]}…; put the old data back, or type resume=force to start anew"
         )
+
+
+def _refuse_data_changed_meanwhile(cfg: DictConfig, task: Task, folder: RunFolder) -> None:
+    """Raise UserError where a file of the user's has changed since the run folder was named."""
+    path = cfg.task.get("path")
+    if path is None:
+        return
+    if run_path(cfg) != folder.path or data_hash(cfg) != task.data["sha256"]:
+        raise UserError(f"task.path={path} has changed meanwhile: type the same command again")
 
 
 def _load_last(folder: RunFolder) -> dict[str, Any]:
@@ -206,8 +188,6 @@ def make_record(
     task, stack = module.task, module.model.stack
     record = replace(
         new_record(cfg),
-        cell_source=cell_source(cfg),
-        callback_sources=callback_sources(cfg),
         data=Data(**task.data),
         params=sum(p.numel() for p in module.model.parameters()),
         metric_info={m.name: MetricInfo(m.mode, m.label, m.unit) for m in task.measures},

@@ -7,8 +7,10 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from odyssey.config.schema import PLACE_KEYS
 from odyssey.errors import UserError, did_you_mean
 from odyssey.report.analysis.notes import comparison_notes
 from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Comparison, Variant
@@ -100,6 +102,7 @@ def group_runs(collection: Collection) -> tuple[list[Group], dict[str, list[str]
     A run that is missing, damaged or failed early does not record its context. It is assigned to
     the group of its study's other runs, provided that it fits one group only.
     """
+    collection = replace(collection, runs=_with_sources(collection.runs))
     studies = {study.name: study for study in collection.studies}
     varied = _varied_keys(collection)
     notes: dict[str, list[str]] = {}
@@ -122,6 +125,7 @@ def group_runs(collection: Collection) -> tuple[list[Group], dict[str, list[str]
     for group in groups:
         group.runs.sort(key=lambda run: order[run.study, run.name])
         _drop_duplicates(group)
+        group.context = _with_file_name(group)
     groups.sort(key=lambda group: -len(group.runs))
     return groups, notes
 
@@ -135,6 +139,29 @@ def _varied_keys(collection: Collection) -> tuple[str, ...]:
         if key not in ("cell", "task")
     }
     return tuple(keys | _searched_fractions(collection))
+
+
+def _with_sources(runs: Sequence[ReportRun]) -> list[ReportRun]:
+    """The runs, with cells of one name and of different source by names of their own."""
+    sources: dict[str, set[str]] = {}
+    for run in runs:
+        if run.cell_source:
+            sources.setdefault(run.cell, set()).add(run.cell_source)
+    found = []
+    for run in runs:
+        if run.cell_source and len(sources[run.cell]) > 1:
+            name = f"{run.cell}@{run.cell_source[:6]}"
+            compared = {k: name if k == "cell" else v for k, v in run.compared.items()}
+            run = replace(run, cell=name, compared=compared)
+        found.append(run)
+    return found
+
+
+def _with_file_name(group: Group) -> Context:
+    """The group's context, with the name of the user's file in place of `file` or `csv`."""
+    paths = [run.config.get(key) for run in group.runs for key in PLACE_KEYS]
+    names = dict.fromkeys(Path(str(path)).name for path in paths if path)
+    return replace(group.context, data=" or ".join(names) or group.context.data)
 
 
 def _searched_fractions(collection: Collection) -> set[str]:

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from odyssey.config.schema import NEUTRAL_KEYS
+from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS
 from odyssey.report.io.runs import ReportRun, ReportStudy
 
 SEED = "seed"
-# Settings that say which data. The hash of the data's content identifies them instead.
-DATA_KEYS = ("task.name", "task.data", "task.path")
+# Settings that say which data. The hash of the data's content identifies them instead; study.json
+# has one as task.content.
+DATA_KEYS = ("task.name", "task.data", "task.content", *PLACE_KEYS)
 CHOICE_SUFFIXES = (".kind", ".name")  # of the key where a configuration has the choice of a group
 
 
@@ -23,8 +24,11 @@ def is_under(key: str, sections: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=4096)
 def affects_result(key: str) -> bool:
-    """Whether a setting is part of a run's configuration; the seed and neutral keys are not."""
-    return key != SEED and not is_under(key, NEUTRAL_KEYS)
+    """Whether a setting is part of a run's configuration.
+
+    The seed and neutral keys are not; nor is where data lie, which their hash stands for.
+    """
+    return key != SEED and not is_under(key, (*NEUTRAL_KEYS, *PLACE_KEYS))
 
 
 def compared_keys(study: ReportStudy) -> list[str]:
@@ -69,8 +73,13 @@ def setting_text(run: ReportRun, key: str, study: ReportStudy | None = None) -> 
 
 
 def configuration(run: ReportRun) -> tuple[tuple[str, str], ...]:
-    """All settings that determine the run's result, but for its seed, sorted by key."""
-    return tuple(sorted((k, format_value(v)) for k, v in run.config.items() if affects_result(k)))
+    """All settings that determine the run's result, but for its seed, sorted by key.
+
+    A file of the user's is known by the hash of its content.
+    """
+    settings = sorted((k, format_value(v)) for k, v in run.config.items() if affects_result(k))
+    own = any(run.config.get(key) is not None for key in PLACE_KEYS)
+    return (*settings, ("content", run.data_hash)) if own else tuple(settings)
 
 
 def format_value(value: Any) -> str:

@@ -26,6 +26,7 @@ class ReportRun:
     task: str = ""
     data: str = ""  # name of the data
     data_hash: str = ""  # SHA-256 of their content
+    cell_source: str = ""  # SHA-256 of the source of a user's own cell
     seed: int | None = None
     params: int | None = None  # number of trainable parameters
     monitor: str = ""  # metric that chose the checkpoint, without `valid/`
