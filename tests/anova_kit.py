@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import random_kit
 from odyssey.report.fanova.axes import Axis
 from odyssey.report.fanova.decomposition import Decomposition, decompose
 from odyssey.report.fanova.forest import Tree
@@ -40,7 +41,7 @@ def rows(axes: Sequence[Axis], unit: np.ndarray) -> list[dict[str, Any]]:
 
 def of(function: Function, names: str, n: int, seed: int = 0, noise: float = 0.0) -> Decomposition:
     """The decomposition of a function on the unit cube from `n` random points."""
-    rng = np.random.default_rng(seed)
+    rng = random_kit.rng(seed)
     unit = rng.random((n, len(names)))
     y = function(unit) + noise * rng.standard_normal(n)
     return decompose(cube(names), rows(cube(names), unit), y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+import random_kit
 from odyssey.cells import CELLS
 from odyssey.cells.cell import Cell
 from odyssey.recurrence import BACKENDS, backends, run
@@ -15,7 +16,7 @@ NAMES = sorted(CELLS)
 def make(name: str, input_size: int, hidden_size: int, seed: int = 0) -> Cell:
     """A float64 cell whose every weight, biases and vectors too, is random and far from zero."""
     cell = CELLS[name](input_size, hidden_size, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(seed)
+    generator = random_kit.torch_rng(seed)
     with torch.no_grad():
         for key, weight in cell.named_parameters():
             noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
@@ -25,7 +26,7 @@ def make(name: str, input_size: int, hidden_size: int, seed: int = 0) -> Cell:
 
 
 def normal(*shape: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
+    generator = random_kit.torch_rng(seed)
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 

@@ -1,4 +1,4 @@
-"""Cells drawn at random from the notation: gates, products, activations, vectors and states."""
+"""Cells of unusual forms: some by hand, and any number drawn at random from the notation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,58 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import sigmoid, tanh
 
+import random_kit
 from odyssey.cells.cell import Cell
+
+# Name -> (what the cell has besides gate h, the new states).
+STEPS = {
+    "R of a bare input": ({"bare": ["e"]}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(x.e))]),
+    "R of a vector": ({"vectors": ["v"]}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(p.v))]),
+    "R of x.h": ({}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(x.h))]),
+    "R of R": ({}, lambda x, R, p, s: [tanh(x.h + R.q(R.h(s.h)))]),
+    "R of a sum": ({"bare": ["e"]}, lambda x, R, p, s: [tanh(R.h(s.h + x.e) * x.h + R.q(x.h))]),
+    "R times x.h": ({}, lambda x, R, p, s: [tanh(x.h * R.h(s.h)) - R.q(s.h) * R.q(s.h)]),
+    "R times R": ({}, lambda x, R, p, s: [tanh(R.h(s.h) * R.q(s.h) * x.h)]),
+    "x.h kept": ({}, lambda x, R, p, s: [tanh(R.h(s.h) * x.h + R.q(s.h * x.h) * x.h) * x.h]),
+    "state is R": ({"state": "hc"}, lambda x, R, p, s: [tanh(x.h + R.q(s.c)), R.h(s.h)]),
+    "one R twice": ({"state": "hc"}, lambda x, R, p, s: [R.h(s.c) + R.q(s.h) * x.h, R.h(s.c)]),
+    "state is x.h": ({"state": "hc"}, lambda x, R, p, s: [x.h, tanh(R.h(s.c) * x.h + R.q(x.h))]),
+    "state is bare": (
+        {"state": "hc", "bare": ["e"]},
+        lambda x, R, p, s: [tanh(R.h(s.h) + R.q(s.h) + x.h), x.e],
+    ),
+    "states pass": (
+        {"state": "hcd"},
+        lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.d)) * s.c, s.h, s.c],
+    ),
+    "states swap": (
+        {"state": "hcd"},
+        lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.c)), s.d, s.c],
+    ),
+    "states equal": ({"state": "hc"}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.c))] * 2),
+    "vector squared": (
+        {"vectors": ["v", "unused"]},
+        lambda x, R, p, s: [tanh(x.h + R.h(s.h) * p.v * p.v + R.q(s.h)) * sigmoid(p.v)],
+    ),
+    "chain": (
+        {"state": "hc"},
+        lambda x, R, p, s: [tanh(R.q(R.h(s.h) + x.h) * s.c), tanh(R.h(s.h) - x.h)],
+    ),
+    "R of two states": (
+        {"state": "hc"},
+        lambda x, R, p, s: [tanh(x.h + R.h(s.h + s.c)), tanh(R.q(s.h + s.c))],
+    ),
+    "R of a state and more": (
+        {"state": "hc"},
+        lambda x, R, p, s: [tanh(x.h + R.h(s.h + s.c * s.c)), tanh(R.q(s.c))],
+    ),
+    "dh is read late": (
+        {"state": "hcd"},
+        lambda x, R, p, s: [tanh(x.h), tanh(R.q(s.h)), tanh(R.h(tanh(x.h)))],
+    ),
+}
 
 UNARY: list[Callable[[Any], Any]] = [
     torch.tanh,
@@ -33,6 +83,14 @@ BINARY: list[Callable[[Any, Any], Any]] = [
     lambda a, b: torch.tanh(a) * b,
     lambda a, b: a / (2 + torch.sigmoid(b)),
 ]
+
+
+def odd_cell(name: str) -> type[Cell]:
+    """One of STEPS as a cell class."""
+    declared, new = STEPS[name]
+    body: dict[str, Any] = {k: tuple(v) for k, v in declared.items()}
+    body |= {"gates": ("h",), "recurrent": ("q",), "step": lambda self, *a: tuple(new(*a))}
+    return type("Odd", (Cell,), body)
 
 
 def random_cell(seed: int) -> type[Cell]:
@@ -100,7 +158,7 @@ def random_cell(seed: int) -> type[Cell]:
 
 def randomise(cell: Cell, seed: int = 0) -> Cell:
     """Draw every weight of the cell as `cell_cases.make` does."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = random_kit.torch_rng(seed)
     with torch.no_grad():
         for key, weight in cell.named_parameters():
             noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)

@@ -17,6 +17,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import run_kit
+from odyssey.study.store import TrialRow
 
 TINY = ("task=charlm", "task.data=hello", "model.hidden_size=8", "trainer.max_steps=5", "cell=gru")
 NOW = 1_800_000_000.0  # seconds since 1970, for studies that do not care for the clock
@@ -63,18 +64,23 @@ def plan(compare: Mapping[str, Sequence[Any]], *more: str) -> list[dict[str, str
     """The rows of trials.csv for all combinations; `more` are words that all runs share."""
     rows = []
     for number, values in enumerate(product(*compare.values())):
-        arm = " ".join(f"{key}={value}" for key, value in zip(compare, values, strict=True))
+        variant = " ".join(f"{key}={value}" for key, value in zip(compare, values, strict=True))
         cell = dict(zip(compare, values, strict=True)).get("cell", "gru")
         run = f"{cell}-charlm-{number:08x}"
-        overrides = shlex.join([*arm.split(), "task=charlm", *more])
-        rows.append({"trial": str(number), "run": run, "arm": arm, "overrides": overrides})
+        overrides = shlex.join([*variant.split(), "task=charlm", *more])
+        rows.append({"trial": str(number), "run": run, "variant": variant, "overrides": overrides})
     return rows
+
+
+def trial_rows(rows: Sequence[Mapping[str, str]]) -> list[TrialRow]:
+    """The same as they are read."""
+    return [TrialRow(int(r["trial"]), r["run"], r["variant"], r["overrides"]) for r in rows]
 
 
 def write_plan(folder: Path, rows: Sequence[Mapping[str, str]], **definition: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ("trial", "run", "arm", "overrides"), lineterminator="\n")
+        writer = csv.DictWriter(file, ("trial", "run", "variant", "overrides"), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     replace_json(folder / "study.json", {"study": folder.name, **definition})

@@ -41,7 +41,7 @@ from odyssey.report.figures.marks import (
 )
 from odyssey.report.figures.marks import Interval as Bar
 from odyssey.report.figures.plotly import render
-from odyssey.report.io.runs import Run
+from odyssey.report.io.runs import ReportRun
 from odyssey.report.stats.estimates import (
     bootstrap,
     expected_best,
@@ -138,8 +138,8 @@ def build(
     )  # fmt: skip
     summaries = [_summary(v, metric, better, kind, share) for v in variants]
     analysis = Analysis(
-        comparison, metric, better, "test", share if kind == SEARCH else 1.0, margin, summaries,
-        _verdicts(summaries, better, margin),
+        comparison, comparison.metric(metric), "test", share if kind == SEARCH else 1.0, margin,
+        summaries, _verdicts(summaries, better, margin),
     )  # fmt: skip
     if kind == SEARCH:
         analysis.importance = _importance(summaries, axes, trees)
@@ -220,7 +220,7 @@ def _run(
     kind: str,
     curves: bool,
     better: str,
-) -> Run:
+) -> ReportRun:
     metrics, series = {}, {}
     steps = [float(s) for s in range(200, 200 * int(random.integers(6, 30)), 200)]
     if state == "finished":
@@ -229,7 +229,7 @@ def _run(
         values = [value + sign * fall * math.exp(-s / 1000) for s in steps]
         series = {f"valid/{metric}": (steps, values)}
     hidden = int(config.get("model.hidden_size", 100))
-    return Run(
+    return ReportRun(
         study="s",
         name=f"{label}-{n}",
         state=state,

@@ -58,7 +58,7 @@ def write_study(
     """Write a study; returns its folder.
 
     trials: of each variant: draws of a "search", seeds of "seeds"; 1 for "single".
-    effect: cell, or arm as in `cell=gru bptt.length=25` -> what its runs are worse by.
+    effect: cell, or variant as in `cell=gru bptt.length=25` -> what its runs are worse by.
     diverged, failed, interrupted, missing, damaged: shares of each variant's runs, rounded.
     metrics: the first is the monitor. compare: further compared keys -> values.
     settings: flat keys of the configuration that all runs share. record: changes to run.json.
@@ -67,7 +67,7 @@ def write_study(
     """
     rng = random.Random(seed)
     axes = {"cell": list(cells), **{k: list(v) for k, v in (compare or {}).items()}}
-    arms = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    variants = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     searched = (SPACE if space is None else space) if kind == "search" else {}
     shared = [_draw(searched, rng) for _ in range(trials)]
     shares = {
@@ -77,39 +77,39 @@ def write_study(
         "missing": missing,
         "damaged": damaged,
     }
-    states = [_states(trials, shares, rng) for _ in arms]
+    states = [_states(trials, shares, rng) for _ in variants]
     fixed = CONFIG | {"task.name": task, "task.data": data, "study": folder.name}
     fixed |= settings or {}
     rows = []
     folder.mkdir(parents=True, exist_ok=True)
     for trial in range(trials):
-        for arm, of_arm in zip(arms, states, strict=True):
+        for variant, of_variant in zip(variants, states, strict=True):
             drawn = shared[trial] if draws == "shared" else _draw(searched, rng)
             seeds = {"seed": trial} if kind == "seeds" else {}
-            label = " ".join(f"{k}={_word(v)}" for k, v in (arm | seeds).items())
+            label = " ".join(f"{k}={_word(v)}" for k, v in (variant | seeds).items())
             words = [*(f"{k}={_word(v)}" for k, v in (settings or {}).items())]
             words += [f"study={folder.name}", f"task={task}", *label.split()]
             words += [f"{k}={_word(v)}" for k, v in drawn.items()]
-            config = fixed | _chosen(arm) | seeds | drawn
-            run = _name(arm["cell"], config)
+            config = fixed | _chosen(variant) | seeds | drawn
+            run = _name(variant["cell"], config)
             rows.append(
                 {
                     "trial": trial if kind == "search" else 0,
                     "run": run,
-                    "arm": label,
+                    "variant": label,
                     "overrides": shlex.join(words),
                 }
             )
-            state = of_arm[trial]
+            state = of_variant[trial]
             if state == "missing":
                 continue
-            shift = (effect or {}).get(label, (effect or {}).get(arm["cell"], 0.0))
+            shift = (effect or {}).get(label, (effect or {}).get(variant["cell"], 0.0))
             path = write_run(
                 folder / run,
                 config,
                 state=state,
                 value=_value(config, rng) + shift,
-                cell=arm["cell"],
+                cell=variant["cell"],
                 data_hash=data_hash or hashlib.sha256(config["task.data"].encode()).hexdigest(),
                 metrics=metrics,
                 mode=mode,
@@ -170,9 +170,9 @@ def _value(config: Mapping[str, Any], rng: random.Random) -> float:
     return 8.5 + 0.3 * (lr + 3) ** 2 + 0.4 * (2.3 - units) + 0.2 * noise + rng.gauss(0, 0.05)
 
 
-def _chosen(arm: Mapping[str, Any]) -> dict[str, Any]:
-    found = {GROUPS.get(key, key): value for key, value in arm.items() if key != "cell"}
-    return {"cell._target_": f"odyssey.cells.{arm['cell']}", **found}
+def _chosen(variant: Mapping[str, Any]) -> dict[str, Any]:
+    found = {GROUPS.get(key, key): value for key, value in variant.items() if key != "cell"}
+    return {"cell._target_": f"odyssey.cells.{variant['cell']}", **found}
 
 
 def _name(cell: str, config: Mapping[str, Any]) -> str:
@@ -214,7 +214,7 @@ def _write_plan(
     }
     (folder / "study.json").write_text(json.dumps(definition, indent=2), encoding="utf-8")
     with (folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ("trial", "run", "arm", "overrides"), lineterminator="\n")
+        writer = csv.DictWriter(file, ("trial", "run", "variant", "overrides"), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from odyssey.training.record import RunRecord
+
 CODE = {"sha256": "c" * 64, "torch": "2.13.0+cpu"}
 GIT = {"commit": "a" * 40, "dirty": False}
 CONFIG: dict[str, Any] = {
@@ -71,6 +73,15 @@ CONFIG: dict[str, Any] = {
     "resume.failed": False,
     "resume.mixed": False,
 }
+# Direction, label and unit of metrics, as tasks declare them; of others the name says it.
+MEASURES = {
+    "nats_per_char": ("min", "nats per character", "nats per character"),
+    "bits_per_char": ("min", "bits per character", "bits per character"),
+    "nats": ("min", "cross-entropy in nats", "nats"),
+    "mse": ("min", "mean squared error", "mean squared error"),
+    "accuracy": ("max", "accuracy", "accuracy"),
+    "recalled": ("max", "share of symbols recalled", "of the symbols"),
+}
 UNHASHED = ("study", "output_dir", "data_dir", "device", "resume.", "logger.", "task.sample_")
 
 
@@ -107,6 +118,7 @@ def write_run(
         "seed": config["seed"],
         "params": 4 * hidden * (hidden + 89) + 89 * hidden,
         "metrics": {} if state in ("failed", "interrupted") else values,
+        "metric_info": {n: measure(n, mode if n == metrics[0] else None) for n in metrics},
         "monitor": {"name": metrics[0], "mode": mode},
         "best_epoch": float(points),
         "best_step": 100 * points,
@@ -126,7 +138,8 @@ def write_run(
     if state == "diverged":
         content["error"] = "train/loss is not finite at update 7"
     path.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content | dict(record or {}), indent=2)
+    content = RunRecord.from_dict(content).as_dict() | dict(record or {})
+    text = json.dumps(content, indent=2)
     (path / "run.json").write_text(text + "\n", encoding="utf-8")
     (path / "config.yaml").write_text("".join(_yaml(_nested(config))), encoding="utf-8")
     lines = [f"- {_scalar(word)}\n" for word in words]
@@ -134,6 +147,13 @@ def write_run(
     series = _metrics_csv(metrics[0], sign, value, points, state == "diverged")
     (path / "metrics.csv").write_text("".join(series), encoding="utf-8")
     return path
+
+
+def measure(name: str, mode: str | None = None) -> dict[str, str]:
+    """What run.json has of a metric."""
+    words = name.replace("_", " ")
+    direction, label, unit = MEASURES.get(name, ("min", words, words))
+    return {"mode": mode or direction, "label": label, "unit": unit}
 
 
 def hash_of(config: Mapping[str, Any]) -> str:

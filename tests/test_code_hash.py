@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import odyssey
-from odyssey.code_hash import WITHOUT_NUMBERS, canonical, code_version
+from odyssey.code_hash import WITHOUT_NUMBERS, canonical, code_version, source_hash
 from run_kit import folder, record, train
 
 ASK = """
@@ -110,3 +111,72 @@ def test_files_named_as_without_numbers_are_there() -> None:
 def test_a_run_records_it(tmp_path: Path) -> None:
     assert train(tmp_path, "trainer.max_steps=1", "task.data=hello") == 0
     assert record(folder(tmp_path))["code"] == code_version()
+
+
+def test_the_source_of_what_is_not_the_users_own_is_none() -> None:
+    assert source_hash("odyssey.cells.LSTM") is None
+    assert source_hash("torch.nn.LSTM") is None
+    assert source_hash("fractions.Fraction") is None
+    assert source_hash("no_such_module.Thing") is None
+    assert source_hash("Thing") is None
+
+
+def test_the_source_of_a_class_in_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative imports, imports of modules, imports in functions, cycles, changed attributes."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    files = {
+        "own_lab/__init__.py": "",
+        "own_lab/base.py": "from .more import scale\n\nclass Base:\n    k = scale(2)\n",
+        "own_lab/more.py": "from . import base\n\ndef scale(x):\n    return x * 2\n\nZ = 1\n",
+        "own_lab/late.py": "def go():\n    return 1\n",
+        "own_tools.py": "def tool():\n    return 1\n",
+        "own_part.py": (
+            '"""A part."""\nimport own_tools\nfrom own_lab.base import Base\n\n'
+            "class Part(Base):\n    def f(self):\n        from own_lab import late\n"
+            "        return late.go() + own_tools.tool()\n\n"
+            "class Other(Base):\n    x = 1\n\nPart.y = 3\n"
+        ),
+    }
+    (tmp_path / "own_lab").mkdir()
+
+    def found(**changed: tuple[str, str]) -> str | None:
+        for name, text in files.items():
+            old, new = changed.get(Path(name).stem, ("", ""))
+            assert old in text
+            (tmp_path / name).write_text(text.replace(old, new) if old else text)
+        return source_hash("own_part.Part")
+
+    first = found()
+    assert first is not None
+    same = [
+        found(own_part=("A part.", "Another word.")),
+        found(own_part=("x = 1", "x = 2")),
+        found(base=("\n\n", "\n# a comment\n\n")),
+    ]
+    assert set(same) == {first}
+    others = [
+        found(own_part=("y = 3", "y = 4")),
+        found(own_part=("late.go() +", "late.go() -")),
+        found(base=("scale(2)", "scale(3)")),
+        found(more=("x * 2", "x * 3")),
+        found(late=("return 1", "return 2")),
+        found(own_tools=("return 1", "return 2")),
+    ]
+    assert len({first, *others}) == 7
+    assert found() == first
+
+
+def test_the_source_of_a_loaded_module_is_that_which_was_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file = tmp_path / "own_loaded.py"
+    file.write_text("class Part:\n    x = 1\n")
+    module = importlib.import_module("own_loaded")
+    first = source_hash("own_loaded.Part")
+    file.write_text("class Part:\n    x = 22\n")
+    assert source_hash("own_loaded.Part") == first
+    importlib.reload(module)
+    assert source_hash("own_loaded.Part") != first

@@ -7,14 +7,15 @@ import random
 
 import pytest
 import torch
-from torch import sigmoid, tanh
+from torch import tanh
 
+import random_kit
 from cell_cases import CELLS, able, assert_same, inputs, leaves, make, normal, results
 from odyssey.cells import Cell
 from odyssey.errors import UserError
 from odyssey.recurrence import compiled, run
 from odyssey.recurrence.compiled import dispatch
-from random_cells import random_cell, randomise
+from random_cells import STEPS, odd_cell, random_cell, randomise
 
 CASES = [  # X, H, T, B, lengths, truncation
     (3, 3, 7, 4, [3, 7, 1, 5], None),
@@ -57,13 +58,19 @@ def test_all_cells_but_the_one_with_layer_norm():
     assert set(CELLS) - set(able("compiled")) == {"lstm_layernorm"}
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_random_cells_equal_the_reference(seed):
-    case = CASES[seed % 2 * 3]  # sizes 3, 3 and 7, 2
-    cell = randomise(random_cell(seed)(*case[:2], dtype=torch.float64))
-    # Compiling takes most of the time, so one in three is compiled; all run the same plan.
-    for dtype, tolerance in TYPES if seed % 3 == 0 else TYPES[:1]:
-        check(cell, case, dtype, tolerance, reverse=seed % 4 > 1)
+# Compiling takes most of the time, so one in three is compiled; all run the same plan.
+NUMBERS = [
+    pytest.param(k, marks=pytest.mark.slow) if k % 3 == 0 and k > 9 else k for k in range(60)
+]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_random_cells_equal_the_reference(number, tmp_path, monkeypatch):
+    monkeypatch.setenv("ODYSSEY_KERNELS", str(tmp_path))  # nobody will want them again
+    case = CASES[number % 2 * 3]  # sizes 3, 3 and 7, 2
+    cell = randomise(random_cell(random_kit.seed(number))(*case[:2], dtype=torch.float64))
+    for dtype, tolerance in TYPES if number % 3 == 0 else TYPES[:1]:
+        check(cell, case, dtype, tolerance, reverse=number % 4 > 1)
 
 
 @pytest.mark.parametrize("name", ["lstm_peephole", "mut1", "gru_reset_after", "nig"])
@@ -123,50 +130,8 @@ def test_backward_twice_and_changed_outputs():
 # -- raw values as operands, factors and states, which no cell of the package has ------------------
 
 
-# Name -> (what the cell has besides gate h, the new states).
-STEPS = {
-    "R of a bare input": ({"bare": ["e"]}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(x.e))]),
-    "R of a vector": ({"vectors": ["v"]}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(p.v))]),
-    "R of x.h": ({}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(x.h))]),
-    "R of R": ({}, lambda x, R, p, s: [tanh(x.h + R.q(R.h(s.h)))]),
-    "R of a sum": ({"bare": ["e"]}, lambda x, R, p, s: [tanh(R.h(s.h + x.e) * x.h + R.q(x.h))]),
-    "R times x.h": ({}, lambda x, R, p, s: [tanh(x.h * R.h(s.h)) - R.q(s.h) * R.q(s.h)]),
-    "R times R": ({}, lambda x, R, p, s: [tanh(R.h(s.h) * R.q(s.h) * x.h)]),
-    "x.h kept": ({}, lambda x, R, p, s: [tanh(R.h(s.h) * x.h + R.q(s.h * x.h) * x.h) * x.h]),
-    "state is R": ({"state": "hc"}, lambda x, R, p, s: [tanh(x.h + R.q(s.c)), R.h(s.h)]),
-    "one R twice": ({"state": "hc"}, lambda x, R, p, s: [R.h(s.c) + R.q(s.h) * x.h, R.h(s.c)]),
-    "state is x.h": ({"state": "hc"}, lambda x, R, p, s: [x.h, tanh(R.h(s.c) * x.h + R.q(x.h))]),
-    "state is bare": (
-        {"state": "hc", "bare": ["e"]},
-        lambda x, R, p, s: [tanh(R.h(s.h) + R.q(s.h) + x.h), x.e],
-    ),
-    "states pass": (
-        {"state": "hcd"},
-        lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.d)) * s.c, s.h, s.c],
-    ),
-    "states swap": (
-        {"state": "hcd"},
-        lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.c)), s.d, s.c],
-    ),
-    "states equal": ({"state": "hc"}, lambda x, R, p, s: [tanh(x.h + R.h(s.h) + R.q(s.c))] * 2),
-    "vector squared": (
-        {"vectors": ["v", "unused"]},
-        lambda x, R, p, s: [tanh(x.h + R.h(s.h) * p.v * p.v + R.q(s.h)) * sigmoid(p.v)],
-    ),
-    "chain": (
-        {"state": "hc"},
-        lambda x, R, p, s: [tanh(R.q(R.h(s.h) + x.h) * s.c), tanh(R.h(s.h) - x.h)],
-    ),
-}
 # Those in which generated C takes another way than the plan's other engine.
 IN_C = ["R of a bare input", "R of R", "R times x.h", "state is R", "state is bare"]
-
-
-def odd(name):
-    declared, new = STEPS[name]
-    body = {k: tuple(v) for k, v in declared.items()}
-    body |= {"gates": ("h",), "recurrent": ("q",), "step": lambda self, *a: tuple(new(*a))}
-    return type("Odd", (Cell,), body)
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +147,7 @@ def memory_of_nan():
 )
 def test_odd_cells_equal_the_reference(name, kind):
     for k, case in enumerate(CASES[: 2 if kind else 4] + [(5, 5, 6, 3, [2, 6, 1], 1)]):
-        cell = randomise(odd(name)(*case[:2], dtype=torch.float64))
+        cell = randomise(odd_cell(name)(*case[:2], dtype=torch.float64))
         check(cell, case, *TYPES[kind], reverse=k % 2 == 1)
 
 
@@ -236,7 +201,7 @@ SIZES = (1, 2, 3, 7, 100, 129, 257)
 
 def drawn(name):
     """(X, H, T, B, lengths, truncation, reverse) of a cell, three for each."""
-    draw = random.Random(name)
+    draw = random.Random(name)  # always the same ones: all sizes are to be among them
     # Over the cells every size comes up as B and as H; none has both large, which takes long.
     k = able("compiled").index(name)
     for j in (0, 1, 2):
@@ -275,6 +240,7 @@ def test_sizes(name):
         assert_same(*both(*single(name, X, H, T, B), n, **options), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "lengths", "truncation"),
     [("lstm_peephole", [2000, 1999, 1], 37), ("gru", None, None), ("mut1", [731, 2000, 7], None)],
@@ -288,7 +254,7 @@ def test_two_thousand_steps(name, lengths, truncation):
 @pytest.mark.parametrize("name", ["lstm_peephole", "gru", "fgr", "mut1"])
 def test_nan_in_one_sequence(name):
     """Comes out where the reference has it, in that sequence alone, and not at its padding."""
-    draw = random.Random(name)
+    draw = random_kit.dice()
     lengths = torch.tensor([5, 7, 2, 6])
     for reverse in (False, True):
         cell, x, state = single(name, 3, 7, 7, 4)

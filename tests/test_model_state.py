@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import random_kit
 from cell_cases import NAMES, PAIRS, normal
 from model_kit import TORCH, randomize, same, twin
 from model_kit import model as make
@@ -26,7 +27,7 @@ T, B, V = 11, 3, 6
 def test_chained_windows_equal_one_pass(name, backend, cuts):
     """Logits and final states; and, as the state keeps its graph, every gradient too."""
     net = make(name, num_layers=2, backend=backend, input="tokens", input_size=V, hidden_size=4)
-    x = torch.randint(V, (T, B), generator=torch.Generator().manual_seed(2))
+    x = torch.randint(V, (T, B), generator=random_kit.torch_rng(2))
     weigh = normal(T, B, 4, seed=8)
 
     whole, end = net(x)
@@ -82,7 +83,7 @@ def _translator(name: str, layers: int, embedding: int | None, backend: str = "a
 
 
 def _words(seed: int, steps: int) -> torch.Tensor:
-    return torch.randint(V, (steps, B), generator=torch.Generator().manual_seed(seed))
+    return torch.randint(V, (steps, B), generator=random_kit.torch_rng(seed))
 
 
 @pytest.mark.parametrize("name", NAMES)

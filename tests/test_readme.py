@@ -21,7 +21,7 @@ from odyssey.study.plan import prepare
 from odyssey.study.search_space import parse_compared, parse_space
 from run_kit import ROOT, folder, record, write_text
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = PAGES[0].read_text(encoding="utf-8")
 
 
@@ -70,10 +70,50 @@ def test_every_cell_and_every_data_set_is_listed() -> None:
             assert f"`{source}`" in row or name == "synthetic", source
 
 
-def test_links_lead_somewhere() -> None:
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), (page.name, target)
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"https?://", target):
+            file, _, anchor = target.partition("#")
+            other = page.parent / file if file else page
+            assert other.exists(), target
+            assert not anchor or anchor in headings(other), target
+
+
+# What a page names as a file of the repository: `config/schema.py`, `tests/run_kit.py`.
+NAMED = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|yaml|md|svg))`")
+BELOW = ("", "src/odyssey", "src/odyssey/config", "src/odyssey/data", "src/odyssey/recurrence")
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_the_pages_for_developers_name_are_there(name: str) -> None:
+    named = NAMED.findall((ROOT / name).read_text(encoding="utf-8"))
+    assert len(named) > 5
+    for file in set(named) - {"conf/cell/NAME.yaml", "config.yaml"}:
+        if "NAME" not in file and "<" not in file:
+            places = [ROOT / below / file for below in BELOW]
+            anywhere = "/" not in file and any((ROOT / "src").rglob(file))
+            assert anywhere or any(place.exists() for place in places), file
+
+
+def test_pre_commit_runs_what_the_dev_extra_brings() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (extra,) = re.findall(
+        r"^dev = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M | re.S
+    )
+    for repository in config["repos"]:
+        assert repository["repo"] == "local"  # nothing to download
+        for hook in repository["hooks"]:
+            assert hook["language"] == "system"
+            assert re.search(rf'"{hook["entry"].split()[0]}[>=]', extra), hook["id"]
+    assert '"pre-commit>=' in extra
 
 
 def own_cell(where: Path, out: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
@@ -84,6 +124,7 @@ def own_cell(where: Path, out: Path, *overrides: str) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_the_readmes_own_cell_trains_and_its_change_is_noticed(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(# my_cells\.py.*?)```", README, re.DOTALL)
     file, out = tmp_path / "my_cells.py", tmp_path / "out"

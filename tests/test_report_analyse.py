@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ from scipy import stats
 
 from odyssey.errors import UserError
 from odyssey.report.analysis.analyse import analyse
-from odyssey.report.analysis.outcomes import better, metrics_of, wanted
-from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Comparison, Options, Variant
-from odyssey.report.io.runs import Run, Study
+from odyssey.report.analysis.options import Options
+from odyssey.report.analysis.outcomes import common_metrics, select_metrics
+from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Comparison, Variant
+from odyssey.report.analysis.tables import make_tables
+from odyssey.report.io.runs import ReportRun, ReportStudy
+from odyssey.tasks.metric import Metric
 
 FAST = {"draws": 200, "trees": 8}
 SPACE = {
@@ -45,7 +49,7 @@ def compared(
                 "optimizer.lr": float(10 ** rng.uniform(-6, -2)),
                 "model.hidden_size": int(rng.integers(20, 200)),
             }
-            run = Run(
+            run = ReportRun(
                 study="s",
                 name=f"{label}-music-{place:08x}",
                 state=state,
@@ -69,7 +73,7 @@ def compared(
         monitor="nats",
         mode=mode,
         kind=kind,
-        studies=[Study("s", space=SPACE if kind == SEARCH else {})],
+        studies=[ReportStudy("s", space=SPACE if kind == SEARCH else {})],
         variants=variants,
         baseline=next(iter(values), ""),
         searched=list(SPACE) if kind == SEARCH else [],
@@ -95,7 +99,7 @@ def test_the_words(mode: str):
         mode=mode,
     )
     found = {v.variant: v for v in analyse(made, "nats", Options(**FAST)).verdicts}
-    assert {k: v.word for k, v in found.items()} == {
+    assert {k: v.conclusion for k, v in found.items()} == {
         "bad": "worse",
         "good": "better",
         "alike": "no difference found",
@@ -103,15 +107,15 @@ def test_the_words(mode: str):
     }
     assert found["bad"].improvement.value == 0 and found["good"].improvement.value == 1
     within = analyse(made, "nats", Options(margin=0.5, **FAST))
-    assert {v.variant: v.word for v in within.verdicts}["alike"] == "same"
+    assert {v.variant: v.conclusion for v in within.verdicts}["alike"] == "same"
     near = analyse(made, "nats", Options(margin=0.01, **FAST))
-    assert {v.variant: v.word for v in near.verdicts}["alike"] == "no difference found"
+    assert {v.variant: v.conclusion for v in near.verdicts}["alike"] == "no difference found"
 
 
 def test_what_is_different_but_within_the_margin_is_the_same_and_says_so():
     made = compared({"base": normal(31, 8, 0), "worse": normal(31, 8.3, 1)})
     (verdict,) = analyse(made, "nats", Options(margin=1.0, **FAST)).verdicts
-    assert verdict.word == "same"
+    assert verdict.conclusion == "same"
     assert "within 1 nats, though not equal" in verdict.sentence
 
 
@@ -165,7 +169,7 @@ def test_all_diverged_is_worse_by_rank_and_never_the_same():
     made = compared({"base": normal(9, 8, 0), "gone": ["diverged"] * 9})
     analysis = analyse(made, "nats", Options(margin=100, **FAST))
     (verdict,) = analysis.verdicts
-    assert verdict.word == "worse" and "Brunner" in verdict.sentence
+    assert verdict.conclusion == "worse" and "Brunner" in verdict.sentence
     assert math.isnan(analysis.summaries[1].mean.value)
 
 
@@ -186,9 +190,9 @@ def test_all_diverged_is_worse_by_rank_and_never_the_same():
 def test_little_or_nothing_gives_no_made_up_number(kind: str, values: dict):
     analysis = analyse(compared(values, kind=kind), "nats", Options(margin=0.1, **FAST))
     for verdict in analysis.verdicts:
-        assert verdict.word in ("cannot tell", "no difference found", "same")
+        assert verdict.conclusion in ("cannot tell", "no difference found", "same")
         if min(verdict.n, verdict.n_baseline) < 2:
-            assert verdict.word == "cannot tell" and math.isnan(verdict.welch_p)
+            assert verdict.conclusion == "cannot tell" and math.isnan(verdict.welch_p)
     for summary in analysis.summaries:
         if not any(o.finite for o in summary.outcomes):
             assert math.isnan(summary.mean.value) and summary.best is None
@@ -220,11 +224,30 @@ def test_metrics_and_their_direction():
     for variant in made.variants:
         for run in variant.runs[:1]:
             run.metrics["test/accuracy"] = 0.5
-    assert metrics_of(made) == ["nats", "accuracy"]
-    assert better("nats", made) == "lower" and better("accuracy", made) == "higher"
-    assert wanted([made], "test/accuracy") == [["accuracy"]]
+    assert common_metrics(made) == ["nats", "accuracy"]
+    assert select_metrics([made], "test/accuracy") == [["accuracy"]]
     with pytest.raises(UserError, match="did you mean 'accuracy'.*nats, accuracy"):
-        wanted([made], "acuracy")
+        select_metrics([made], "acuracy")
+
+
+def test_direction_label_and_unit_are_those_that_runs_record():
+    made = compared({"a": [8.0, 8.1], "b": [8.2, 8.3]}, mode="max")
+    assert made.metric("nats") == Metric("nats", "max", "nats", "nats")  # as the monitor
+    (first, *_), second = (list(variant.runs) for variant in made.variants)
+    hits = Metric("hits", "max", "share of hits", "of the shots")
+    nats = Metric("nats", "min", "cross-entropy", "nats")
+    for run in (first, *second):
+        run.metrics["valid/hits"] = run.metrics["test/hits"] = 0.5 + run.value("nats") / 100
+    unknown = analyse(made, "hits", Options(**FAST))
+    assert unknown.metric == Metric.unknown("hits") and unknown.better == "lower"
+    assert any("do not record which values of hits are better" in note for note in unknown.notes)
+    second[1].measures["hits"] = hits
+    first.measures["nats"] = nats
+    assert made.metric("nats") == replace(nats, mode="max")  # which chose the checkpoints
+    analysis = analyse(made, "hits", Options(**FAST))
+    assert analysis.metric == hits and analysis.better == "higher"
+    assert not any("do not record" in note for note in analysis.notes)
+    assert "of the shots" in make_tables(analysis)[1].title
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import pickle
-import random
 from typing import Any
 
 import numpy as np
 import pytest
 
 import anova_kit as kit
+import random_kit
 from odyssey.report.fanova.axes import Axis
 from odyssey.report.fanova.decomposition import Decomposition, decompose
 
@@ -24,12 +24,12 @@ def unknown(d: Decomposition) -> bool:
 
 
 def test_an_additive_function() -> None:
-    d = kit.of(lambda u: 3 * u[:, 0] + 2 * u[:, 1] - u[:, 2], "abcd", 1500)
+    d = kit.of(lambda u: 3 * u[:, 0] + 2 * u[:, 1] - u[:, 2], "abcd", 2500)
     expected = {"a": 9 / 14, "b": 4 / 14, "c": 1 / 14, "d": 0}
     assert {k: v.value for k, v in d.singles.items()} == pytest.approx(expected, abs=0.02)
     assert d.variance == pytest.approx(14 / 12, rel=0.05)
     assert sum(v.value for v in d.pairs.values()) + d.rest.value < 0.04
-    assert d.r2 > 0.98 and d.note == "" and d.n == 1500
+    assert d.r2 > 0.98 and d.note == "" and d.n == 2500
 
 
 def test_a_product() -> None:
@@ -37,17 +37,18 @@ def test_a_product() -> None:
     d = kit.of(lambda u: u[:, 0] * u[:, 1], "ab", 1500)
     assert shares(d) == pytest.approx([3 / 7, 3 / 7, 1 / 7, 0], abs=0.02)
     # Of factors with a mean of zero, all is interaction, if hard for trees: no first split helps.
-    d = kit.of(lambda u: np.sign(u[:, 0] - 0.5) * np.sign(u[:, 1] - 0.5), "abc", 2000)
+    d = kit.of(lambda u: np.sign(u[:, 0] - 0.5) * np.sign(u[:, 1] - 0.5), "abc", 5000)
     assert d.pairs["a", "b"].value > 0.95
-    d = kit.of(lambda u: np.sign(np.prod(u - 0.5, axis=1)), "abc", 2000)
+    d = kit.of(lambda u: np.sign(np.prod(u - 0.5, axis=1)), "abc", 3000)
     assert d.rest.value > 0.9
 
 
 def test_ishigami() -> None:
-    # Trees cannot follow sin^2 y to the end with so few points, which costs y part of its share.
-    d = kit.of(kit.ishigami, "abc", 4000)
+    # Trees cannot follow sin^2 y to the end with so few points, which costs y part of its share:
+    # 0.066, with a standard deviation of 0.007 over the points drawn.
+    d = kit.of(kit.ishigami, "abc", 5000)
     assert d.singles["a"].value == pytest.approx(kit.ISHIGAMI["a"], abs=0.03)
-    assert d.singles["b"].value == pytest.approx(kit.ISHIGAMI["b"], abs=0.08)
+    assert d.singles["b"].value == pytest.approx(kit.ISHIGAMI["b"], abs=0.11)
     assert d.singles["c"].value == pytest.approx(0, abs=0.01)
     assert d.pairs["a", "c"].value == pytest.approx(kit.ISHIGAMI["a", "c"], abs=0.03)
     assert d.pairs["a", "b"].value + d.pairs["b", "c"].value + d.rest.value < 0.09
@@ -55,7 +56,7 @@ def test_ishigami() -> None:
 
 
 def test_a_logarithmic_axis_is_measured_on_its_log_scale() -> None:
-    rng = np.random.default_rng(0)
+    rng = random_kit.rng()
     u = rng.random((1000, 2))
     axes = [Axis("lr", "log", 1e-6, 1e-2), Axis("noise", "linear", 0, 1)]
     y = 3 * np.maximum(0.6 - u[:, 0], 0) + 0.3 * u[:, 1]
@@ -75,7 +76,7 @@ def test_choices() -> None:
     names = ["lstm", "gru", "rnn", "mgu", "jordan"]
     heights = dict(zip(names, [1.0, 5.0, 1.0, 3.0, 0.0], strict=True))
     axes = [Axis("cell", "choice", choices=tuple(names)), Axis("a", "linear", 0, 1)]
-    rng = np.random.default_rng(1)
+    rng = random_kit.rng()
     # Not drawn alike often: the measure is that of the search, not of the sample.
     points = [
         {"cell": str(rng.choice(names, p=[0.5, 0.2, 0.1, 0.1, 0.1])), "a": rng.random()}
@@ -112,12 +113,11 @@ def test_shares_add_up_to_one(names: str, n: int) -> None:
 
 
 def test_an_irrelevant_parameter_gets_about_nothing() -> None:
-    rng = np.random.default_rng(2)
+    rng = random_kit.rng()
     labels = tuple("abcdefghi")
     axes = [*kit.cube("xy"), Axis("label", "choice", choices=labels)]
     points = [
-        {"x": rng.random(), "y": rng.random(), "label": random.Random(i).choice(labels)}
-        for i in range(600)
+        {"x": rng.random(), "y": rng.random(), "label": str(rng.choice(labels))} for i in range(600)
     ]
     y = [4 * (p["x"] - 0.3) ** 2 + p["y"] + 0.2 * rng.standard_normal() for p in points]
     d = decompose(axes, points, y)
@@ -139,7 +139,7 @@ def test_noise_makes_no_claims() -> None:
 
 
 def test_a_few_extreme_outcomes_are_told() -> None:
-    rng = np.random.default_rng(8)
+    rng = random_kit.rng()
     unit = rng.random((203, 2))
     y = unit[:, 0] + 0.1 * unit[:, 1]
     points = kit.rows(kit.cube("ab"), unit)
@@ -150,7 +150,7 @@ def test_a_few_extreme_outcomes_are_told() -> None:
 
 
 def test_units_of_the_outcome_do_not_matter() -> None:
-    rng = np.random.default_rng(3)
+    rng = random_kit.rng()
     unit = rng.random((150, 3))
     y = kit.ishigami(unit)
     points = kit.rows(kit.cube("abc"), unit)
@@ -167,7 +167,7 @@ def test_units_of_the_outcome_do_not_matter() -> None:
 def test_the_same_again() -> None:
     first, second = (kit.of(kit.ishigami, "abc", 97) for _ in range(2))
     assert first == second == pickle.loads(pickle.dumps(first))
-    unit = np.random.default_rng(0).random((97, 3))
+    unit = random_kit.rng().random((97, 3))
     told: list[tuple[int, int]] = []
     other = decompose(
         kit.cube("abc"),
@@ -203,7 +203,7 @@ def test_one_parameter_has_a_curve_and_no_shares() -> None:
 
 
 def test_a_constant_parameter_is_left_out() -> None:
-    rng = np.random.default_rng(4)
+    rng = random_kit.rng()
     points = [{"a": rng.random(), "b": 0.3, "c": rng.random()} for _ in range(200)]
     d = decompose(kit.cube("abc"), points, [p["a"] + p["c"] for p in points])
     assert math.isnan(d.singles["b"].value) and "only one value of b" in d.note
@@ -214,7 +214,7 @@ def test_a_constant_parameter_is_left_out() -> None:
 
 
 def test_points_that_no_axis_holds_are_counted() -> None:
-    rng = np.random.default_rng(5)
+    rng = random_kit.rng()
     axes = [Axis("lr", "log", 1e-4, 1), Axis("kind", "choice", choices=("p", "q", "r"))]
     points: list[dict[str, Any]] = [
         {"lr": 10 ** rng.uniform(-4, 0), "kind": "pq"[i % 2]} for i in range(60)
@@ -230,7 +230,7 @@ def test_points_that_no_axis_holds_are_counted() -> None:
 
 
 def test_seeds_of_one_configuration_are_one_point() -> None:
-    rng = np.random.default_rng(6)
+    rng = random_kit.rng()
     grid = [{"a": i / 5, "b": j / 5} for i in range(6) for j in range(6)]
     y = np.array([p["a"] + 2 * p["b"] for p in grid])
     one = decompose(kit.cube("ab"), grid, y)
@@ -243,7 +243,7 @@ def test_seeds_of_one_configuration_are_one_point() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_an_outcome_that_is_not_finite_is_refused(bad: float) -> None:
-    points = kit.rows(kit.cube("ab"), np.random.default_rng(7).random((20, 2)))
+    points = kit.rows(kit.cube("ab"), random_kit.rng().random((20, 2)))
     with pytest.raises(ValueError, match="not finite"):
         decompose(kit.cube("ab"), points, [*range(19), bad])
     with pytest.raises(ValueError, match="20 points"):

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import anova_kit as kit
+import random_kit
 from odyssey.report.fanova.axes import Axis
-from odyssey.report.fanova.forest import Parts, Tree, boxes, grow, parts
+from odyssey.report.fanova.forest import Tree, TreeVariance, decompose_tree, grow_forest, tree_boxes
 
 
-def same(found: Parts, expected: kit.Expected) -> None:
+def same(found: TreeVariance, expected: kit.Expected) -> None:
     variance, singles, pairs, rest = expected
     tight = {"abs": 1e-9 * max(variance, 1e-3)}
     assert found.variance == pytest.approx(variance, **tight)
@@ -30,7 +31,7 @@ def test_a_tree_made_by_hand() -> None:
     # explain 1 each and the two together the remaining 1.
     low = np.array([[0, 0, 0], [0.5, 0, 0], [0.5, 0.5, 0]])
     high = np.array([[0.5, 1, 1], [1, 0.5, 1], [1, 1, 1]])
-    found = parts(Tree(low, high, np.array([0.0, 0.0, 4.0])))
+    found = decompose_tree(Tree(low, high, np.array([0.0, 0.0, 4.0])))
     assert (found.mean, found.variance, found.rest) == (1, 3, 0)
     assert found.singles.tolist() == [1, 1, 0]
     assert found.pairs == {(0, 1): 1, (0, 2): 0, (1, 2): 0}
@@ -42,14 +43,14 @@ def test_a_tree_made_by_hand() -> None:
     ("axes", "leaves"), [(1, 7), (2, 1), (2, 2), (2, 61), (3, 5), (3, 97), (4, 53)]
 )
 def test_brute_force_over_a_grid_gives_the_same(axes: int, leaves: int) -> None:
-    rng = np.random.default_rng(axes * 1000 + leaves)
+    rng = random_kit.rng()
     side = 11 if axes == 4 else 23  # prime: no split but at the multiples falls between cells
     for _ in range(5):
         tree = kit.cut(rng, axes, leaves, side)
         middles = (np.arange(side) + 0.5) / side
         grid = np.stack(np.meshgrid(*[middles] * axes, indexing="ij"), axis=-1)
         values = kit.at(tree, grid.reshape(-1, axes)).reshape([side] * axes)
-        found = parts(tree)
+        found = decompose_tree(tree)
         same(found, kit.by_enumeration(values, [np.full(side, 1 / side)] * axes))
         assert found.mean == pytest.approx(values.mean(), abs=1e-9)
         for j, step in enumerate(found.steps):
@@ -65,9 +66,11 @@ def test_brute_force_over_a_grid_gives_the_same(axes: int, leaves: int) -> None:
 def test_the_sum_over_pairs_of_leaves_gives_the_same() -> None:
     # Hutter et al. (2014): v_l v_m, times the overlap along the axes kept, times both widths
     # along the others.
-    rng = np.random.default_rng(2)
+    rng = random_kit.rng()
     x = rng.random((211, 4))
-    forest = grow(kit.cube("abcd"), x, x[:, 0] * x[:, 1] + np.sin(9 * x[:, 2] * x[:, 3]), trees=3)
+    forest = grow_forest(
+        kit.cube("abcd"), x, x[:, 0] * x[:, 1] + np.sin(9 * x[:, 2] * x[:, 3]), trees=3
+    )
     for tree in forest.trees:
         width = tree.high - tree.low
         value = tree.value - width.prod(axis=1) @ tree.value
@@ -91,14 +94,14 @@ def test_the_sum_over_pairs_of_leaves_gives_the_same() -> None:
         variance = explained((0, 1, 2, 3))
         rest = variance - singles.sum() - sum(pairs.values())
         assert rest > 0.01 * variance
-        same(parts(tree), (variance, singles, pairs, rest))
+        same(decompose_tree(tree), (variance, singles, pairs, rest))
 
 
 def test_ishigami_on_a_grid_of_boxes() -> None:
     side = 36
     grid = np.stack(np.meshgrid(*[np.arange(side) / side] * 3, indexing="ij"), axis=-1)
     low = grid.reshape(-1, 3)
-    found = parts(Tree(low, low + 1 / side, kit.ishigami(low + 0.5 / side)))
+    found = decompose_tree(Tree(low, low + 1 / side, kit.ishigami(low + 0.5 / side)))
     shares = found.singles / found.variance
     assert shares == pytest.approx([kit.ISHIGAMI[name] for name in "abc"], abs=0.002)
     assert found.pairs[0, 2] / found.variance == pytest.approx(kit.ISHIGAMI["a", "c"], abs=0.002)
@@ -119,7 +122,7 @@ def test_whole_numbers_and_choices_are_counted_one_by_one() -> None:
     values = [list(range(3, 20)), list(range(1, 6)), list("abcdefg")]
     units = [axis.to_unit(v) for axis, v in zip(axes, values, strict=True)]
     grid = np.stack(np.meshgrid(*units, indexing="ij"), axis=-1).reshape(-1, 3)
-    rng = np.random.default_rng(4)
+    rng = random_kit.rng()
     from sklearn.tree import DecisionTreeRegressor
 
     for n in (5, 37, 211):
@@ -127,26 +130,26 @@ def test_whole_numbers_and_choices_are_counted_one_by_one() -> None:
         x = grid[rng.choice(len(grid), n)]
         tree = DecisionTreeRegressor(random_state=0).fit(x, rng.normal(size=n)).tree_
         of_tree = tree.predict(grid.astype(np.float32))[:, 0].reshape(17, 5, 7)
-        same(parts(boxes(tree, axes)), kit.by_enumeration(of_tree, weights))
+        same(decompose_tree(tree_boxes(tree, axes)), kit.by_enumeration(of_tree, weights))
 
 
 def test_boxes_say_what_the_tree_says() -> None:
-    rng = np.random.default_rng(5)
+    rng = random_kit.rng()
     x = rng.uniform(-0.3, 1.3, (307, 3))  # some outside of what was searched
     from sklearn.tree import DecisionTreeRegressor
 
     tree = DecisionTreeRegressor(random_state=1).fit(x, rng.normal(size=307)).tree_
-    found = boxes(tree, kit.cube("abc"))
+    found = tree_boxes(tree, kit.cube("abc"))
     assert ((found.high - found.low).prod(axis=1)).sum() == pytest.approx(1)
     u = rng.random((1009, 3))
     assert kit.at(found, u).tolist() == tree.predict(u.astype(np.float32))[:, 0].tolist()
 
 
 def test_a_leaf_is_larger_where_outcomes_are_noisy() -> None:
-    rng = np.random.default_rng(6)
+    rng = random_kit.rng()
     x = rng.random((500, 2))
-    smooth = grow(kit.cube("ab"), x, x[:, 0], trees=16)
-    noisy = grow(kit.cube("ab"), x, x[:, 0] + 0.5 * rng.normal(size=500), trees=16)
+    smooth = grow_forest(kit.cube("ab"), x, x[:, 0], trees=16)
+    noisy = grow_forest(kit.cube("ab"), x, x[:, 0] + 0.5 * rng.normal(size=500), trees=16)
     assert smooth.leaf == 1 < noisy.leaf <= 25
     assert smooth.r2 > 0.99
     assert max(len(t.value) for t in noisy.trees) <= 500 / noisy.leaf

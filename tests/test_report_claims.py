@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import random_kit
 from odyssey.errors import UserError
 from odyssey.report.analysis.analyse import analyse
-from odyssey.report.analysis.comparisons import split
-from odyssey.report.analysis.result import SEARCH, SEEDS, Comparison, Options
-from odyssey.report.analysis.tables import tables
+from odyssey.report.analysis.comparisons import make_comparisons
+from odyssey.report.analysis.options import Options
+from odyssey.report.analysis.result import SEARCH, SEEDS, Comparison
+from odyssey.report.analysis.tables import make_tables
 from odyssey.report.io.collect import collect
 from odyssey.report.main import main
 from odyssey.report.payload import headline
-from odyssey.report.pipeline import file_names
+from odyssey.report.pipeline import safe_file_names
 from odyssey.report.stats.tests import holm
 from report_kit import edit_json, plan_of, write_study
 from test_report_analyse import FAST, compared, normal
@@ -32,7 +34,7 @@ def set_metric(made: Comparison, place: tuple[int, int], name: str, value: float
 
 
 def test_holm_is_over_the_tests_that_decide():
-    rng = np.random.default_rng(int(np.random.default_rng().integers(2**31)))
+    rng = random_kit.rng()
     values: dict[str, list[float | str]] = {"base": [*rng.normal(8, 0.1, 12)]}
     values["a"] = [*rng.normal(8.1, 0.1, 12)]
     values["b"] = [*rng.normal(8.1, 0.1, 9), "diverged", "failed", "diverged"]
@@ -44,7 +46,7 @@ def test_holm_is_over_the_tests_that_decide():
     deciding = [found[0].welch_p, *by_ranks]
     assert [v.holm_p for v in found] == pytest.approx(list(holm(deciding)))
     for verdict in found:
-        assert (verdict.holm_p <= 0.05) == (verdict.word in ("better", "worse"))
+        assert (verdict.holm_p <= 0.05) == (verdict.conclusion in ("better", "worse"))
         assert f"Holm p = {verdict.holm_p:.2g}" in verdict.sentence
 
 
@@ -64,7 +66,7 @@ def test_ranks_say_who_is_ahead_among_those_that_are_compared():
     (verdict,) = analyse(made, "nats", Options(share=0.5, **FAST)).verdicts
     assert verdict.test == "brunner_munzel" and "gave an infinite value" in verdict.note
     assert verdict.improvement.value == pytest.approx(0.5)
-    assert verdict.word == "better"
+    assert verdict.conclusion == "better"
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -120,7 +122,7 @@ def test_the_share_is_shown_as_it_is():
 def test_a_large_search_has_its_expected_values_in_the_table():
     made = compared({"base": normal(211, 8, 0), "a": normal(130, 8, 1)}, kind=SEARCH)
     analysis = analyse(made, "nats", Options(**FAST))
-    (table,) = [t for t in tables(analysis) if t.key == "expected"]
+    (table,) = [t for t in make_tables(analysis) if t.key == "expected"]
     names = [column.name for column in table.columns[1:]]
     assert names == ["1 trial", *(f"{n} trials" for n in (2, 3, 5, 10, 20, 50, 100, 200))]
     assert all(cell is not None for cell in table.rows[0])
@@ -132,7 +134,7 @@ def test_seeds_of_two_studies_that_differ_in_a_setting_are_no_search(tmp_path: P
     two = write_study(
         tmp_path / "two", trials=4, kind="seeds", seed=9, settings={"optimizer.lr": 0.5}
     )
-    (found,) = split(collect([one, two]))
+    (found,) = make_comparisons(collect([one, two]))
     assert found.kind == SEEDS and found.searched == [] and len(found.variants) == 6
 
 
@@ -144,7 +146,7 @@ def test_options_that_the_statistics_cannot_take(wrong: dict):
 
 def test_names_of_files_stay_in_their_folder():
     labels = ["nats_per_frame", "../../up", "/root/x", "..", "", "a/b", "A-b", "x" * 300, "x" * 299]
-    found = file_names(labels)
+    found = safe_file_names(labels)
     assert found[0] == labels[0] and len({name.lower() for name in found}) == len(labels)
     for name in found:
         assert Path(name).name == name and name[0] != "." and len(name) < 100

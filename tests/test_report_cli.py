@@ -53,7 +53,7 @@ def test_numbers_in_the_tables_are_those_of_the_run_files(tmp_path: Path, capsys
         record = json.loads((study / row["run"] / "run.json").read_text())
         assert record["status"] == "finished"
         pair = record["metrics"]["valid/nats_per_frame"], record["metrics"]["test/nats_per_frame"]
-        found.setdefault(row["arm"].removeprefix("cell="), []).append(pair)
+        found.setdefault(row["variant"].removeprefix("cell="), []).append(pair)
     best = {cell: [test for _, test in sorted(v)[:3]] for cell, v in found.items()}
     table = study / "report" / "tables" / "music-jsb" / "nats_per_frame" / "verdicts.csv"
     rows = {row["variant"]: row for row in csv.DictReader(table.open())}
@@ -93,6 +93,7 @@ def test_other_data_is_another_comparison(tmp_path: Path, capsys):
     assert (tmp_path / "reports" / "a+b" / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_the_same_report_again_is_the_same(tmp_path: Path, capsys):
     study = write_study(tmp_path / "s", trials=12, diverged=0.1)
     run(capsys, study, *QUICK)

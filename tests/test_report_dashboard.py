@@ -15,10 +15,12 @@ from wandb_workspaces.reports.v2 import internal as report_models
 from wandb_workspaces.workspaces import internal as view_models
 
 from odyssey.errors import UserError
+from odyssey.report.io.wandb_project import ProjectRun
 from odyssey.report.palette import colour_of
 from odyssey.report.wandb_dashboard import panels
 from odyssey.report.wandb_dashboard.documents import specifications
-from odyssey.report.wandb_dashboard.subject import Subject, subjects
+from odyssey.report.wandb_dashboard.subject import Subject, make_subjects
+from odyssey.training.record import RunRecord
 from report_wandb_kit import DATA
 
 SPACE = {
@@ -28,24 +30,29 @@ SPACE = {
 }
 
 
-def run(cell: str, arm: str = "", status: str = "finished", **more: Any) -> dict[str, Any]:
+def run(
+    cell: str, variant: str = "", status: str = "finished", search: Any = None, **more: Any
+) -> ProjectRun:
     """A run as `read_project` has it."""
-    compare = {"cell": ["rnn", "gru"], **({"bptt.length": [25, None]} if " " in arm else {})}
-    return {
+    compare = {"cell": ["rnn", "gru"], **({"bptt.length": [25, None]} if " " in variant else {})}
+    if search is None:
+        search = {"compare": compare, "space": SPACE, "variant": variant or f"cell={cell}"}
+    values = {
         "status": status,
         "cell": cell,
         "task": "charlm",
         "data": DATA,
         "monitor": {"name": "bits_per_char", "mode": "min"},
         "metrics": {"valid/bits_per_char": 2.0, "test/bits_per_char": 2.5, "valid/accuracy": 0.5},
-        "wandb": {"id": f"id{cell}{len(arm)}"},
-        "search": {"compare": compare, "space": SPACE, "arm": arm or f"cell={cell}"},
+        "metric_info": {"accuracy": {"mode": "max", "label": "accuracy", "unit": "accuracy"}},
+        "wandb": {"id": f"id{cell}{len(variant)}"},
     } | more
+    return ProjectRun(cell, "s", RunRecord.from_dict(values), search=search)
 
 
-def spec_of(*records: dict[str, Any], study: str = "s") -> tuple[Subject, Any, Any]:
+def spec_of(*records: ProjectRun, study: str = "s") -> tuple[Subject, Any, Any]:
     """A subject, its view's specification and the report's."""
-    (subject,) = subjects(records, study)
+    (subject,) = make_subjects(records, study)
     found = specifications([subject], "me", "odyssey")
     (view,) = found["views"]
     return subject, view, found["report"]
@@ -166,20 +173,20 @@ def test_variants_of_several_settings_are_groups_in_groups() -> None:
 
 
 def test_other_things_that_are_compared() -> None:
-    def searched(arm: str, **compare: Any) -> dict[str, Any]:
-        return run("gru", search={"compare": compare, "space": {}, "arm": arm})
+    def searched(variant: str, **compare: Any) -> ProjectRun:
+        return run("gru", search={"compare": compare, "space": {}, "variant": variant})
 
-    (lengths,) = subjects([searched("bptt.length=5", **{"bptt.length": [5, 7]})], "s")
+    (lengths,) = make_subjects([searched("bptt.length=5", **{"bptt.length": [5, 7]})], "s")
     assert (lengths.levels, list(lengths.paths)) == (["bptt.length"], ["bptt.length=5"])
-    (groups,) = subjects(
+    (groups,) = make_subjects(
         [searched("cell=gru optimizer=adam", cell=["gru"], optimizer=["adam"])], ""
     )
-    assert groups.levels == ["search.arm"] and list(groups.paths) == ["gru optimizer=adam"]
+    assert groups.levels == ["search.variant"] and list(groups.paths) == ["gru optimizer=adam"]
     view = specifications([groups], "me", "odyssey")["views"][0]
     assert list(group_colours(view)) == [("cell=gru optimizer=adam",)]
     names = [f["key"]["name"] for f in view["spec"]["section"]["runSets"][0]["filters"]["filters"]]
     assert "group" not in names  # all of the project
-    (alone,) = subjects([run("gru", search={})], "s")
+    (alone,) = make_subjects([run("gru", search={})], "s")
     assert (alone.levels, list(alone.paths)) == (["cell"], ["gru"])
 
 
@@ -192,24 +199,24 @@ def test_what_differs_is_not_put_together() -> None:
         ),
         run("gru", task="mnist", status="running", metrics={}, monitor=None),
     ]
-    found = subjects(records, "s")
-    assert [(s.task, s.data_hash[:2], s.metric, s.tested) for s in found] == [
+    found = make_subjects(records, "s")
+    assert [(s.task, s.data_hash[:2], s.metric.name, s.tested) for s in found] == [
         ("charlm", "ab", "bits_per_char", True),
         ("charlm", "cd", "bits_per_char", True),
         ("music", "ab", "nats", False),
     ]
     made = specifications(found, "me", "odyssey")
     assert len({view["name"] for view in made["views"]}) == 3
-    (nats,) = subjects(records, "s", "valid/nats")
+    (nats,) = make_subjects(records, "s", "valid/nats")
     assert nats.task == "music"
-    accuracy = subjects(records, "s", "accuracy")
+    accuracy = make_subjects(records, "s", "accuracy")
     assert [s.better for s in accuracy] == ["higher", "higher"]
     runs = specifications(accuracy, "me", "odyssey")["views"][0]["spec"]["section"]["runSets"][0]
     assert runs["sort"]["keys"][0]["ascending"] is False
     with pytest.raises(UserError, match="--metric bits is not .* type one of accuracy, bits_per_"):
-        subjects(records, "s", "bits")
+        make_subjects(records, "s", "bits")
     with pytest.raises(UserError, match="no run has ended with a result"):
-        subjects(records[3:], "s")
+        make_subjects(records[3:], "s")
 
 
 @pytest.mark.parametrize("study", ["a=b", "it's", 'x"y\\z', "<é> 😀", "a and b", "-", "n\nl"])

@@ -9,7 +9,7 @@ import pytest
 
 from odyssey.report.palette import colour_of
 from odyssey.report.wandb_dashboard.main import main
-from odyssey.report.wandb_dashboard.subject import records_of
+from odyssey.report.wandb_dashboard.subject import read_folder
 from records_kit import plan, write_plan, write_run
 from report_wandb_kit import Project, configuration, summary
 from wandb_kit import KEY, python, serving
@@ -27,7 +27,7 @@ def test_a_dry_run_of_a_folder_needs_no_network(
     write_plan(study, planned, compare={"cell": ["rnn", "gru"]})
     for row, state in zip(planned, ("finished", "diverged"), strict=True):
         write_run(study, row["run"], state)
-    assert records_of(study)[0]["search"]["arm"] == planned[0]["arm"]
+    assert read_folder(study)[0].search["variant"] == planned[0]["variant"]
     file = tmp_path / "spec.json"
     words = ["--entity", "me", "--study", str(study), "--dry-run", str(file)]
     assert main(words) == 0
@@ -80,6 +80,7 @@ def command(server: Project, *words: str) -> tuple[int, str, str]:
     return int(status), "\n".join(lines), done.stderr
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_the_next_time_changed() -> None:
     server = Project()
     server.add("r1", configuration(), summary=summary())

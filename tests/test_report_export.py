@@ -10,8 +10,8 @@ import pytest
 
 from odyssey.errors import UserError
 from odyssey.report.io.collect import collect
-from odyssey.report.io.export import export
-from odyssey.report.io.runs import Collection, Run
+from odyssey.report.io.export import export_runs
+from odyssey.report.io.runs import Collection, ReportRun
 from report_kit import write_study
 
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -28,7 +28,7 @@ def test_a_study(tmp_path: Path) -> None:
         tmp_path / "s", trials=7, diverged=0.3, failed=0.15, missing=0.15, damaged=0.15
     )
     found = collect([folder])
-    written = export(found, tmp_path / "out" / "new")
+    written = export_runs(found, tmp_path / "out" / "new")
     assert [p.name for p in written] == ["runs.parquet", "runs.csv"]
     table, rows = read(tmp_path / "out" / "new")
     assert len(table) == len(rows) == len(found.runs) == 21
@@ -55,14 +55,14 @@ def test_a_study(tmp_path: Path) -> None:
 
 def test_mixed_and_odd_values(tmp_path: Path) -> None:
     runs = [
-        Run("s", "a", "finished", config={"x": 1, "y": [0.9, 0.1], "z": 2**70, "b": True},
+        ReportRun("s", "a", "finished", config={"x": 1, "y": [0.9, 0.1], "z": 2**70, "b": True},
             metrics={"valid/loss": math.inf, "study": 3.0}),
-        Run("s", "b", "finished", config={"x": "one", "y": None, "z": 3, "b": None},
+        ReportRun("s", "b", "finished", config={"x": "one", "y": None, "z": 3, "b": None},
             metrics={"valid/loss": math.nan}, error='two\nlines, "quoted"'),
-        Run("s", "c", "missing", config={"w": 1.5, "v": 2}),
-        Run("s", "d", "missing", config={"w": 1, "v": None}),
+        ReportRun("s", "c", "missing", config={"w": 1.5, "v": 2}),
+        ReportRun("s", "d", "missing", config={"w": 1, "v": None}),
     ]  # fmt: skip
-    export(Collection([], runs), tmp_path)
+    export_runs(Collection([], runs), tmp_path)
     table, rows = read(tmp_path)
     assert [row["config.x"] for row in table] == ["1", "one", None, None]
     assert [row["config.y"] for row in table] == ["[0.9, 0.1]", None, None, None]
@@ -76,8 +76,8 @@ def test_mixed_and_odd_values(tmp_path: Path) -> None:
 
 
 def test_nothing_and_nowhere(tmp_path: Path) -> None:
-    export(Collection(), tmp_path)
+    export_runs(Collection(), tmp_path)
     assert read(tmp_path) == ([], [])
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written to"):
-        export(Collection(), tmp_path / "file")
+        export_runs(Collection(), tmp_path / "file")

@@ -143,7 +143,7 @@ def test_a_point_leads_to_the_run_that_has_its_value(name: str) -> None:
                 continue
             part = part_of.get(figure.key, "valid")
             for mark, y in zip(marks, trace["y"], strict=True):
-                assert y == float(f"{runs[mark].value(analysis.metric, part):.4g}")
+                assert y == float(f"{runs[mark].value(analysis.metric.name, part):.4g}")
                 checked.add(figure.key)
     expected = {"greff": {"all", "params", *MARGINALS}, "seeds": {"truncation"}}
     assert {"top", "time", "learning"} | expected.get(name, set()) <= checked

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import random_kit
 from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis
 from odyssey.report.figures.curves import median_curve
 from odyssey.report.figures.marks import quartiles
@@ -51,7 +52,7 @@ def test_top_holds_the_chosen() -> None:
         assert sorted(drawn[label]["y"]) == sorted(four(kept))
         sizes = [o.run.params for o in summary.chosen]
         assert bars["y"][place] == number(median(s for s in sizes if s is not None))
-        verdict = [v.word for v in GREFFS.verdicts if v.variant == label] or ["baseline"]
+        verdict = [v.conclusion for v in GREFFS.verdicts if v.variant == label] or ["baseline"]
         assert words[place] == verdict[0].replace("difference", "diff.")
         assert figure.layout["xaxis"]["ticktext"][place] in (label, f"<b>{label}</b>")
     line = next(s for s in figure.layout["shapes"] if s["name"] == "median of the baseline")
@@ -69,7 +70,7 @@ def test_few_points_are_no_box(count: int) -> None:
 
 @pytest.mark.parametrize("count", [6, 7, 8, 20, 31])
 def test_boxes_on_paper_have_hazens_quartiles(count: int) -> None:
-    values = np.random.default_rng(count).normal(size=count).tolist()
+    values = random_kit.rng().normal(size=count).tolist()
     values[1] += 20  # beyond the whisker
     box = quartiles(values)
     ordered = sorted(values)
@@ -278,8 +279,8 @@ def test_differences_are_best_first_in_the_colour_of_the_verdict(better: str) ->
     for place, trace in enumerate(figure.traces):
         verdict = by_name[trace["name"]]
         assert trace["y"] == [place] and trace["x"] == four([verdict.difference.value])
-        assert trace["marker"]["color"] == colour_of_verdict(verdict.word)
-        assert figure.layout["yaxis"]["ticktext"][place].endswith(verdict.word)
+        assert trace["marker"]["color"] == colour_of_verdict(verdict.conclusion)
+        assert figure.layout["yaxis"]["ticktext"][place].endswith(verdict.conclusion)
     band = figure.layout["shapes"][0]
     assert (band["x0"], band["x1"]) == (-0.1, 0.1)
     side = "left" if better == "lower" else "right"

@@ -48,6 +48,7 @@ def test_figures_fit_a_paper(figure: Figure, tmp_path: Path) -> None:
     assert min(sizes) >= 6 and max(sizes) <= 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "analysis",
     [

@@ -12,7 +12,7 @@ from odyssey.report.figures.scales import extent, short
 
 
 def test_a_view_holds_the_bulk_and_counts_the_rest() -> None:
-    random = np.random.default_rng(5)
+    random = np.random.default_rng(5)  # an example: others have outliers of their own
     groups = [list(random.normal(9, 0.1, 37)) for _ in range(8)]
     groups[2][5], groups[4][1] = 400.0, math.inf
     found = extent(groups)

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from odyssey.report.io.formats import Column, Table, as_csv, as_latex, as_markdown, number, p_value
+from odyssey.report.io.formats import (
+    Column,
+    Table,
+    format_number,
+    format_p,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
 from odyssey.report.stats.samples import Interval
 
 HOSTILE = r"a_b & 50% #1 {x} ~ ^ \end{table} $m$ <b> | “q”"
@@ -36,7 +44,7 @@ TABLE = Table(
 
 
 def test_csv_gives_every_digit_back():
-    rows = list(csv.DictReader(io.StringIO(as_csv(TABLE))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(TABLE))))
     assert rows[0]["variant"] == HOSTILE
     assert [float(rows[0][k]) for k in ("mean", "mean low", "mean high")] == [8.5, 8.25, 8.75]
     assert float(rows[0]["p"]) == 0.00012 and float(rows[0]["value"]) == -0.001234
@@ -46,7 +54,7 @@ def test_csv_gives_every_digit_back():
 
 
 def test_markdown_has_a_cell_for_each_column_and_leaves_out_what_is_empty():
-    lines = as_markdown(TABLE).splitlines()
+    lines = to_markdown(TABLE).splitlines()
     assert lines[2] == "| variant | n | mean | p | value |"
     assert {line.replace(r"\|", "").count("|") for line in lines[2:7]} == {6}
     assert "8.500 [8.250, 8.750]" in lines[4] and "<0.001" in lines[4] and "1,234" in lines[4]
@@ -54,7 +62,7 @@ def test_markdown_has_a_cell_for_each_column_and_leaves_out_what_is_empty():
 
 
 def test_latex_says_what_it_needs_and_has_nothing_that_tex_would_take_for_its_own():
-    text = as_latex(TABLE)
+    text = to_latex(TABLE)
     assert r"\toprule" in text and r"\usepackage{booktabs}" in text
     row = next(line for line in text.splitlines() if "50" in line)
     assert r"a\_b \& 50\% \#1 \{x\}" in row and r"\textbackslash{}end\{table\} \$m\$" in row
@@ -66,7 +74,7 @@ def test_latex_says_what_it_needs_and_has_nothing_that_tex_would_take_for_its_ow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex here")
 def test_latex_compiles(tmp_path: Path):
     start = r"\documentclass{article}\usepackage{booktabs}\begin{document}"
-    (tmp_path / "t.tex").write_text(start + as_latex(TABLE) + r"\end{document}")
+    (tmp_path / "t.tex").write_text(start + to_latex(TABLE) + r"\end{document}")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert said.returncode == 0, said.stdout
@@ -88,8 +96,8 @@ def test_latex_compiles(tmp_path: Path):
     ],
 )
 def test_numbers_have_three_digits(value: float, shown: str):
-    assert number(value) == shown
+    assert format_number(value) == shown
 
 
 def test_p_values():
-    assert [p_value(p) for p in (0.0001, 0.012, 0.12, 1.0)] == ["<0.001", "0.012", "0.12", "1.00"]
+    assert [format_p(p) for p in (0.0001, 0.012, 0.12, 1.0)] == ["<0.001", "0.012", "0.12", "1.00"]

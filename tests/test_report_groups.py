@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from odyssey.errors import UserError
-from odyssey.report.analysis.comparisons import split
+from odyssey.report.analysis.comparisons import make_comparisons
 from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Comparison
-from odyssey.report.analysis.settings import word
+from odyssey.report.analysis.settings import format_value
 from odyssey.report.io.collect import collect
 from odyssey.report.io.runs import Collection
 from report_kit import edit_json, plan_of, write_study
@@ -19,7 +19,7 @@ from report_run_kit import CONFIG, write_run
 
 
 def only(*folders: Path, baseline: str | None = None) -> Comparison:
-    (found,) = split(collect(folders), baseline=baseline)
+    (found,) = make_comparisons(collect(folders), baseline=baseline)
     return found
 
 
@@ -138,15 +138,15 @@ def test_studies_without_a_result(tmp_path: Path, ends: dict[str, Any], trials: 
 def test_a_variant_without_a_result_is_named(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", cells=["lstm", "gru"], trials=2)
     for row in plan_of(folder):
-        if row["arm"] == "cell=gru":
+        if row["variant"] == "cell=gru":
             edit_json(folder / row["run"] / "run.json", status="diverged")
     assert "No run of gru has finished with a result." in only(folder).notes
 
 
 def test_nothing_at_all() -> None:
-    assert split(Collection()) == []
+    assert make_comparisons(Collection()) == []
     with pytest.raises(UserError, match="none, since there are no runs"):
-        split(Collection(), baseline="lstm")
+        make_comparisons(Collection(), baseline="lstm")
 
 
 def test_a_study_without_study_json(tmp_path: Path) -> None:
@@ -210,11 +210,13 @@ def test_mixed_code_torch_and_devices_are_said(tmp_path: Path) -> None:
 
 
 def test_names_that_are_the_users(tmp_path: Path) -> None:
-    """A cell of one's own, an arm with signs in it, a row whose quotes do not close."""
+    """A cell of one's own, a variant with signs in it, a row whose quotes do not close."""
     folder = write_study(tmp_path / "s", cells=["my_cell"], trials=2)
     rows = plan_of(folder)
-    for row, arm in zip(rows, ("cell._target_=my_cells.MyCell", "cell._target_='x"), strict=True):
-        row["arm"] = arm
+    for row, variant in zip(
+        rows, ("cell._target_=my_cells.MyCell", "cell._target_='x"), strict=True
+    ):
+        row["variant"] = variant
     with (folder / "trials.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
@@ -233,4 +235,41 @@ def test_words() -> None:
         "sgd": ("sgd", '"sgd"'),
     }
     for expected, values in same.items():
-        assert [word(value) for value in values] == [expected] * len(values)
+        assert [format_value(value) for value in values] == [expected] * len(values)
+
+
+OWN_TEXT = CONFIG | {"task.data": "file", "study": "s"}
+
+
+def test_the_same_data_at_two_paths_are_one_variant(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    for seed, path in enumerate(("plain.txt", "./plain.txt", "/there/plain.txt")):
+        write_run(folder / f"r-music-{seed:08x}", OWN_TEXT | {"seed": seed, "task.path": path})
+    found = only(folder)
+    assert [len(variant.runs) for variant in found.variants] == [3] and not found.searched
+    assert found.title == "music on plain.txt" and found.kind == SEEDS
+
+
+def test_two_files_are_told_apart_by_their_names(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    for n, path in enumerate(("texts/a.txt", "texts/b.txt")):
+        for seed in range(2):
+            config = OWN_TEXT | {"seed": seed, "task.path": path}
+            write_run(folder / f"r-music-{n}000000{seed}", config, data_hash=str(n) * 64)
+    found = make_comparisons(collect([folder]))
+    assert sorted(c.title for c in found) == ["music on a.txt", "music on b.txt"]
+    assert {c.data for c in found} == {"a.txt", "b.txt"}
+
+
+def test_cells_of_one_name_and_other_source_are_told_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    own = CONFIG | {"cell._target_": "my_cells.MyCell", "study": "s"}
+    for n, source in enumerate(("ab" * 32, "cd" * 32)):
+        for seed in range(2 + n):
+            write_run(
+                folder / f"my_cell-music-{n}000000{seed}",
+                own | {"seed": seed},
+                cell="my_cell",
+                record={"cell_source": source},
+            )
+    assert labels(only(folder)) == {"my_cell@ababab": 2, "my_cell@cdcdcd": 3}

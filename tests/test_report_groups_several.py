@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from odyssey.report.analysis.comparisons import split
+from odyssey.report.analysis.comparisons import make_comparisons
 from odyssey.report.analysis.result import SEARCH, SEEDS, Comparison
 from odyssey.report.io.collect import collect
 from report_kit import edit_json, plan_of, write_study
 
 
 def both(*folders: Path, baseline: str | None = None) -> list[Comparison]:
-    found = split(collect(folders), baseline=baseline)
+    found = make_comparisons(collect(folders), baseline=baseline)
     names = [run.name for comparison in found for run in comparison.runs]
     assert len(names) == len(set(names))  # no run is in two
     return found
@@ -87,8 +87,8 @@ def test_tasks_and_data_that_are_compared(tmp_path: Path) -> None:
     for comparison in (jsb, piano):
         assert labels(comparison) == ["gru", "lstm"] and len(comparison.runs) == 10
         assert [run.state for run in comparison.runs].count("missing") == 2
-        arms = {run.compared["task.data"] for run in comparison.runs}
-        assert arms == {comparison.data}
+        variants = {run.compared["task.data"] for run in comparison.runs}
+        assert variants == {comparison.data}
     folder = write_study(tmp_path / "t", cells=["gru"], trials=3, compare={"task": ["a", "b"]})
     assert {c.task for c in both(folder)} == {"a", "b"}
     # A setting of the task that changes neither data nor metric tells variants.
@@ -145,7 +145,7 @@ def test_other_spaces_are_not_pooled(tmp_path: Path) -> None:
 def test_a_run_of_two_studies_counts_once(tmp_path: Path) -> None:
     a = write_study(tmp_path / "a", cells=["lstm"], trials=3, missing=0.34)
     b = write_study(tmp_path / "b", cells=["lstm"], trials=5)  # the same draws, and two more
-    (found,) = split(collect([a, b]))
+    (found,) = make_comparisons(collect([a, b]))
     assert len(found.runs) == 5 and all(run.done for run in found.runs)
     assert sum("counted once" in said for said in found.apart) == 2
     once = [said for said in found.apart if said.startswith("2 runs of study b are also in")]

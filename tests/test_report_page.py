@@ -211,6 +211,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 def test_hostile_names_are_text(browser: Any, tmp_path: Path) -> None:
     data = page_kit.payload(18, seed=2, variants=HOSTILE, comparisons=1)
     data["title"] = "<script>alert(2)</script> {{ scripts }}"

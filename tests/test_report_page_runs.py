@@ -208,6 +208,7 @@ def test_headings_are_sorted_with_the_keyboard(many: Any) -> None:
         assert not any(inside.nth(i).is_visible() for i in range(inside.count())), what
 
 
+@pytest.mark.slow
 def test_tables_are_sorted_and_copied(many: Any) -> None:
     page, data = many
     table = data["comparisons"][0]["metrics"][0]["tables"][0]

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import random_kit
+from bootstrap_kit import assert_limits
 from odyssey.report.stats.estimates import bootstrap, iqm, mean, median
 from odyssey.report.stats.samples import CHUNK, chunks, percentiles
 
@@ -16,7 +18,7 @@ ALL = pytest.mark.parametrize("statistic", [mean, median, iqm])
 
 
 def numbers(n: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, n]).gamma(2.0, size=n)
+    return random_kit.rng(seed, n).gamma(2.0, size=n)
 
 
 @pytest.mark.parametrize("n", [4, 8, 20, 100])
@@ -78,7 +80,7 @@ def test_a_mean_has_no_place_for_the_worst() -> None:
 @ALL
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 12])
 def test_rows_order_shift_and_scale(statistic, n: int) -> None:
-    rows = np.random.default_rng(n).normal(size=(5, n))
+    rows = random_kit.rng().normal(size=(5, n))
     assert statistic(rows) == pytest.approx([statistic(row) for row in rows], rel=1e-12)
     one = rows[0]
     assert statistic(one[::-1]) == pytest.approx(statistic(one), rel=1e-12)
@@ -98,15 +100,14 @@ def test_the_bootstrap_is_scipys_but_for_chance(statistic) -> None:
         lambda x, axis: statistic(np.moveaxis(x, axis, -1)),
         n_resamples=20_000,
         method="percentile",
-        random_state=2,
-    ).confidence_interval
-    width = theirs.high - theirs.low
+        rng=random_kit.rng("scipy"),
+    )
     assert ours.value == pytest.approx(statistic(values))
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.04 * width)
+    assert_limits(ours.low, ours.high, 20_000, theirs.bootstrap_distribution)
 
 
 def test_the_same_seed_gives_the_same_limits() -> None:
-    strata = [numbers(5), numbers(7)]
+    strata = [numbers(50), numbers(70)]
     one = bootstrap(strata, iqm, seed=3)
     assert bootstrap(strata, iqm, seed=3) == one
     assert bootstrap(strata, iqm, seed=4) != one
@@ -129,7 +130,7 @@ def test_draws_are_made_in_parts_that_fit(draws: int, width: int) -> None:
 
 def test_large_samples_are_drawn_in_parts_alike() -> None:
     """More than fit in memory at once: limits as the normal approximation has them."""
-    values = np.random.default_rng(0).normal(size=5003)
+    values = random_kit.rng().normal(size=5003)
     found = bootstrap([values], mean, draws=1001)
     reach = 1.96 * values.std() / math.sqrt(len(values))
     assert (found.low, found.high) == pytest.approx(
@@ -159,17 +160,18 @@ def test_worst_values_reach_the_limits() -> None:
 
 @pytest.mark.parametrize(("statistic", "truth"), [(mean, 0.0), (median, 0.0), (iqm, 0.0)])
 def test_the_limits_hold_the_truth_about_as_often_as_said(statistic, truth: float) -> None:
-    random = np.random.default_rng(7)
-    repeats, held = 600, 0
+    random = random_kit.rng()
+    repeats, held = 3000, 0
     for seed in range(repeats):
         strata = [random.normal(size=30) - 1, random.normal(size=30) + 1]
         found = bootstrap(strata, statistic, draws=300, seed=seed, level=0.9)
         held += found.low <= truth <= found.high
-    assert 0.86 < held / repeats < 0.94  # 0.9 +- 3 standard errors
+    # With 30 values a stratum it is 0.89, found with 12,000: one false alarm in a million.
+    assert 0.86 < held / repeats < 0.94
 
 
 def test_percentiles_are_draws_the_next_ones_outwards() -> None:
-    draws = np.random.default_rng(0).permutation(101).astype(float)
+    draws = random_kit.rng().permutation(101).astype(float)
     assert percentiles(draws, 0.8125) == (9.0, 91.0)  # 9.375 and 90.625
     assert percentiles(draws, 0.5) == (25.0, 75.0)
     assert percentiles(np.stack([draws, -draws], axis=1), 0.5)[0].tolist() == [25.0, -75.0]

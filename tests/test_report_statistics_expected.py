@@ -8,13 +8,15 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+import random_kit
+from bootstrap_kit import assert_limits
 from odyssey.report.stats.estimates import expected_best
 
 INF = math.inf
 
 
 def numbers(n: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, n]).gamma(2.0, size=n)
+    return random_kit.rng(seed, n).gamma(2.0, size=n)
 
 
 def by_all_draws(values: np.ndarray, n: int, replacement: bool, better: str) -> float:
@@ -69,7 +71,7 @@ def test_the_ends_of_the_curve() -> None:
 
 def test_without_replacement_it_is_unbiased_and_with_it_is_not() -> None:
     """The smallest of 10 exponentials has the mean 0.1."""
-    random = np.random.default_rng(0)
+    random = random_kit.rng()
     found = {True: [], False: []}
     for _ in range(1500):
         values = random.exponential(size=20)
@@ -77,8 +79,8 @@ def test_without_replacement_it_is_unbiased_and_with_it_is_not() -> None:
             one = expected_best(values, "lower", [10], replacement=replacement, draws=1)
             means.append(one.mean[0])
     error = np.std(found[False]) / math.sqrt(1500)
-    assert abs(np.mean(found[False]) - 0.1) < 3 * error
-    assert np.mean(found[True]) > 0.1 + 3 * error
+    assert abs(np.mean(found[False]) - 0.1) < 5 * error  # one false alarm in 1.7 million
+    assert np.mean(found[True]) > 0.1 + 5 * error
 
 
 @pytest.mark.parametrize("worst", [INF, -INF])
@@ -131,27 +133,25 @@ def test_order_shift_and_scale() -> None:
 
 def test_the_band_is_a_plain_bootstrap() -> None:
     values = numbers(30)
-    found = expected_best(values, "lower", [1, 5, 20], draws=6000, seed=1)
-    random = np.random.default_rng(9)
-    draws = [
-        expected_best(random.choice(values, 30), "lower", [1, 5, 20], draws=1).mean
-        for _ in range(3000)
-    ]
-    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    assert found.low == pytest.approx(low, abs=0.05 * max(high - low))
-    assert found.high == pytest.approx(high, abs=0.05 * max(high - low))
+    found = expected_best(values, "lower", [1, 5, 20], draws=30_000, seed=1)
+    resampled = np.sort(random_kit.rng("again").choice(values, (30_000, 30)), axis=1)
+    for place, count in enumerate([1, 5, 20]):
+        # The chance that the smallest of so many is the i-th of 30.
+        chances = -np.diff(((30 - np.arange(31)) / 30) ** count)
+        assert_limits(found.low[place], found.high[place], 30_000, resampled @ chances)
     assert (found.low <= found.mean).all() and (found.mean <= found.high).all()
 
 
 def test_the_band_holds_the_truth_for_few_of_many() -> None:
     """The smallest of 3 uniforms has the mean 1/4."""
-    random = np.random.default_rng(6)
-    repeats, held = 400, 0
+    random = random_kit.rng()
+    repeats, held = 2000, 0
     for seed in range(repeats):
         found = expected_best(
             random.uniform(size=60), "lower", [3], draws=300, seed=seed, level=0.9
         )
         held += found.low[0] <= 0.25 <= found.high[0]
+    # With 60 trials it is 0.885, found with 12,000: one false alarm in a million.
     assert 0.85 < held / repeats < 0.95
 
 

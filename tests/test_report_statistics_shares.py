@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+import random_kit
 from odyssey.report.stats.estimates import top_share, wilson
 from odyssey.report.stats.methods import METHODS
 
@@ -49,7 +50,7 @@ def test_wilson_of_nothing_and_of_nonsense() -> None:
      (1, 0.1, 1), (0, 0.1, 0), (60, 0.15, 9), (100, 0.07, 7), (100, 0.55, 55)],
 )  # fmt: skip
 def test_how_many_are_kept(trials: int, share: float, kept: int) -> None:
-    values = np.random.default_rng(trials).normal(size=trials)
+    values = random_kit.rng().normal(size=trials)
     for better, sign in [("lower", 1), ("higher", -1)]:
         found = top_share(values, better, share)
         assert found.tolist() == np.argsort(sign * values)[:kept].tolist()

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from odyssey.errors import UserError
-from odyssey.report.io.wandb_project import flat, split_path
+from odyssey.report.io.wandb_project import flatten, split_path, variant_of
 from records_kit import real_run
 from report_wandb_kit import DATA, Project, configuration, summary
 from run_kit import record
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(180)
 
 READ = """
 import json
+from dataclasses import asdict
 from odyssey.errors import UserError
 from odyssey.report.io.wandb_project import read_project
 for path, group in %r:
@@ -34,6 +35,8 @@ for path, group in %r:
     except UserError as error:
         print(json.dumps({"error": str(error)}))
     else:
+        found = [asdict(run) for run in runs]
+        runs = [run | run.pop("record") for run in found]
         print(json.dumps({"runs": runs, "notes": notes, "told": told}))
 """
 
@@ -71,7 +74,7 @@ def test_a_run_comes_back_as_its_folder_has_it(tmp_path: Path) -> None:
     assert run["url"] == run["wandb"]["url"] and run["url"].startswith(server.url)
     assert (run["study"], run["name"], run["search"]) == ("s", path.name, {"trial": 7})
     # W&B keeps no empty table.
-    assert run["config"] == {key: value for key, value in flat(config).items() if value != {}}
+    assert run["config"] == {key: value for key, value in flatten(config).items() if value != {}}
     curves: dict[str, list[list[float]]] = {}
     for row in csv.DictReader((path / "metrics.csv").open()):
         if row["name"].startswith(("train/", "valid/")):
@@ -83,7 +86,7 @@ def test_a_run_comes_back_as_its_folder_has_it(tmp_path: Path) -> None:
 
 def test_every_kind_of_ending(tmp_path: Path) -> None:
     server = Project()
-    search = {"name": "s", "space": {"optimizer.lr": {"low": 1}}, "trial": 3, "arm": "cell=gru"}
+    search = {"name": "s", "space": {"optimizer.lr": {"low": 1}}, "trial": 3, "variant": "cell=gru"}
     server.add("done", configuration(search=search), summary=summary())
     gone = summary(status="diverged", error="at update 3") | {"valid/bits_per_char": "NaN"}
     server.add("diverged", configuration(), summary=gone)
@@ -119,6 +122,26 @@ def test_every_kind_of_ending(tmp_path: Path) -> None:
     assert runs["lost"]["task"] == "charlm" and runs["lost"]["params"] == 11
     assert [run["name"] for run in mine["runs"]] == ["other"]
     assert mine["runs"][0]["cell"] == "rnn" and mine["runs"][0]["study"] == "t"
+
+
+def test_what_tasks_say_of_metrics_and_later_versions() -> None:
+    server = Project()
+    info = {"accuracy": {"mode": "max", "label": "share of hits", "unit": "of the shots"}}
+    server.add("new", configuration(), summary=summary(metric_info=info, params=11.0, steps=5.0))
+    server.add("old", configuration(), summary=summary())
+    server.add("later", configuration(), summary=summary(schema=99))
+    with serving(server):
+        (found,) = read(server)
+    new, old = found["runs"]
+    assert new["metric_info"] == info and old["metric_info"] == {}
+    assert new["params"] == 11 and new["steps"] == 5 and new["odd"] == old["odd"] == []
+    (note,) = found["notes"]
+    assert note.startswith("1 run of the W&B project is of a later version of Odyssey")
+
+
+def test_variants_of_runs_of_earlier_versions() -> None:
+    assert variant_of({"variant": "cell=gru"}) == variant_of({"arm": "cell=gru"}) == "cell=gru"
+    assert variant_of({}) == ""
 
 
 def test_what_is_no_run_of_ours_is_set_apart() -> None:
@@ -216,4 +239,4 @@ def test_a_path_that_is_none(text: str) -> None:
 
 def test_a_path() -> None:
     assert split_path("me/odyssey/") == ("me", "odyssey")
-    assert flat({"a": {"b": {"c": 1}, "d": []}, "e": {}}) == {"a.b.c": 1, "a.d": [], "e": {}}
+    assert flatten({"a": {"b": {"c": 1}, "d": []}, "e": {}}) == {"a.b.c": 1, "a.d": [], "e": {}}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from report_wandb_kit import Project, configuration, summary
 from wandb_kit import KEY, python, serving
 
@@ -18,7 +20,7 @@ def project() -> Project:
     for cell, worse in (("gru", 0.0), ("rnn", 1.0)):
         for trial in range(12):
             search = {"name": "s", "space": SPACE, "trials": 12, "draws": "shared"}
-            search |= {"sampler": "random", "trial": trial, "arm": f"cell={cell}"}
+            search |= {"sampler": "random", "trial": trial, "variant": f"cell={cell}"}
             lr = 10 ** (-5 + trial / 3)
             config = configuration(search=search)
             config = json.loads(json.dumps(config)) | {"optimizer": {"kind": "adam", "lr": lr}}
@@ -46,6 +48,7 @@ def report(server: Project, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_project_becomes_a_report(tmp_path: Path) -> None:
     with serving(project()) as server:
         words = ("--wandb", "me/odyssey", "--draws", "200", "--no-figures")

@@ -44,14 +44,17 @@ def once_at(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, what: Any) -
     monkeypatch.setattr(kind, name, method)
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
     "kind, name, signals",
     [
-        (Tracker, "start", 1),  # W&B starts: nobody heeds signals yet
+        pytest.param(Tracker, "start", 1, marks=SLOW),  # W&B starts: nobody heeds signals yet
         (RecurrentModule, "training_step", 2),  # at once, in the middle of an update
-        (RecurrentModule, "validation_step", 1),
-        (RecurrentModule, "test_step", 1),
-        (Tracker, "finish", 1),  # all is done but the closing
+        pytest.param(RecurrentModule, "validation_step", 1, marks=SLOW),
+        pytest.param(RecurrentModule, "test_step", 1, marks=SLOW),
+        pytest.param(Tracker, "finish", 1, marks=SLOW),  # all is done but the closing
         (Keeper, "on_train_start", 1),
     ],
 )
@@ -81,6 +84,7 @@ def test_interrupted_anywhere_and_gone_on(
     assert_same_run(whole, folder(out))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on(
     tmp_path: Path,
     options: list[str],
@@ -135,6 +139,7 @@ def test_a_study_that_cannot_be_written_to_is_one_sentence(
     assert str(out / "first") in sentence and "output_dir=" in sentence
 
 
+@pytest.mark.slow
 def test_a_bug_closes_the_lock_and_says_how_far_it_got(
     tmp_path: Path, options: list[str], whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,13 +170,14 @@ def test_no_best_update_where_no_validation_was(tmp_path: Path, options: list[st
 
 
 def test_a_finished_run_is_not_taken_for_one_on_other_data(
-    tmp_path: Path, options: list[str], whole: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, options: list[str], whole: Path
 ) -> None:
+    before = (whole / "run.json").read_bytes()
     write_text(tmp_path / "text.txt", 1500)
-    capsys.readouterr()
-    assert train(tmp_path / "whole", *options) == 2
-    assert "sha256" in capsys.readouterr().err
-    assert record(whole)["status"] == "finished"
+    assert train(tmp_path / "whole", *options) == 0
+    assert (whole / "run.json").read_bytes() == before
+    (other,) = (p.parent for p in whole.parent.glob("*/run.json") if p.parent != whole)
+    assert record(other)["data"]["sha256"] != record(whole)["data"]["sha256"]
 
 
 def test_a_sweeper_gets_the_monitored_metric(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +13,12 @@ import torch.nn.functional as F
 import yaml
 from omegaconf import OmegaConf
 
+from odyssey.config.compose import compose
+from odyssey.config.identity import run_name
 from odyssey.tasks import build as build_task
+from odyssey.tasks.language_model import CharLM
 from odyssey.training.build import build_model
-from run_kit import folder, metrics, record, start, train, wait_for_step, write_text
+from run_kit import folder, metrics, once, record, start, train, wait_for_step, write_text
 
 TINY = [
     "task=charlm",
@@ -109,6 +113,7 @@ def test_finished_is_not_done_again(
     assert before == {p: p.stat().st_mtime_ns for p in folder(out).rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_never_refuses_and_force_keeps_the_old_run(
     tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,22 +127,55 @@ def test_never_refuses_and_force_keeps_the_old_run(
     assert metrics(old) == rows == metrics(folder(out))
 
 
-def test_other_data_under_the_same_path_is_not_mixed_in(
-    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.slow
+def test_other_data_under_the_same_path_is_another_run(tmp_path: Path, tiny: list[str]) -> None:
     out = tmp_path / "out"
     options = [*tiny, "trainer.max_epochs=200", "trainer.checkpoint_every=5"]
     process = start(out, *options)
     wait_for_step(out, 10, process)
     process.terminate()
     assert process.wait(30) == 130
-    assert record(folder(out))["status"] == "interrupted"
+    first = folder(out)
+    assert record(first)["status"] == "interrupted"
+    before = (first / "run.json").read_bytes()
+    assert run_name(compose(once(*options))) == first.name
     write_text(tmp_path / "text.txt", 2500)
-    assert train(out, *options) == 2
-    assert "sha256" in capsys.readouterr().err
-    assert record(folder(out))["status"] == "interrupted"
+    assert run_name(compose(once(*options))) != first.name
+    assert train(out, *options, "trainer.max_epochs=1") == 0
+    assert (first / "run.json").read_bytes() == before
+    (second,) = (p.parent for p in out.glob("*/*/run.json") if p.parent != first)
+    assert record(second)["data"] != record(first)["data"]
 
 
+def test_data_that_change_while_they_are_read_are_refused(
+    tmp_path: Path,
+    tiny: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before the run's first record, which would be of one content with numbers of another."""
+    text, out = tmp_path / "text.txt", tmp_path / "out"
+    kept = text.read_bytes()
+    for late in (False, True):
+        real = CharLM.load
+
+        def changing(self: CharLM, late: bool = late, real: Any = real) -> None:
+            if late:
+                real(self)
+            text.write_bytes(kept.replace(b"the", b"THE"))
+            if not late:
+                real(self)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(CharLM, "load", changing)
+            assert train(out, *tiny) == 2
+        assert f"task.path={text} has changed meanwhile" in capsys.readouterr().err
+        assert not list(out.glob("*/*/run.json"))
+        text.write_bytes(kept)
+    assert train(out, *tiny) == 0
+
+
+@pytest.mark.slow
 def test_two_processes_do_not_share_a_folder(
     tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +235,7 @@ def test_early_stopping(tmp_path: Path, tiny: list[str]) -> None:
     assert len(valid) == 3 and run["status"] == "finished" and run["best_step"] == 20
 
 
+@pytest.mark.slow
 def test_several_runs_of_one_process_leave_nothing_behind(tmp_path: Path, tiny: list[str]) -> None:
     """The third run, after others in this process, equals the same run alone."""
     threads = torch.get_num_threads()

@@ -30,7 +30,7 @@ def test_every_cell_learns_two_digits(cell: str, tmp_path: Path) -> None:
         ("charlm", 300, 0.05),
         ("wordlm", 300, 0.05),
         ("synthetic task.kind=adding", 300, 0.001),
-        ("synthetic task.kind=copying", 1000, 0.02),
+        ("synthetic task.kind=copying", 2000, 0.02),  # 0.0007 to 0.002 with five seeds
         ("synthetic task.kind=reversal", 300, 0.02),
         ("music", 1000, 0.88),  # nats a frame: a hundredth of a nat for each of its 88 keys
     ],

@@ -53,7 +53,7 @@ def test_killed_in_an_epoch_and_started_again(
     assert_same_run(folder(whole), folder(broken))
 
 
-@pytest.mark.parametrize("task", ["streamed", "sequences"])
+@pytest.mark.parametrize("task", [pytest.param("streamed", marks=pytest.mark.slow), "sequences"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_at_any_update_in_one_process(
     task: str,
@@ -88,6 +88,7 @@ def test_interrupted_at_any_update_in_one_process(
     assert_same_run(folder(whole), folder(broken))
 
 
+@pytest.mark.slow
 def test_rows_after_the_last_checkpoint_are_made_again(tmp_path: Path) -> None:
     options = [*STREAMED, "task.data=file", f"task.path={write_text(tmp_path / 'text.txt')}"]
     out = tmp_path / "out"

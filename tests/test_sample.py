@@ -188,6 +188,7 @@ def test_a_task_without_samples_is_one_sentence(
     assert "a run of task=synthetic, which has no samples" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_it_streams_into_a_pipe_until_that_is_closed(charlm: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "scripts/sample.py", str(charlm), "--length", "100000000"],

@@ -15,8 +15,9 @@ from odyssey.cli import main
 from odyssey.config import compose as composing
 from odyssey.config import keys
 from odyssey.errors import UserError
-from odyssey.study.compatibility import begin, check
+from odyssey.study.compatibility import check
 from odyssey.study.plan import prepare
+from odyssey.study.runner import begin
 from odyssey.study.state import read_study
 from run_kit import ROOT
 
@@ -74,7 +75,7 @@ def test_many_wrong_values_are_not_many_screens():
 
 def test_nothing_is_what_an_optional_group_may_be():
     plan = prepare(["debug=null,overfit", "sweep=null", "experiment=null", "study=s"])
-    assert plan is not None and [t.arm for t in plan.trials] == ["debug=null", "debug=overfit"]
+    assert plan is not None and [t.variant for t in plan.trials] == ["debug=null", "debug=overfit"]
     first, second = (composing.compose(t.words).trainer.overfit_batch for t in plan.trials)
     assert first != second
 
@@ -119,7 +120,7 @@ def test_a_wrong_file_of_ones_own(own_sweep, text, sentence):
 def test_a_file_of_ones_own(own_sweep):
     own_sweep(GLOBAL + COMPARE)
     plan = prepare(["sweep=own"])
-    assert plan is not None and [t.arm for t in plan.trials] == ["cell=rnn", "cell=gru"]
+    assert plan is not None and [t.variant for t in plan.trials] == ["cell=rnn", "cell=gru"]
 
 
 @pytest.mark.parametrize(
@@ -183,6 +184,7 @@ def test_a_damaged_run_stops_no_other_and_is_counted(tmp_path, capsys):
     assert [r["status"] for r in records(tmp_path).values()] == ["finished"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell's pipe")
 @pytest.mark.parametrize("end", ["| head -1", ">&- 2>&-"])
 def test_a_reader_that_goes_costs_no_run(tmp_path, end):

@@ -14,7 +14,7 @@ import pytest
 
 from odyssey.study.display import Display
 from odyssey.study.state import read_study
-from records_kit import hold, let_go, plan, write_plan, write_run
+from records_kit import hold, let_go, plan, trial_rows, write_plan, write_run
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ OPENING = "6 runs: 2 finished and 1 diverged already, 1 goes on, 2 to do"
 
 
 def display(folder: Path, stream: io.StringIO, **options: bool) -> Display:
-    return Display(folder, ROWS, read_study(folder), stream, options.pop("bar", False), **options)
+    return Display(
+        folder, trial_rows(ROWS), read_study(folder), stream, options.pop("bar", False), **options
+    )
 
 
 def wait_for(text: str, stream: io.StringIO) -> None:
@@ -156,11 +158,11 @@ def test_a_log_is_named_and_damage_is_said(folder: Path) -> None:
 def test_trials_of_one_run_count_once(folder: Path) -> None:
     stream = io.StringIO()
     rows = [*ROWS, ROWS[0] | {"trial": "6"}]
-    with Display(folder, rows, read_study(folder), stream, False):
+    with Display(folder, trial_rows(rows), read_study(folder), stream, False):
         pass
     assert stream.getvalue() == f"7 trials, {OPENING}\n"
     stream = io.StringIO()
-    with Display(folder, ROWS[4:], read_study(folder), stream, False):
+    with Display(folder, trial_rows(ROWS[4:]), read_study(folder), stream, False):
         pass
     assert stream.getvalue() == "2 runs: 2 to do\n"
 
@@ -206,7 +208,7 @@ def test_runs_that_end_together(tmp_path: Path) -> None:
     names = [row["run"] for row in rows]
     workers = [threading.Thread(target=work, args=(names[k::4],)) for k in range(4)]
     write_run(tmp_path, "mgu-charlm-00000099")  # so that no thread makes the real run
-    with Display(tmp_path, rows, read_study(tmp_path), stream, False):
+    with Display(tmp_path, trial_rows(rows), read_study(tmp_path), stream, False):
         for worker in workers:
             worker.start()
         for worker in workers:

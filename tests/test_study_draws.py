@@ -19,10 +19,10 @@ BOTH = pytest.mark.parametrize("sampler", ["random", "sobol"])
 
 
 def trials(
-    sampler: str, count: int, seed: int = 0, arm: str = "", keys: list[str] = KEYS
+    sampler: str, count: int, seed: int = 0, variant: str = "", keys: list[str] = KEYS
 ) -> np.ndarray:
-    """The draws of the first trials of an arm, trial by key."""
-    return np.array([uniforms(sampler, seed, arm, n, keys) for n in range(count)])
+    """The draws of the first trials of a variant, trial by key."""
+    return np.array([uniforms(sampler, seed, variant, n, keys) for n in range(count)])
 
 
 # These are in every study that was ever made: a change here changes which trials there were.
@@ -65,15 +65,18 @@ def test_trial_17_is_what_it_always_was(sampler: str) -> None:
 
 @BOTH
 def test_a_trial_is_the_same_in_another_process_and_order(sampler: str) -> None:
-    there = [(n, arm) for n in (600, 3, 17, 255, 256) for arm in ("cell=gru", "", "cell=é 'x'")]
+    there = [
+        (n, variant) for n in (600, 3, 17, 255, 256) for variant in ("cell=gru", "", "cell=é 'x'")
+    ]
     code = (
         "from odyssey.study.sampling import uniforms\n"
-        f"for n, arm in {there}: print(*map(float.hex, uniforms({sampler!r}, 5, arm, n, {KEYS})))"
+        f"for n, variant in {there}:\n"
+        f"    print(*map(float.hex, uniforms({sampler!r}, 5, variant, n, {KEYS})))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for n, arm in sorted(there):
-        line = " ".join(map(float.hex, uniforms(sampler, 5, arm, n, KEYS)))
-        assert line == done.stdout.splitlines()[there.index((n, arm))]
+    for n, variant in sorted(there):
+        line = " ".join(map(float.hex, uniforms(sampler, 5, variant, n, KEYS)))
+        assert line == done.stdout.splitlines()[there.index((n, variant))]
 
 
 @BOTH
@@ -88,11 +91,11 @@ def test_random_draws_of_a_key_do_not_depend_on_the_other_keys() -> None:
 
 
 @BOTH
-def test_seeds_arms_keys_and_trials_have_draws_of_their_own(sampler: str) -> None:
+def test_seeds_variants_keys_and_trials_have_draws_of_their_own(sampler: str) -> None:
     seen: Counter[float] = Counter()
     for seed in (0, 1, 10):
-        for arm in ("", "0", "cell=gru", "cell=lstm", '","'):
-            seen.update(trials(sampler, 64, seed, arm, ["a", "b", "a,b", "0"]).ravel())
+        for variant in ("", "0", "cell=gru", "cell=lstm", '","'):
+            seen.update(trials(sampler, 64, seed, variant, ["a", "b", "a,b", "0"]).ravel())
     assert seen.total() == len(seen) == 3 * 5 * 64 * 4
     # Text that runs together is not mistaken for other text.
     assert uniforms(sampler, 1, "2a", 3, ["x"]) != uniforms(sampler, 12, "a", 3, ["x"])
@@ -111,9 +114,9 @@ def test_each_draw_is_uniform_over_seeds(sampler: str) -> None:
 
 
 @BOTH
-def test_each_draw_is_uniform_over_arms(sampler: str) -> None:
-    over_arms = [uniforms(sampler, 0, f"cell={a}", 17, KEYS[:1])[0] for a in range(2000)]
-    assert stats.kstest(over_arms, "uniform").pvalue > 0.01
+def test_each_draw_is_uniform_over_variants(sampler: str) -> None:
+    over_variants = [uniforms(sampler, 0, f"cell={a}", 17, KEYS[:1])[0] for a in range(2000)]
+    assert stats.kstest(over_variants, "uniform").pvalue > 0.01
 
 
 @BOTH
@@ -124,9 +127,11 @@ def test_draws_lie_on_no_grid(sampler: str) -> None:
         assert abs((lowest >> bit & 1).mean() - 0.5) < 0.05
 
 
-@pytest.mark.parametrize(("seed", "arm"), [(0, ""), (7, "cell=gru")])
-def test_the_first_2_to_the_k_sobol_points_fill_every_interval_once(seed: int, arm: str) -> None:
-    points = trials("sobol", 1024, seed, arm, list("abcdefgh"))
+@pytest.mark.parametrize(("seed", "variant"), [(0, ""), (7, "cell=gru")])
+def test_the_first_2_to_the_k_sobol_points_fill_every_interval_once(
+    seed: int, variant: str
+) -> None:
+    points = trials("sobol", 1024, seed, variant, list("abcdefgh"))
     for k in range(11):
         for start in range(0, 1024, 2**k):  # and so do those after them
             some = points[start : start + 2**k]

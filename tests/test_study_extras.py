@@ -41,6 +41,7 @@ def test_so_does_a_question_about_the_configuration() -> None:
     assert "type pip install -e '.[slurm]'" in done.stderr
 
 
+@pytest.mark.slow
 def test_help_and_other_launchers_need_no_extra() -> None:
     done = without_extras("-m", "hydra/launcher=slurm", "--help")
     assert done.returncode == 0 and "cell" in done.stdout and done.stderr == ""

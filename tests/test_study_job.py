@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
@@ -19,12 +20,12 @@ from odyssey.cells import CELLS
 from odyssey.config.compose import compose
 from odyssey.config.identity import run_name
 from odyssey.registry import cell_name
-from odyssey.study.trial import died, job
+from odyssey.study.trial import RUN, died, job
 from odyssey.training import train as training
 from odyssey.training.failure import record_failure
 from odyssey.training.run_dir import RunFolder, run_path
 from run_kit import folder, record, write_text
-from study_kit import config
+from study_kit import config, launch
 
 
 def log(out: Path) -> str:
@@ -76,6 +77,7 @@ def test_the_log_holds_what_any_part_of_the_process_prints(
     assert out == "before\nafter\nafter too\n" and err == ""
 
 
+@pytest.mark.slow
 def test_without_any_console(tmp_path: Path) -> None:
     """As a service starts it: both descriptors closed, no streams."""
     code = (
@@ -124,32 +126,43 @@ def test_ctrl_c_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_failure_before_the_first_record_is_recorded_and_can_be_tried_again(
     tmp_path: Path,
 ) -> None:
-    """Data that is not to be had; the record has what a run's has."""
-    text = write_text(tmp_path / "text.txt")
-    cfg = config(tmp_path / "out", "task.data=file", f"task.path={text}")
+    """Data that is not to be had; the record is that of the planned run, and has what one has."""
+    out, text = tmp_path / "out", write_text(tmp_path / "text.txt")
+    words = ["task.data=file", f"task.path={text}"]
+    planned = run_name(config(out, *words))
+
+    def run_trial() -> dict[str, Any]:
+        trial = [*words, f"{RUN}'{planned}'"]
+        return launch(out, [trial], launcher="basic")[0].return_value
+
     kept = text.read_bytes()
     text.unlink()
-    found = job(cfg)
-    run = record(folder(tmp_path / "out"))
+    found = run_trial()
+    run = record(folder(out))
+    assert folder(out).name == planned and found["folder"] == str(folder(out))
     assert found["status"] == run["status"] == "failed"
     assert found["error"] == run["error"] and str(text) in run["error"]
-    assert "Traceback" not in log(tmp_path / "out")
-    assert (folder(tmp_path / "out") / "config.yaml").exists()
-    assert job(cfg)["status"] == "failed"  # again: the record is made once
+    assert "Traceback" not in log(out)
+    assert (folder(out) / "config.yaml").exists()
+    assert run_trial()["status"] == "failed"  # again: the record is made once
+    text.write_bytes(kept + b"x")
+    found = run_trial()
+    assert found["status"] == "failed" and str(text) in found["error"]
+    assert "is another than when the study was planned" in found["error"]
     text.write_bytes(kept)
-    assert job(cfg)["status"] == "finished"
-    after = record(folder(tmp_path / "out"))
+    assert run_trial()["status"] == "finished"
+    after = record(folder(out))
     assert set(after) - {"epochs"} == set(run)
     assert after["started"] == run["started"] and after["error"] is None
-    assert {k: after[k] for k in ("config_hash", "cell", "task", "seed", "versions")} == {
-        k: run[k] for k in ("config_hash", "cell", "task", "seed", "versions")
+    assert {k: after[k] for k in ("cell", "task", "seed", "versions")} == {
+        k: run[k] for k in ("cell", "task", "seed", "versions")
     }
+    assert run["config_hash"] == "" and after["config_hash"].startswith(planned[-8:])
 
 
-def test_a_cell_that_failed_at_once_may_be_mended(
+def test_a_cell_or_text_that_is_mended_is_another_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing was trained with the old one, and nothing of the old data either."""
     monkeypatch.syspath_prepend(tmp_path)
     file, text = tmp_path / "mended_cell.py", write_text(tmp_path / "text.txt")
     body = "from study_kit import Ends\n\n\nclass Mended(Ends):\n    def end(self):\n        "
@@ -157,6 +170,8 @@ def test_a_cell_that_failed_at_once_may_be_mended(
     words = ["cell._target_=mended_cell.Mended", "task.data=file", f"task.path={text}"]
     words += ["model.backend=reference"]
     assert job(config(tmp_path / "out", *words))["error"].endswith("ValueError: not yet")
+    failed = folder(tmp_path / "out")
+    before = (failed / "run.json").read_bytes()
     file.write_text(f"{body}pass\n")
     write_text(text, 2500)
     code = (
@@ -166,7 +181,10 @@ def test_a_cell_that_failed_at_once_may_be_mended(
     )
     here = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parent}"}
     subprocess.run([sys.executable, "-c", code], env=os.environ | here, check=True)
-    assert record(folder(tmp_path / "out"))["status"] == "finished"
+    assert (failed / "run.json").read_bytes() == before
+    found = [record(path.parent) for path in (tmp_path / "out").glob("*/*/run.json")]
+    assert sorted(run["status"] for run in found) == ["failed", "finished"]
+    assert len({run["cell_source"] for run in found}) == 2
 
 
 def test_a_failed_process_is_recorded_but_never_over_a_result(tmp_path: Path) -> None:
@@ -227,6 +245,7 @@ def test_a_look_at_the_lock_is_not_another_process(tmp_path: Path) -> None:
     thread.join()
 
 
+@pytest.mark.slow
 def test_nothing_of_a_trial_stays_in_the_process(tmp_path: Path) -> None:
     def state() -> list[object]:
         return [

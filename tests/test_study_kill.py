@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+import random_kit
 from grid_kit import family, kill_all, numbers, records, results, start, sweep
 
 WORDS = (
@@ -38,7 +38,7 @@ def wait_for_work(out: Path, process: subprocess.Popen[str], since: float) -> No
 @pytest.mark.timeout(600)
 def test_twenty_kills_lose_nothing(tmp_path):
     out, quiet = tmp_path / "killed", tmp_path / "quiet"
-    dice = random.Random(3)
+    dice = random_kit.dice()
     finished: dict[str, bytes] = {}
     kills = 0
     while kills < KILLS:

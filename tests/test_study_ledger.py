@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from odyssey.code_hash import code_version
+from odyssey.code_hash import code_version, source_hash
 from odyssey.errors import UserError
-from odyssey.study.compatibility import begin, check, claim_data
-from odyssey.study.plan import Plan, prepare
+from odyssey.study.compatibility import check
+from odyssey.study.plan import Plan, forget, prepare
+from odyssey.study.runner import begin
 from odyssey.study.state import read_study
+from odyssey.study.store import claim_data
 
 SEARCH = ["hydra/sweeper=search", "optimizer.lr=tag(log,interval(1e-4,1e-1))"]
 
@@ -46,7 +50,7 @@ def test_the_ledger_says_what_the_study_is():
     written = json.loads(Path("outputs/s/study.json").read_text())
     assert written["compare"] == {"cell": ["rnn", "gru"], "seed": ["0", "1"]}
     assert written["fixed"]["clip.kind"] == "value" and written["code"] == code_version()
-    assert [r["run"] for r in state.trials] == [t.run for t in p.trials]
+    assert [r.run for r in state.trials] == [t.run for t in p.trials]
     assert state.counts()["missing"] == 4
     assert not [p for p in Path("outputs/s").iterdir() if p.is_dir()]  # no run has begun
 
@@ -56,12 +60,12 @@ def test_more_values_and_more_trials_extend_it():
     begin(plan(*SEARCH, "cell=rnn,gru", "hydra.sweeper.trials=5"))
     begin(plan(*SEARCH, "cell=gru,lstm", "hydra.sweeper.trials=2"))
     state = read_study(Path("outputs/s"))
-    assert state.definition["compare"] == {"cell": ["rnn", "gru", "lstm"]}
-    assert state.definition["trials"] == 5 and len(state.definition["commands"]) == 3
-    by_arm: dict[str, list[int]] = {}
+    assert state.record.compare == {"cell": ["rnn", "gru", "lstm"]}
+    assert state.record.trials == 5 and len(state.record.commands) == 3
+    by_variant: dict[str, list[int]] = {}
     for row in state.trials:
-        by_arm.setdefault(row["arm"], []).append(int(row["trial"]))
-    assert by_arm == {
+        by_variant.setdefault(row.variant, []).append(row.trial)
+    assert by_variant == {
         "cell=rnn": [0, 1, 2, 3, 4],
         "cell=gru": [0, 1, 2, 3, 4],
         "cell=lstm": [0, 1],
@@ -153,7 +157,7 @@ def test_the_first_run_says_what_the_data_are():
         claim_data(folder, "charlm hello", other, mixed=False)
     claim_data(folder, "charlm hello", other, mixed=True)
     begin(plan("cell=rnn,gru"))  # which keeps what is known
-    assert len(read_study(folder).definition["data"]) == 2
+    assert len(read_study(folder).record.data) == 2
 
 
 def test_a_damaged_ledger_is_a_sentence(capsys):
@@ -168,4 +172,23 @@ def test_many_processes_write_one_plan():
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(begin, plans))
     state = read_study(Path("outputs/s"))
-    assert len(state.trials) == 10 and len(state.definition["commands"]) == 8
+    assert len(state.trials) == 10 and len(state.record.commands) == 8
+
+
+def test_runs_of_a_cell_that_has_changed_are_not_mixed_silently(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "ledger_cell.py"
+    text = "from odyssey.cells import LSTM\n\n\nclass Mine(LSTM):\n    k = 1\n"
+    file.write_text(text)
+    words = ("cell=rnn", "cell._target_=ledger_cell.Mine", "seed=0,1")
+    p = plan(*words)
+    begin(p)
+    put(p, 0, cell="mine", cell_source=source_hash("ledger_cell.Mine"))
+    begin(plan(*words))
+    file.write_text(text.replace("k = 1", "k = 22"))
+    importlib.reload(sys.modules["ledger_cell"])
+    forget()
+    message = refused(*words)
+    assert message.startswith("study=s holds 1 run of another source of mine (")
+    assert "resume.mixed=true" in message
+    begin(plan(*words, "resume.mixed=true"))

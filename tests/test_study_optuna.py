@@ -97,10 +97,10 @@ def table() -> list[tuple[str, ...]]:
         return [tuple(row.values()) for row in csv.DictReader(file)]
 
 
-def learning_rates(arm: str) -> list[float]:
+def learning_rates(variant: str) -> list[float]:
     found = []
     for _, _, label, overrides in table():
-        if label == arm:
+        if label == variant:
             words = dict(w.split("=", 1) for w in shlex.split(overrides))
             found.append(float(words["optimizer.lr"]))
     return found
@@ -109,15 +109,18 @@ def learning_rates(arm: str) -> list[float]:
 # -- studies -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_study_is_a_function_of_its_seed(tmp_path, monkeypatch):
     launched = conduct("cell=rnn,gru", "hydra.sweeper.trials=16")
     first = table()
-    arms = ("cell=rnn", "cell=gru")
-    assert [row[::2] for row in first] == [(str(n), arm) for n in range(16) for arm in arms]
-    assert launched.sizes == [2] * 16  # a trial of each arm, then the next
+    variants = ("cell=rnn", "cell=gru")
+    assert [row[::2] for row in first] == [
+        (str(n), variant) for n in range(16) for variant in variants
+    ]
+    assert launched.sizes == [2] * 16  # a trial of each variant, then the next
     Path("again").mkdir()
     monkeypatch.chdir("again")
-    conduct("cell=gru,rnn", "hydra.sweeper.trials=16")  # whatever is beside an arm
+    conduct("cell=gru,rnn", "hydra.sweeper.trials=16")  # whatever is beside a variant
     assert sorted(table()) == sorted(first)
     conduct("cell=gru,rnn", "study=t", "hydra.sweeper.trials=16", "hydra.sweeper.seed=1")
     other = Path("outputs/t/trials.csv").read_text().splitlines()
@@ -133,10 +136,11 @@ def test_it_begins_with_the_random_draws():
         "hydra.sweeper.draws=independent",
         "hydra.sweeper.sampler=random",
     )
-    same = [t.run == proposed[str(t.number), t.arm] for t in drawn.trials]
+    same = [t.run == proposed[str(t.number), t.variant] for t in drawn.trials]
     assert same == [True] * 20 + [False] * 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("of_a_batch", "stop"), [(1, 7), (1, 24), (3, 25), (3, 31)])
 def test_a_stopped_search_goes_on_as_if_it_had_not(of_a_batch, stop, monkeypatch):
     words = ["cell=rnn,gru", "hydra.sweeper.trials=17", f"hydra.sweeper.batch={of_a_batch}"]
@@ -162,6 +166,7 @@ def test_more_trials_later_extend_it(monkeypatch):
     assert json.loads(Path("outputs/s/study.json").read_text())["trials"] == 18
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])  # smaller is better, larger is better
 def test_it_learns_from_the_runs(seed):
     conduct("hydra.sweeper.trials=40", f"seed={seed}")
@@ -214,6 +219,7 @@ def test_what_cannot_be_run_is_passed_over(monkeypatch):
 # -- what is asked for ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_batch_has_a_trial_for_every_worker():
     one = "hydra/launcher=basic"
     assert batch(plan("cell=rnn,gru")) == 1 and batch(plan("cell=rnn,gru", one)) == 1
@@ -254,6 +260,7 @@ def test_without_optuna_there_is_a_sentence(monkeypatch):
     assert message.endswith("needs Optuna, which is not here: type pip install -e '.[optuna]'")
 
 
+@pytest.mark.slow
 def test_optuna_is_imported_when_it_is_asked():
     code = (
         "import sys; from odyssey.study.plan import prepare; import odyssey.study.runner; "

@@ -45,7 +45,7 @@ def finished(out: Path) -> int:
 
 @pytest.mark.slow
 def test_a_killed_study_and_another_launcher_have_the_same_trials(tmp_path):
-    """2 arms of 12 trials, in a pool of two; and one after the other, killed in trial 10."""
+    """2 variants of 12 trials, in a pool of two; and one after the other, killed in trial 10."""
     pool, basic = tmp_path / "pool", tmp_path / "basic"
     whole = start(pool, *REAL, "cell=rnn,gru", "hydra.launcher.n_jobs=2")
     process = start(basic, *REAL, "cell=rnn,gru", "hydra/launcher=basic")

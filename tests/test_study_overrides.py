@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+import random_kit
 from odyssey.study.overrides import word
 from odyssey.study.search_space import Parameter, from_override, parse_space
 
@@ -71,7 +72,7 @@ def some_value(rng: random.Random, depth: int = 0) -> Any:
 
 
 def test_words_are_read_back_as_the_same_values() -> None:
-    rng = random.Random(0)
+    rng = random_kit.dice()
     values = [*TRAPS, *(some_value(rng) for _ in range(3000)), [], TRAPS]
     for value, found in zip(values, read(*(word("a.b", v) for v in values)), strict=True):
         assert same(found, value), (value, word("a.b", value), found)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
+import random_kit
 from odyssey.config.compose import compose
 from odyssey.config.identity import run_name
 from odyssey.errors import UserError
@@ -31,8 +30,8 @@ def words(p: Plan) -> list[tuple[int, tuple[str, ...]]]:
 def test_a_grid_is_every_combination_in_the_order_of_the_command():
     p = plan("cell=rnn,gru,lstm", "task=charlm", "bptt.length=25,100", "seed=0,1,2", "study=t")
     assert len(p.trials) == 18 and {t.number for t in p.trials} == {0}
-    assert p.trials[0].arm == "cell=rnn bptt.length=25 seed=0"
-    assert p.trials[-1].arm == "cell=lstm bptt.length=100 seed=2"
+    assert p.trials[0].variant == "cell=rnn bptt.length=25 seed=0"
+    assert p.trials[-1].variant == "cell=lstm bptt.length=100 seed=2"
     assert str(p.folder) == "outputs/t" and p.study == "t"
     assert p.fixed["task.name"] == "charlm" and p.fixed["optimizer.lr"] == 0.003
     assert not any(k.startswith(("cell", "bptt.length", "seed", "study")) for k in p.fixed)
@@ -53,7 +52,7 @@ def test_trial_17_is_trial_17(sampler, draws):
     few = plan(*SEARCH, *how, "cell=rnn,gru,lstm", "hydra.sweeper.trials=5")
     alone = plan(*SEARCH, *how, "cell=gru", "hydra.sweeper.only=[17]")
     assert words(few) == words(many)[:15]  # more trials later extend the study
-    (same,) = [t for t in many.trials if t.number == 17 and t.arm == "cell=gru"]
+    (same,) = [t for t in many.trials if t.number == 17 and t.variant == "cell=gru"]
     assert sorted(alone.trials[0].words) == sorted(same.words)
     assert alone.trials[0].run == same.run
 
@@ -63,17 +62,21 @@ def test_the_order_of_the_command_changes_no_draw():
     draws = "hydra.sweeper.draws=independent"
     runs = set()
     for seed in range(4):
-        random.Random(seed).shuffle(typed)
+        random_kit.dice(seed).shuffle(typed)
         p = plan(SEARCH[0], draws, *typed, "hydra.sweeper.trials=4")
         runs.add(frozenset(t.run for t in p.trials))
     assert len(runs) == 1
 
 
-def drawn(p: Plan, arm: str) -> list[tuple[str, ...]]:
-    return [tuple(w for w in t.words if w not in arm.split()) for t in p.trials if t.arm == arm]
+def drawn(p: Plan, variant: str) -> list[tuple[str, ...]]:
+    return [
+        tuple(w for w in t.words if w not in variant.split())
+        for t in p.trials
+        if t.variant == variant
+    ]
 
 
-def test_draws_are_shared_by_all_arms_or_each_has_its_own():
+def test_draws_are_shared_by_all_variants_or_each_has_its_own():
     shared = plan(*SEARCH, "cell=rnn,gru", "hydra.sweeper.draws=shared")
     assert drawn(shared, "cell=rnn") == drawn(shared, "cell=gru")
     own = plan(*SEARCH, "cell=rnn,gru", "hydra.sweeper.draws=independent")
@@ -90,12 +93,13 @@ def test_trials_run_number_by_number_so_that_a_part_is_balanced():
     assert [t.number for t in p.trials] == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_before_the_sweep():
     p = plan("sweep=greff", "experiment=jsb_greff", "hydra.sweeper.trials=2")
-    assert len(p.arms) == 9 and len(p.trials) == 18
+    assert len(p.variants) == 9 and len(p.trials) == 18
     assert all(20 <= _value(t.words, "model.hidden_size") <= 200 for t in p.trials)
     one = plan("sweep=greff", "experiment=jsb_greff", "hydra.sweeper.trials=2", "cell=nig")
-    assert [t.arm for t in one.trials] == ["cell=nig"] * 2
+    assert [t.variant for t in one.trials] == ["cell=nig"] * 2
     assert {t.run for t in one.trials} < {t.run for t in p.trials}  # its draws are those it had
     fixed = plan("sweep=greff", "experiment=jsb_greff", "model.hidden_size=50", "cell=nig,np")
     assert "model.hidden_size=50" in fixed.settings.fixed
@@ -113,7 +117,7 @@ def _value(words: tuple[str, ...], key: str) -> float:
 
 
 def test_all_cells_by_a_pattern():
-    assert [t.arm for t in plan("cell=glob(mut*)").trials] == [
+    assert [t.variant for t in plan("cell=glob(mut*)").trials] == [
         "cell=mut1",
         "cell=mut2",
         "cell=mut3",

@@ -232,6 +232,7 @@ def said(out: Path, words: str) -> bool:
     return sum(words in path.read_text() for path in out.glob("default/logs/*")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, to_all", [(signal.SIGINT, True), (signal.SIGTERM, False)])
 def test_a_signal_stops_all_cleanly(number: signal.Signals, to_all: bool, tmp_path: Path) -> None:
     """`to_all`: as a terminal sends it, to the whole group."""
@@ -269,6 +270,7 @@ def test_a_second_signal_kills(tmp_path: Path) -> None:
         assert record(path)["status"] == "running"  # that nobody holds: it goes on next time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whom", ["study", "server"])
 def test_kill_9(whom: str, tmp_path: Path) -> None:
     """Of the study, or of the server alone: the trials notice, and stop as on Ctrl-C."""

@@ -173,22 +173,24 @@ def test_a_planned_run_that_is_starting_runs(tmp_path: Path) -> None:
     assert [r.state for r in read_study(tmp_path).runs.values()] == ["missing", "missing"]
 
 
-def test_arms(tmp_path: Path) -> None:
+def test_variants(tmp_path: Path) -> None:
     rows = plan({"cell": ["lstm", "gru"]})
     rows.append(rows[1] | {"trial": "7"})  # two trials of one run
     for row in rows:
         write_run(tmp_path, row["run"])
     write_run(tmp_path, "rnn-charlm-00000009")
-    names = {label: [r.name for r in runs] for label, runs in read_study(tmp_path).arms().items()}
+    names = {
+        label: [r.name for r in runs] for label, runs in read_study(tmp_path).variants().items()
+    }
     assert names == {
         "cell=gru": ["gru-charlm-00000001"],
         "cell=lstm": ["lstm-charlm-00000000"],
         "cell=rnn": ["rnn-charlm-00000009"],
     }
     write_plan(tmp_path, rows)
-    assert list(read_study(tmp_path).arms()) == ["cell=lstm", "cell=gru", "not in the plan"]
-    write_plan(tmp_path, [row | {"arm": ""} for row in rows])
-    assert list(read_study(tmp_path).arms()) == ["cell=lstm", "cell=gru", "not in the plan"]
+    assert list(read_study(tmp_path).variants()) == ["cell=lstm", "cell=gru", "not in the plan"]
+    write_plan(tmp_path, [row | {"variant": ""} for row in rows])
+    assert list(read_study(tmp_path).variants()) == ["cell=lstm", "cell=gru", "not in the plan"]
 
 
 def test_a_plan_edited_by_hand(tmp_path: Path) -> None:
@@ -208,7 +210,7 @@ def test_a_plan_edited_by_hand(tmp_path: Path) -> None:
     study = read_study(tmp_path)
     assert len(study.runs) == 3 and study.notes == []
     file.write_text(good.replace("\n0,", "\nfirst,"))
-    assert [t["trial"] for t in read_study(tmp_path).trials] == [None, 1, 2]
+    assert [t.trial for t in read_study(tmp_path).trials] == [None, 1, 2]
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b"[" * 200_000])
@@ -216,7 +218,7 @@ def test_a_damaged_study_json_is_one_sentence(tmp_path: Path, content: bytes) ->
     write_run(tmp_path, NAME)
     (tmp_path / "study.json").write_bytes(content)
     study = read_study(tmp_path)
-    assert study.definition == {} and len(study.runs) == 1
+    assert study.record is None and len(study.runs) == 1
     (note,) = study.notes
     assert note.startswith(f"{tmp_path / 'study.json'} is not readable JSON")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import subprocess
 import sys
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+import random_kit
 from odyssey.config import keys
 from odyssey.study.search_space import Parameter, parse_compared, parse_space
 
@@ -85,7 +85,7 @@ def test_paired_values_go_together() -> None:
 
 
 def test_real_numbers_have_six_digits_and_stay_in_their_range() -> None:
-    rng = random.Random(1)
+    rng = random_kit.dice()
     for _ in range(300):
         low, high = sorted(10 ** rng.uniform(-12, 12) for _ in range(2))
         for kind in ("uniform", "log_uniform"):

@@ -45,7 +45,7 @@ def test_the_page(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for line in (
         "truncation: 12 runs",
         "compared  cell=gru,lstm  clip=norm,none  seed=0,1,2",
-        "searched  optimizer.lr log_uniform 1e-06–0.01  (trials for each arm: 1)",
+        "searched  optimizer.lr log_uniform 1e-06–0.01  (trials for each variant: 1)",
         "time left unknown, since nothing runs; the same command goes on:",
         "    python train.py -m cell=gru,lstm study=truncation",
         "charlm on hello: bits_per_char, smaller is better",
@@ -114,10 +114,10 @@ def test_json_is_json_with_the_same_numbers(
     assert found["runs"] == 12 and found["counts"]["finished"] == 6
     assert found["time_left"] is None and found["running"] == []
     assert [f["error"] for f in found["failed"]] == ["boom", ""]
-    arms = {a["arm"]: a for s in found["sections"] for a in s["arms"]}
-    assert arms["cell=gru clip=none"]["best"]["valid"] == 5.0
-    assert arms["cell=lstm clip=none"]["best"] is None
-    assert arms["cell=lstm clip=norm"]["median"] is None
+    variants = {a["variant"]: a for s in found["sections"] for a in s["variants"]}
+    assert variants["cell=gru clip=none"]["best"]["valid"] == 5.0
+    assert variants["cell=lstm clip=none"]["best"] is None
+    assert variants["cell=lstm clip=norm"]["median"] is None
     assert plain(read_study(study), NOW)["counts"] == found["counts"]
 
 

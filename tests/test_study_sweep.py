@@ -61,8 +61,8 @@ def test_a_single_run_is_the_studys_run(tmp_path, capsys):
 @pytest.mark.parametrize("launcher", ["local_pool", "basic"])
 def test_a_failing_trial_stops_no_other_and_is_told(tmp_path, monkeypatch, launcher, capfd):
     monkeypatch.chdir(tmp_path)
-    for name in "abc":
-        write_text(tmp_path / f"{name}.txt")
+    for name, characters in (("a", 3000), ("c", 3100)):
+        write_text(tmp_path / f"{name}.txt", characters)
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00 not a text \x80" * 99)
     here = (f"hydra/launcher={launcher}", "cell=rnn", "task.data=file")
     here += ("task.path=a.txt,b.txt,c.txt",)
@@ -77,9 +77,15 @@ def test_a_failing_trial_stops_no_other_and_is_told(tmp_path, monkeypatch, launc
 
     assert sweep(tmp_path, *here) == 1  # not tried again unless asked for
     assert "failed" in capfd.readouterr().out
-    write_text(tmp_path / "b.txt")
-    assert sweep(tmp_path, *here, "resume.failed=true") == 0
-    assert {r["status"] for r in records(tmp_path).values()} == {"finished"}
+    failed_name = next(n for n, r in records(tmp_path).items() if r["status"] == "failed")
+    write_text(
+        tmp_path / "b.txt", 2900
+    )  # another run now: nothing was trained in the one that failed
+    assert sweep(tmp_path, *here) == 0
+    found = {n: r for n, r in records(tmp_path).items() if "~" not in n}
+    assert len(found) == 3 and {r["status"] for r in found.values()} == {"finished"}
+    assert (tmp_path / "s" / f"{failed_name}~1" / "run.json").exists()
+    assert failed_name not in (tmp_path / "s" / "trials.csv").read_text()
     words = shlex.split(command.partition("train.py")[2])
     assert main(words) == 0
     assert "finished already" in capfd.readouterr().out
@@ -92,11 +98,43 @@ def test_data_that_changed_meanwhile_are_not_mixed_in(tmp_path, monkeypatch, mix
     here = ("cell=rnn,gru", "task.data=file", "task.path=a.txt", f"resume.mixed={mixed}".lower())
     assert sweep(tmp_path, *here) == 0
     write_text(tmp_path / "a.txt", characters=2000)
-    assert sweep(tmp_path, *here, "cell=rnn,gru,mut1") == (0 if mixed else 1)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("run.json")}
+    assert sweep(tmp_path, *here, "cell=rnn,gru,mut1") == (0 if mixed else 2)
     said = capfd.readouterr().err
     assert ("study=s has runs of task=charlm task.data=file task.path=a.txt" in said) != mixed
-    states = sorted(r["status"] for r in records(tmp_path).values())
-    assert states == ["failed" if not mixed else "finished", "finished", "finished"]
+    assert {p: p.read_bytes() for p in before} == before
+    states = [r["status"] for r in records(tmp_path).values()]
+    assert states == ["finished"] * (5 if mixed else 2)  # with the new data all are other runs
+
+
+def test_a_study_is_the_same_from_another_folder(tmp_path, monkeypatch, capfd):
+    """By the content of its text, not by how its path is typed."""
+    (tmp_path / "there").mkdir()
+    write_text(tmp_path / "a.txt")
+    monkeypatch.chdir(tmp_path)
+    assert sweep(tmp_path, "cell=rnn,gru", "task.data=file", "task.path=a.txt") == 0
+    before = {p: p.read_bytes() for p in tmp_path.rglob("run.json")}
+    capfd.readouterr()
+    monkeypatch.chdir(tmp_path / "there")
+    assert sweep(tmp_path, "cell=rnn,gru", "task.data=file", "task.path=../a.txt") == 0
+    assert "2 runs: 2 finished already" in capfd.readouterr().out
+    assert {p: p.read_bytes() for p in tmp_path.rglob("run.json")} == before
+
+    write_text(tmp_path / "b.txt", characters=2000)
+    assert sweep(tmp_path, "cell=rnn,gru", "task.data=file", "task.path=../b.txt") == 2
+    said = capfd.readouterr().err
+    assert "study=s is taken by another configuration: task.path is" in said
+
+
+def test_two_paths_of_the_same_content_are_not_compared(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    write_text(tmp_path / "a.txt")
+    assert sweep(tmp_path, "cell=rnn", "task.data=file", "task.path=a.txt,./a.txt") == 2
+    assert capfd.readouterr().err == (
+        "error: task.path=a.txt and task.path=./a.txt have the same content, so that they would be "
+        "one run: type one of them\n"
+    )
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_diverged_run_is_a_result(tmp_path, capsys):

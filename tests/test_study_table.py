@@ -12,7 +12,7 @@ from odyssey.study.formatting import differing, duration, number
 from odyssey.study.progress import throughput, time_left
 from odyssey.study.state import read_study
 from odyssey.study.summary import closing_table, failures, sections
-from records_kit import NOW, TINY, hold, let_go, plan, real_run, write_plan, write_run
+from records_kit import NOW, TINY, hold, let_go, plan, real_run, trial_rows, write_plan, write_run
 
 
 def seeds(folder: Path) -> list[str]:
@@ -26,12 +26,12 @@ def seeds(folder: Path) -> list[str]:
     return names
 
 
-def test_seeds_of_an_arm_are_put_together_and_the_median_ranks(tmp_path: Path) -> None:
+def test_seeds_of_an_variant_are_put_together_and_the_median_ranks(tmp_path: Path) -> None:
     names = seeds(tmp_path)
     (section,) = sections(read_study(tmp_path))
     assert (section.task, section.data, section.seeds) == ("charlm", "hello", True)
-    assert [a.label for a in section.arms] == ["cell=lstm", "cell=gru"]
-    lstm, gru = section.arms
+    assert [a.label for a in section.variants] == ["cell=lstm", "cell=gru"]
+    lstm, gru = section.variants
     assert (lstm.median, gru.median) == (2.5, 3.0)
     assert lstm.best and gru.best and (lstm.best.value, gru.best.value) == (2.0, 1.0)
     assert (gru.best.name, gru.best.test, gru.seconds) == (names[0], 1.1, 10.0)
@@ -40,7 +40,7 @@ def test_seeds_of_an_arm_are_put_together_and_the_median_ranks(tmp_path: Path) -
 def test_a_diverged_run_is_counted_apart(tmp_path: Path) -> None:
     names = seeds(tmp_path)
     write_run(tmp_path, names[0], "diverged", value=0.5, seconds=1.0)
-    gru = sections(read_study(tmp_path))[0].arms[1]
+    gru = sections(read_study(tmp_path))[0].variants[1]
     assert gru.label == "cell=gru" and gru.median == 3.5 and gru.seconds == 10.0
     assert gru.best and gru.best.value == 3.0
     table = closing_table(read_study(tmp_path))
@@ -60,34 +60,34 @@ def test_larger_is_better_where_the_monitor_says_so(tmp_path: Path) -> None:
     assert [line.split()[:2] for line in table.splitlines()[3:5]] == [["*", "lstm"], ["gru", "1/1"]]
 
 
-def test_arms_of_different_tasks_or_data_are_not_ranked_together(tmp_path: Path) -> None:
+def test_variants_of_different_tasks_or_data_are_not_ranked_together(tmp_path: Path) -> None:
     write_run(tmp_path, "gru-charlm-00000001", value=2.0)
     write_run(tmp_path, "gru-charlm-00000002", value=3.0, data={"name": "text8", "sha256": "0"})
     monitor = {"name": "perplexity", "mode": "min"}
     write_run(tmp_path, "gru-wordlm-00000003", monitor=monitor, metrics={"valid/perplexity": 90})
     found = sections(read_study(tmp_path))
-    assert [(s.task, s.data, s.monitor, len(s.arms)) for s in found] == [
+    assert [(s.task, s.data, s.monitor, len(s.variants)) for s in found] == [
         ("charlm", "hello", "bits_per_char", 1),
         ("charlm", "text8", "bits_per_char", 1),
         ("wordlm", "hello", "perplexity", 1),
     ]
-    assert "*" not in closing_table(read_study(tmp_path))  # alone, an arm is no winner
+    assert "*" not in closing_table(read_study(tmp_path))  # alone, a variant is no winner
 
 
-def test_runs_to_come_stand_with_their_arm(tmp_path: Path) -> None:
+def test_runs_to_come_stand_with_their_variant(tmp_path: Path) -> None:
     rows = plan({"cell": ["gru", "lstm", "rnn"], "seed": [0, 1]})
     write_plan(tmp_path, rows)
     write_run(tmp_path, rows[0]["run"], value=2.0)
     write_run(tmp_path, rows[2]["run"], "failed", error="boom")
     write_run(tmp_path, "gru-charlm-00000099", value=1.0)  # trained apart from the study
     (section,) = sections(read_study(tmp_path))
-    assert [a.label for a in section.arms] == [
+    assert [a.label for a in section.variants] == [
         "cell=gru",
         "cell=lstm",
         "cell=rnn",
         "not in the plan",
     ]
-    gru, lstm, rnn, _ = (arm.counts for arm in section.arms)
+    gru, lstm, rnn, _ = (variant.counts for variant in section.variants)
     assert (gru["finished"], gru["left"]) == (1, 1)
     assert (lstm["failed"], lstm["left"], rnn["left"]) == (1, 1, 2)
 
@@ -106,7 +106,7 @@ def test_long_tables_and_long_keys(tmp_path: Path) -> None:
         assert len(line) <= 80
     rows = plan({"bptt.length": range(30)})
     write_plan(tmp_path, rows)
-    assert "and 10 arms more (--all)" in closing_table(read_study(tmp_path), limit=20)
+    assert "and 10 variants more (--all)" in closing_table(read_study(tmp_path), limit=20)
     assert len(closing_table(read_study(tmp_path)).splitlines()) == 33
 
 
@@ -218,11 +218,11 @@ def test_what_differs_between_runs() -> None:
     rows = plan({"cell": ["gru", "lstm"]}, "study=x")
     rows[0]["overrides"] += " optimizer.lr=0.001234567 'task.path=a b.txt'"
     rows[1]["overrides"] += " optimizer.lr=1.5 'task.path=a b.txt'"
-    assert list(differing(rows).values()) == ["gru lr=0.001235", "lstm lr=1.5"]
-    assert list(differing(rows[:1]).values()) == ["gru"]
+    assert list(differing(trial_rows(rows)).values()) == ["gru lr=0.001235", "lstm lr=1.5"]
+    assert list(differing(trial_rows(rows[:1])).values()) == ["gru"]
     rows = plan({"seed": [0]})
-    rows[0]["arm"] = ""
-    assert list(differing(rows).values()) == [rows[0]["run"]]
+    rows[0]["variant"] = ""
+    assert list(differing(trial_rows(rows)).values()) == [rows[0]["run"]]
     assert differing([]) == {}
     rows = plan({"a.x": [1, 2], "b.x": [1, 2]})
-    assert list(differing(rows).values())[0] == "a.x=1 b.x=1"
+    assert list(differing(trial_rows(rows)).values())[0] == "a.x=1 b.x=1"

@@ -9,6 +9,7 @@ from statistics import median
 
 import pytest
 
+import random_kit
 from odyssey.study.sampling import place, propose
 from odyssey.study.search_space import Parameter, parse_space
 
@@ -29,7 +30,7 @@ ALL = parse_space(
 
 @pytest.mark.parametrize("parameter", ALL, ids=lambda p: p.distribution + p.name)
 def test_what_optuna_is_told_is_what_ran(parameter: Parameter):
-    generator = random.Random(0)
+    generator = random_kit.dice()
     for u in [0.0, 1 - 2**-53, *(generator.random() for _ in range(500))]:
         words = parameter.words(u)
         where = place(parameter, words)
@@ -49,7 +50,7 @@ def test_other_words_have_no_place():
 
 
 def test_a_proposal_is_a_function_of_its_arguments():
-    generator = random.Random(0)
+    generator = random_kit.dice()
     past = [
         ({p.name: place(p, p.words(generator.random())) for p in ALL}, float(n)) for n in range(20)
     ]
@@ -64,6 +65,7 @@ def test_a_proposal_is_a_function_of_its_arguments():
     assert len(propose(ALL, diverged, 0, "", 20, 0)) == 8  # nothing to go by, and no crash
 
 
+@pytest.mark.slow
 def test_it_is_better_than_random():
     space = parse_space(
         {
@@ -78,7 +80,7 @@ def test_it_is_better_than_random():
         return (math.log10(lr) + 2.5) ** 2 + 4 * (noise - 0.3) ** 2 + (math.log10(size) - 1.7) ** 2
 
     bests: dict[str, list[float]] = {"random": [], "tpe": []}
-    for seed in range(8):
+    for seed in range(8):  # always the same eight: how much better is measured once
         generator = random.Random(seed)
         draws = [[w for p in space for w in p.words(generator.random())] for _ in range(60)]
         bests["random"].append(min(map(loss, draws)))

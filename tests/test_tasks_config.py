@@ -79,7 +79,7 @@ def test_defaults_are_right_and_fit_omegaconf(name):
 
 
 def test_names_are_those_of_the_data_room():
-    for names in ("TEXTS", "SENTENCES", "IMAGES", "ROLLS"):
+    for names in ("TEXTS", "LABELLED_TEXTS", "IMAGES", "ROLLS"):
         assert set(getattr(config, names)) == set(getattr(data, names))
 
 

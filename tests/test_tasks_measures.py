@@ -27,6 +27,14 @@ WORDS = {
     "mse": ("mean squared error", "mean squared error"),
     "recalled": ("share of symbols recalled", "of the symbols"),
 }
+LABELS = {  # name -> label and unit, where these are not the name with spaces
+    "nats_per_frame": ("nats per frame", "nats per frame"),
+    "nats_per_char": ("nats per character", "nats per character"),
+    "bits_per_char": ("bits per character", "bits per character"),
+    "nats": ("cross-entropy in nats", "nats"),
+    "mse": ("mean squared error", "mean squared error"),
+    "recalled": ("share of symbols recalled", "of the symbols"),
+}
 LARGER_IS_BETTER = {"accuracy", "sequence_accuracy", "token_accuracy", "recalled"}
 
 
@@ -40,7 +48,7 @@ def task(request, tmp_path) -> Task:
         rows = [f"text {kind} {i},{kind}" for i in range(30) for kind in ("good", "bad")]
         path.write_text("text,label\n" + "\n".join(rows), encoding="utf-8")
         options = options | {"path": str(path)}
-    return make(name, data_dir=tmp_path, **options)
+    return make(name, **options)
 
 
 def test_every_task_is_among_these() -> None:
@@ -57,7 +65,7 @@ def test_an_evaluation_returns_what_the_task_declares(task: Task) -> None:
         assert sorted(found) == sorted(m.name for m in task.measures)
 
 
-def test_a_measure_has_a_direction_and_words(task: Task) -> None:
+def test_a_measure_has_a_direction_a_label_and_a_unit(task: Task) -> None:
     names = [m.name for m in task.measures]
     assert len(set(names)) == len(names)
     for m in task.measures:

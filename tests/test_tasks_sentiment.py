@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
+import random_kit
 from odyssey.config.task_schema import TASKS
 from odyssey.tasks import build
 from tasks_kit import make, means, nats_of, same
@@ -21,7 +21,7 @@ def rows_of(tmp_path, texts, labels, **options):
 
 @pytest.fixture
 def own(tmp_path):
-    chance = np.random.default_rng(0)
+    chance = random_kit.rng()
     names = [f"w{i}" for i in range(30)]
     texts = [" ".join(chance.choice(names, size=n)) for n in chance.integers(1, 40, 101)]
     labels = ["good" if "w3" in text else "bad" for text in texts]

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+import random_kit
 from min_char_rnn import MinCharRnn, smoothed
 from odyssey.tasks import build as build_task
 from odyssey.training import run as room
@@ -132,6 +133,7 @@ def test_a_free_run_at_a_tenth_of_the_rate(own_text, monkeypatch):
     assert run.restarts == 2, "640 windows make one reading"
 
 
+@pytest.mark.slow
 def test_every_update_in_double_precision(own_text, monkeypatch):
     """At the rate of 0.1: losses, states and the weights after each update."""
     text, options = own_text
@@ -145,6 +147,7 @@ def test_every_update_in_double_precision(own_text, monkeypatch):
     assert run.restarts == 2
 
 
+@pytest.mark.slow
 def test_the_experiment_as_it_stands(shared_data, tmp_path, monkeypatch):
     """On tiny-shakespeare in float32, with weights drawn from N(0, 0.01²) and biases of zero."""
     text = (shared_data / "shakespeare" / "input.txt").read_text(encoding="utf-8")
@@ -168,7 +171,7 @@ def test_the_mean_starts_at_an_even_guess():
 
 def test_the_numpy_gradient_is_right():
     """By differences, so that both sides cannot share a mistake."""
-    chance = np.random.default_rng(0)
+    chance = random_kit.rng()
     shapes = {"W": (4, 3), "R": (4, 4), "b": (4,), "U": (3, 4), "c": (3,)}
     net = MinCharRnn({k: chance.normal(size=s) for k, s in shapes.items()}, np.zeros(9, int))
     piece, state = chance.integers(0, 3, 8), chance.normal(size=4)
@@ -191,7 +194,7 @@ def test_at_the_full_rate_rounding_alone_parts_two_runs():
     symbols = sorted(set(text))
     ids = np.array([symbols.index(c) for c in text])
     for rate, parts in ((0.1, True), (0.01, False)):
-        chance = np.random.default_rng(0)
+        chance = np.random.default_rng(0)  # always the same: how fast they part is an example
         shapes = {"W": (100, len(symbols)), "R": (100, 100), "U": (len(symbols), 100)}
         weights = {k: 0.01 * chance.normal(size=s) for k, s in shapes.items()}
         weights |= {"b": np.zeros(100), "c": np.zeros(len(symbols))}

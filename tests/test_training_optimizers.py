@@ -12,11 +12,13 @@ from odyssey.training.optim import make_optimizer
 from training_kit import settings
 
 STEPS = 20
-RANDOM = np.random.default_rng(3)
-M = RANDOM.normal(size=(6, 6))
-A = M @ M.T / 6 + 0.1 * np.eye(6)  # loss = x·Ax/2 - b·x
-B = RANDOM.normal(size=6)
-START = RANDOM.normal(size=6)
+A, B, START = np.empty((6, 6)), np.empty(6), np.empty(6)  # loss = x·Ax/2 - b·x, and where it starts
+
+
+@pytest.fixture(autouse=True)
+def quadratic(rng):
+    m = rng.normal(size=(6, 6))
+    A[:], B[:], START[:] = m @ m.T / 6 + 0.1 * np.eye(6), rng.normal(size=6), rng.normal(size=6)
 
 
 def slope(x):

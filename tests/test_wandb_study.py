@@ -53,7 +53,7 @@ def test_the_runs_of_a_study_are_a_group_that_knows_its_search(tmp_path: Path) -
             "draws": "shared",
             "seed": 0,
             "trial": 1,
-            "arm": row["arm"],
+            "variant": row["variant"],
         }
         config = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
         kept = record(run)
@@ -76,7 +76,7 @@ def test_a_run_finds_its_trials_in_the_plan(tmp_path: Path) -> None:
     found = search_of(tmp_path / planned[1]["run"])
     assert found is not None
     assert (found["trial"], found["also_trials"]) == (1, [9])
-    assert found["arm"] == "cell=gru bptt.length=50" and found["name"] == tmp_path.name
+    assert found["variant"] == "cell=gru bptt.length=50" and found["name"] == tmp_path.name
     assert search_of(tmp_path / planned[1]["run"][:-1]) is None
     assert search_of(tmp_path / "gru-charlm-ffffffff") is None
 
@@ -98,7 +98,7 @@ def some_study(folder: Path) -> list[dict[str, str]]:
 
 def tables(part: Part) -> dict[str, list[dict[str, Any]]]:
     found = {}
-    for name in ("runs", "arms"):
+    for name in ("runs", "variants"):
         path = part.summary[f"{name}.path"]
         content = json.loads((part.path / "files" / path).read_text())
         found[name] = [dict(zip(content["columns"], r, strict=True)) for r in content["data"]]
@@ -123,13 +123,13 @@ def test_the_summary_is_one_more_run_of_the_group(
     counts = {"runs": 6, "finished": 2, "diverged": 1, "failed": 1, "missing": 2, "running": 0}
     assert {f"count/{k}": v for k, v in counts.items()}.items() <= part.summary.items()
     assert part.summary["best/run"] == planned[3]["run"]
-    assert part.summary["best/arm"] == "cell=rnn bptt.length=25"
+    assert part.summary["best/variant"] == "cell=rnn bptt.length=25"
     assert (part.summary["best/valid"], part.summary["best/test"]) == (1.5, 1.75)
 
     runs = tables(part)["runs"]
     assert [row["run"] for row in runs] == [row["run"] for row in planned]
     assert [row["trial"] for row in runs] == [0, 1, 2, 3, 4, 5]
-    assert [row["arm"] for row in runs] == [row["arm"] for row in planned]
+    assert [row["variant"] for row in runs] == [row["variant"] for row in planned]
     assert [row["cell"] for row in runs] == ["gru"] * 3 + ["rnn"] * 3
     assert [row["optimizer.lr"] for row in runs] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     # One type in a column: text, where one of the values is none.
@@ -143,11 +143,11 @@ def test_the_summary_is_one_more_run_of_the_group(
     assert (runs[3]["params"], runs[3]["config_hash"]) == (kept["params"], kept["config_hash"])
     assert (runs[1]["error"], runs[4]["error"]) == ("the loss is nan", "OSError: disk")
 
-    arms = tables(part)["arms"]
-    assert len(arms) == 6
-    assert arms[0]["arm"] == "cell=rnn bptt.length=25" and arms[0]["best_valid"] == 1.5
-    assert arms[0]["best_run"] == planned[3]["run"] and arms[0]["finished"] == 1
-    assert sum(arm["planned"] for arm in arms) == 6
+    variants = tables(part)["variants"]
+    assert len(variants) == 6
+    assert variants[0]["variant"] == "cell=rnn bptt.length=25" and variants[0]["best_valid"] == 1.5
+    assert variants[0]["best_run"] == planned[3]["run"] and variants[0]["finished"] == 1
+    assert sum(variant["planned"] for variant in variants) == 6
 
 
 def test_a_further_summary_takes_the_place_of_the_one_before(

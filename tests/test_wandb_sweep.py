@@ -50,7 +50,9 @@ def test_trial_17_is_trial_17() -> None:
         (cell,) = [word.partition("=")[2] for word in trial.words if word.startswith("cell=")]
         alone = prepare(words(cell=cell, **{"hydra.sweeper.only": 17}))
         assert alone is not None and alone.logger_mode == "online"
-        assert [(t.number, t.run, t.arm) for t in alone.trials] == [(17, trial.run, trial.arm)]
+        assert [(t.number, t.run, t.variant) for t in alone.trials] == [
+            (17, trial.run, trial.variant)
+        ]
 
 
 def test_a_command_of_an_agent_is_one_run(

@@ -1,6 +1,7 @@
 """Checks of generated Triton, run as a script: Triton's interpreter is for a whole process.
 
-`TRITON_INTERPRET=1 python triton_kit.py cells 0 2` runs every second cell from the first. Prints
+`TRITON_INTERPRET=1 python triton_kit.py 7 cells 0 2` runs every second cell from the first with
+random inputs of seed 7. Prints
 how many checks passed; the first that fails ends it with a traceback.
 """
 
@@ -12,6 +13,7 @@ import warnings
 
 import torch
 
+import random_kit
 from cell_cases import able, assert_same, inputs, make, results
 from odyssey.cells import Cell
 from odyssey.recurrence.compiled import dispatch
@@ -58,10 +60,10 @@ def cells(first: str, every: str) -> int:
 
 def drawn(first: str, last: str) -> int:
     """Random cells."""
-    for seed in range(int(first), int(last)):
-        case = CASES[seed % 2]
-        cell = randomise(random_cell(seed)(*case[:2], dtype=torch.float64))
-        check(cell, case, FORMS[seed // 2 % 2], "tf32" if case[-1] else "ieee")
+    for number in range(int(first), int(last)):
+        case = CASES[number % 2]
+        cell = randomise(random_cell(random_kit.seed(number))(*case[:2], dtype=torch.float64))
+        check(cell, case, FORMS[number // 2 % 2], "tf32" if case[-1] else "ieee")
     return int(last) - int(first)
 
 
@@ -195,7 +197,8 @@ def others() -> int:
 
 
 if __name__ == "__main__":
-    command, *words = sys.argv[1:]
+    seed, command, *words = sys.argv[1:]
+    random_kit.set_seed(int(seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of infinities
         done = {"cells": cells, "drawn": drawn, "others": others}[command](*words)

@@ -122,8 +122,9 @@ def _train(cfg: DictConfig, overrides: Sequence[str]) -> None:
 
 def _plan(overrides: Sequence[str]) -> Plan | None:
     """The checked plan of a study; None where it is for another package's sweeper to make it."""
-    from odyssey.study.plan import prepare
+    from odyssey.study.plan import forget, prepare
 
+    forget()
     return prepare(overrides)
 
 

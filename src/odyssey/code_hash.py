@@ -1,20 +1,27 @@
-"""Which code computes the numbers: a hash of its syntax trees, and torch's version.
+"""Hashes of code that computes numbers, taken over its syntax trees.
 
-The hash guards a study against runs of other code. It is taken over the syntax trees of the modules
-that compute numbers, so that a docstring, a comment or the formatting may change while a study
-runs, and so may what only prints, draws or uploads. A commit would change with every word of the
-documentation, and would not change with what is not committed yet.
+They stay where a docstring, a comment or the formatting changes. `code_version` is about the
+package: it guards a study against runs of other code. A commit would change with every word of the
+documentation, and would not change with what is not committed yet. `source_hash` is about a class
+of a user's own: it is part of a run's identity.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import inspect
 import re
-from collections.abc import Iterator
+import sys
+import sysconfig
+import textwrap
+import tokenize
+from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("cells", "recurrence", "nn", "data", "tasks", "training")
 # Modules of these packages that no number of a run depends on.
@@ -88,3 +95,154 @@ def _is_bare_string(node: ast.AST) -> bool:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
+
+
+def source_hash(target: str) -> str | None:
+    """SHA-256 (hex) of the source of a class or function of the user's own, `module.Name`.
+
+    It covers the statements of the module that define the name, those that define what they use,
+    and the same of modules of the user's that they import: another class of the file may change
+    without changing it, and a function that this class calls may not. Calls at the top of a module
+    count always, since they may have any effect. None for what belongs to Odyssey, to an installed
+    package or to Python, and where there is no source.
+
+    It stays the same until the module is loaded again: a file changed since is not what runs.
+    """
+    module, _, name = target.rpartition(".")
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    if spec is not None and target in _known and _known[target][0] is spec:
+        return _known[target][1]
+    sources = _Sources()
+    sources.add(module, {name})
+    text = sources.text() or _interactive_source(module, name)
+    found = hashlib.sha256(text.encode()).hexdigest() if text else None
+    _known[target] = spec, found
+    return found
+
+
+# `module.Name` -> the spec of its module, which a reload replaces, and its hash.
+_known: dict[str, tuple[Any, str | None]] = {}
+
+
+class _Sources:
+    """Statements of modules of the user's, chosen by the names that they define."""
+
+    def __init__(self) -> None:
+        # Module -> its statements, in the order in which they are met; their places that count.
+        self.modules: dict[str, list[ast.stmt]] = {}
+        self.chosen: dict[str, set[int]] = {}
+
+    def add(self, module: str, names: Collection[str] | None) -> None:
+        """Add the statements that define `names`, or all, and what they use. Others' are left out.
+
+        A module that is installed or cannot be read adds nothing.
+        """
+        if module not in self.modules:
+            self.modules[module] = _statements(module)
+            self.chosen[module] = set()
+        statements, chosen = self.modules[module], self.chosen[module]
+        defining: dict[str, list[int]] = {}
+        for place, statement in enumerate(statements):
+            for name in _bound(statement):
+                defining.setdefault(name, []).append(place)
+        todo = [i for i, s in enumerate(statements) if names is None or isinstance(s, ast.Expr)]
+        todo += [place for name in sorted(names or ()) for place in defining.get(name, [])]
+        while todo:
+            place = todo.pop(0)
+            if place not in chosen:
+                chosen.add(place)
+                nodes = list(ast.walk(statements[place]))
+                used = {node.id for node in nodes if isinstance(node, ast.Name)}
+                todo += [i for name in sorted(used) for i in defining.get(name, [])]
+                for node in nodes:
+                    self._follow(node, module)
+
+    def _follow(self, node: ast.AST, module: str) -> None:
+        """Add what an import names."""
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                self.add(alias.name, None)
+        elif isinstance(node, ast.ImportFrom):
+            package = module if _is_package(module) else module.rpartition(".")[0]
+            source = "." * node.level + (node.module or "")
+            source = resolve_name(source, package) if node.level else source
+            for alias in node.names:
+                if alias.name != "*" and _file_of(f"{source}.{alias.name}") is not None:
+                    self.add(f"{source}.{alias.name}", None)
+                else:
+                    self.add(source, None if alias.name == "*" else {alias.name})
+
+    def text(self) -> str:
+        """The chosen statements without comments, docstrings and the modules' names."""
+        return "\n".join(
+            "".join(_tokens(statements[place]))
+            for module, statements in self.modules.items()
+            for place in sorted(self.chosen[module])
+            if not _is_bare_string(statements[place])
+        )
+
+
+def _statements(module: str) -> list[ast.stmt]:
+    file = _file_of(module)
+    if file is None:
+        return []
+    try:
+        with tokenize.open(file) as stream:
+            return ast.parse(stream.read()).body
+    except (OSError, SyntaxError, ValueError):
+        return []
+
+
+def _file_of(module: str) -> Path | None:
+    """The source file of a module of the user's; None for others, and where there is none."""
+    loaded = sys.modules.get(module)
+    try:
+        spec = getattr(loaded, "__spec__", None) or find_spec(module)
+        origin = spec.origin if spec is not None else None
+    except (ImportError, AttributeError, ValueError):  # no such module; __main__ has no spec
+        origin = getattr(loaded, "__file__", None)
+    if origin is None or not origin.endswith(".py"):
+        return None
+    file = Path(origin).resolve()
+    installed = {"site-packages", "dist-packages"}.intersection(file.parts)
+    return None if installed or any(map(file.is_relative_to, _not_own())) else file
+
+
+@cache
+def _not_own() -> tuple[Path, ...]:
+    """The folders of Python's standard library, and of this package."""
+    paths = sysconfig.get_paths()
+    folders = {Path(paths[name]).resolve() for name in ("stdlib", "platstdlib")}
+    return (*folders, Path(__file__).resolve().parent)
+
+
+def _is_package(module: str) -> bool:
+    file = _file_of(module)
+    return file is not None and file.name == "__init__.py"
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """The names of a module that a statement of it defines or changes."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        yield from ((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+    else:
+        if isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del)):
+            root = node
+            while isinstance(root, (ast.Attribute, ast.Subscript)):
+                root = root.value
+            if isinstance(root, ast.Name):
+                yield root.id
+        for child in ast.iter_child_nodes(node):
+            yield from _bound(child)
+
+
+def _interactive_source(module: str, name: str) -> str:
+    """The source of a class that was typed in, as in a notebook; empty where nothing keeps it."""
+    if module != "__main__":
+        return ""
+    try:
+        return canonical(textwrap.dedent(inspect.getsource(getattr(sys.modules[module], name))))
+    except (AttributeError, OSError, SyntaxError, TypeError):
+        return ""

@@ -15,14 +15,15 @@ from odyssey.errors import did_you_mean, options
 MOST = 10**9  # largest count accepted: more is a typing error
 
 
-def key(default: Any, help: str, *, neutral: bool = False) -> Any:
+def key(default: Any, help: str, *, neutral: bool = False, place: bool = False) -> Any:
     """A dataclass field of the schema.
 
     default: the default value, or a callable that makes it
     help: the sentence that `--help` prints
     neutral: whether no value of it changes what a run computes; see odyssey.config.identity
+    place: whether it says where something lies whose content changes what a run computes
     """
-    metadata = {"help": help, "neutral": neutral}
+    metadata = {"help": help, "neutral": neutral, "place": place}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)

@@ -1,4 +1,4 @@
-"""What makes two runs the same run: the configuration that determines the result."""
+"""What makes two runs the same run: what determines the result, wherever that lies."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from odyssey.code_hash import source_hash
 from odyssey.config.schema import NEUTRAL_KEYS
-from odyssey.registry import cell_name
+from odyssey.registry import PACKAGE, cell_name, entry_of
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -18,18 +19,69 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def config_hash(cfg: DictConfig) -> str:
-    """SHA-256 (hex) of the configuration without the keys that change no result."""
+    """SHA-256 (hex) of what determines the result of a run.
+
+    That is the configuration without the keys that change no result, with the content of the data
+    in place of its path, and with the source of classes of the user's own in place of their
+    modules. Raises UserError where a file of the user's cannot be read.
+    """
     content = plain(cfg)
     for key in NEUTRAL_KEYS:
         node = content
         *parents, last = key.split(".")
         for part in parents:
-            node = node[part]
+            node = node.get(part, {})
         node.pop(last, None)
+    _identify_data(content.get("task", {}))
+    _identify_classes(content)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def data_options(cfg: DictConfig) -> str:
+    """The options that choose the data, as typed: `task=charlm task.data=file task.path=a.txt`."""
+    path = cfg.task.get("path")
+    place = "" if path is None else f" task.path={path}"
+    return f"task={cfg.task.name} task.data={cfg.task.data}{place}"
+
+
+def data_hash(cfg: DictConfig) -> str | None:
+    """SHA-256 (hex) of the content of the data; None where the name of the data determines it.
+
+    Of a file of the user's it is the one that loading it gives. Raises UserError where the file
+    cannot be read.
+    """
+    from odyssey.data.identity import content_hash
+
+    return content_hash(cfg.task.data, cfg.task.get("path"))
 
 
 def run_name(cfg: DictConfig) -> str:
     """The name of the run's folder: `<cell>-<task>-<the first 8 digits of its hash>`."""
     return f"{cell_name(cfg.cell._target_)}-{cfg.task.name}-{config_hash(cfg)[:8]}"
+
+
+def _identify_data(task: dict[str, Any]) -> None:
+    """Put the hash of the content in place of the path."""
+    from odyssey.data.identity import content_hash
+
+    data, path = task.get("data", ""), task.pop("path", None)
+    digest = content_hash(data, path)
+    if digest is not None:
+        task["content"] = digest
+    if data == "csv" and path is not None and path.endswith(".tsv"):
+        task["separator"] = "tab"  # which the ending says, and not the content
+
+
+def _identify_classes(section: dict[str, Any]) -> None:
+    """Put the name and source of a class of the user's own in place of its address."""
+    target = section.get("_target_")
+    if isinstance(target, str):
+        if (entry := entry_of(target)) is not None:
+            section["_target_"] = PACKAGE + entry.kind
+        elif (source := source_hash(target)) is not None:
+            section["_target_"] = target.rpartition(".")[2]
+            section["source"] = source
+    for value in section.values():
+        if isinstance(value, dict):
+            _identify_classes(value)

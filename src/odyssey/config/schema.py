@@ -256,22 +256,27 @@ DECAYS = {
 }
 
 
-def _neutral(schema: Any, prefix: str = "") -> Iterator[str]:
+def _marked(mark: str, schema: Any, prefix: str = "") -> Iterator[str]:
     types = get_type_hints(schema)
     for field in dataclasses.fields(schema):
-        if field.metadata.get("neutral"):
+        if field.metadata.get(mark):
             yield prefix + field.name
         elif dataclasses.is_dataclass(types[field.name]):
-            yield from _neutral(types[field.name], f"{prefix}{field.name}.")
+            yield from _marked(mark, types[field.name], f"{prefix}{field.name}.")
+
+
+def _all_marked(mark: str) -> tuple[str, ...]:
+    keys = [*_marked(mark, Config)]
+    for task in TASKS.values():
+        keys += _marked(mark, task, "task.")
+    return tuple(dict.fromkeys(keys))
 
 
 # Keys and sections of keys that do not change what a run computes: where and how it is computed,
 # stored and printed. They are not part of a run's identity.
-NEUTRAL_KEYS = tuple(
-    dict.fromkeys(
-        [*_neutral(Config), *(key for task in TASKS.values() for key in _neutral(task, "task."))]
-    )
-)
+NEUTRAL_KEYS = _all_marked("neutral")
+# Keys that say where something lies. Its content is part of a run's identity, the place is not.
+PLACE_KEYS = _all_marked("place")
 
 
 @cache

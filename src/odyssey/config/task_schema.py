@@ -12,13 +12,19 @@ from typing import ClassVar
 from odyssey.config.fields import above, at_least, key, one_of
 from odyssey.errors import options
 
-# The names that the data room knows.
-TEXTS = ("python", "shakespeare", "ptb", "text8", "hello", "python_docs", "file")
-SENTENCES = ("snippets", "sst2", "imdb", "csv")
+# The names that odyssey.data knows.
+TEXTS = ("kjv", "python", "shakespeare", "ptb", "text8", "hello", "python_docs", "file")
+LABELLED_TEXTS = ("snippets", "sst2", "imdb", "csv")
 IMAGES = ("mnist5k", "mnist")
 ROLLS = ("music21", "jsb", "nottingham", "musedata", "piano")
 
-SPLIT_BY_US = ("python", "shakespeare", "python_docs", "file")  # the rest come in three parts
+SPLIT_BY_US = (
+    "kjv",
+    "python",
+    "shakespeare",
+    "python_docs",
+    "file",
+)  # the rest come in three parts
 
 # Help that several tasks share.
 NAME = "the task; choose it with task=…"
@@ -67,7 +73,7 @@ class StreamedConfig(TaskConfig):
     sources: ClassVar[tuple[str, ...]] = TEXTS
     own: ClassVar[str | None] = "file"
 
-    path: str | None = key(None, "the UTF-8 text to read with task.data=file")
+    path: str | None = key(None, "the UTF-8 text to read with task.data=file", place=True)
     split: list[float] = key(
         lambda: [0.9, 0.05, 0.05], "shares of train, valid, test in a text that comes whole"
     )
@@ -97,7 +103,7 @@ class CharLMConfig(StreamedConfig):
     """Character language model."""
 
     name: str = key("charlm", NAME)
-    data: str = key("python", DATA)
+    data: str = key("kjv", DATA)
     batch_size: int = key(64, BATCH)
     unknown: bool = key(True, "unseen characters become <unk>; false = are an error")
 
@@ -116,7 +122,7 @@ class WordLMConfig(StreamedConfig):
     """Word language model."""
 
     name: str = key("wordlm", NAME)
-    data: str = key("python_docs", DATA)
+    data: str = key("kjv", DATA)
     sample_length: int = key(150, "symbols in a sample written during training", neutral=True)
     tokenizer: str = key("words", "words (splits punctuation off) or whitespace (for ptb)")
     lower: bool = key(False, "read capitals as small letters")
@@ -132,12 +138,12 @@ class WordLMConfig(StreamedConfig):
 class SentimentConfig(TaskConfig):
     """The class of a text."""
 
-    sources: ClassVar[tuple[str, ...]] = SENTENCES
+    sources: ClassVar[tuple[str, ...]] = LABELLED_TEXTS
     own: ClassVar[str | None] = "csv"
 
     name: str = key("sentiment", NAME)
     data: str = key("snippets", DATA)
-    path: str | None = key(None, "the file to read with task.data=csv")
+    path: str | None = key(None, "the file to read with task.data=csv", place=True)
     eval_batch_size: int | None = key(256, EVAL)
     tokens: str = key("words", "what the model reads one by one: words or characters")
     lower: bool = key(True, "read capitals as small letters")

@@ -1,15 +1,15 @@
-"""Named, hashed data: texts, labelled sentences, images, piano rolls."""
+"""Data sets by name, as NumPy arrays: long texts, labelled texts, images, piano rolls."""
 
 from odyssey.data.images import IMAGES, images
-from odyssey.data.labelled import SENTENCES, sentences
+from odyssey.data.labelled import LABELLED_TEXTS, labelled_texts
 from odyssey.data.rolls import ROLLS, rolls
 from odyssey.data.text import TEXTS, text
 from odyssey.data.types import Dataset, Images, Labelled, Rolls, Text
 
 __all__ = [
     "IMAGES",
+    "LABELLED_TEXTS",
     "ROLLS",
-    "SENTENCES",
     "TEXTS",
     "Dataset",
     "Images",
@@ -17,7 +17,7 @@ __all__ = [
     "Rolls",
     "Text",
     "images",
+    "labelled_texts",
     "rolls",
-    "sentences",
     "text",
 ]

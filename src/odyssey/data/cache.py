@@ -1,9 +1,8 @@
-"""Arrays that take long to make, kept in the data directory."""
+"""Arrays that take long to compute, cached in the data directory."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,14 +10,17 @@ from typing import Any
 
 import numpy as np
 
-Arrays = Mapping[str, Any]  # NumPy's
+from odyssey.io import atomic_path
+
+Arrays = Mapping[str, Any]  # NumPy's, by name
 
 
-def kept(folder: Path, name: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """What `make` gives, read from `folder`/cache where it was kept under the same `key`.
+def cached(folder: Path, name: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+    """The arrays that `make` returns, read from `folder`/cache if they are there under `key`.
 
-    `key` is the SHA-256 of all that the arrays are a function of, the code that makes them too. A
-    file that is damaged or another's is made anew; where none can be written, nothing is kept.
+    key: the SHA-256 of all that the arrays are a function of: the content of the files they are
+    made from, and a version of the code that makes them. A damaged or foreign file is replaced;
+    where no file can be written, nothing is cached.
     """
     path = folder / "cache" / f"{name}-{key[:16]}.npz"
     arrays = _read(path, key)
@@ -40,10 +42,5 @@ def _read(path: Path, key: str) -> Arrays | None:
 
 def _write(path: Path, key: str, arrays: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, key=np.array(key), **arrays)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_path(path, sync=False) as part, part.open("wb") as file:
+        np.savez(file, key=np.array(key), **arrays)

@@ -1,7 +1,7 @@
-"""Bach's chorales from the scores that the package music21 ships, as piano rolls.
+"""Bach's chorales as piano rolls, from the scores in the package music21.
 
-The scores are read here, with the few elements of MusicXML that say which key sounds when: music21
-itself takes half a minute for them, this a few seconds, once, and the rolls are the same.
+The scores are read here, with the few elements of MusicXML that determine which key sounds when:
+music21 itself takes half a minute for them, this takes a few seconds, and the rolls are the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections import Counter
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
@@ -19,8 +18,8 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from numpy.typing import NDArray
 
-from odyssey.data.cache import kept
-from odyssey.data.download import sha256
+from odyssey.data.cache import cached
+from odyssey.data.download import package_folder, sha256
 from odyssey.data.types import Dataset, Rolls
 from odyssey.errors import UserError
 
@@ -29,11 +28,13 @@ A0 = 21  # the MIDI number of key 0
 VOICES = 4
 FRAME = Fraction(1, 2)  # a frame in quarter notes
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-PHRASE = 8  # frames by which copies of a piece are known: a bar of four quarters
+PHRASE = 8  # frames: a bar of four quarters; pieces that share many bars are copies
+# Part of the key of the cached rolls. Raise it with every change here that changes a roll.
+READER = 1
 
 
 class Note(NamedTuple):
-    """A key by its MIDI number, and when it sounds, in quarter notes from the beginning."""
+    """A MIDI key number, and when it sounds, in quarter notes from the beginning."""
 
     key: int
     start: Fraction
@@ -41,19 +42,19 @@ class Note(NamedTuple):
 
 
 def chorales(folder: Path) -> Dataset[Rolls]:
-    """The four-part chorales, without copies, as rolls of 88 keys with an eighth note a frame.
+    """The four-part chorales, without copies, as rolls (frames, 88), an eighth note a frame.
 
     A key is on in a frame if it sounds at the frame's beginning; repeats are played once. A piece
     of which half the bars are in others too, in the same key or another, is left out, so that test
     pieces are new; tunes do come back, harmonised anew. In the order of the SHA-256 of their names,
     the first 80% are train, the next 10% valid, the rest test. The hash is that of the rolls.
 
-    The rolls are kept in the data directory `folder`, for these scores as this code reads them.
+    folder: the data directory, which caches the rolls. Raises UserError.
     """
-    files = _files()
+    files = score_files()
     read = [part for file in files for part in (file.name.encode(), file.read_bytes())]
-    key = sha256([Path(__file__).read_bytes(), *read])
-    arrays = kept(folder, "music21", key, lambda: _packed(_distinct(_scores(files))))
+    key = sha256([f"reader {READER}".encode(), *read])
+    arrays = cached(folder, "music21", key, lambda: _packed(_distinct(_scores(files))))
     ends = np.cumsum(arrays["lengths"])
     all_rolls = np.split(np.unpackbits(arrays["frames"], axis=1, count=KEYS), ends[:-1])
     first, second = len(ends) * 8 // 10, len(ends) * 9 // 10
@@ -63,19 +64,20 @@ def chorales(folder: Path) -> Dataset[Rolls]:
 
 
 def _packed(pieces: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
-    """All rolls, one after another, a bit a key, in the order of the SHA-256 of their names."""
+    """`frames`: all rolls, one after another, a bit a key, in the order of the SHA-256 of their
+    names; `lengths`: the frames of each."""
     order = sorted(pieces, key=lambda name: hashlib.sha256(name.encode()).digest())
     frames = np.concatenate([pieces[name] for name in order])
     lengths = np.array([len(pieces[name]) for name in order])
     return {"frames": np.packbits(frames, axis=1), "lengths": lengths}
 
 
-def _files() -> list[Path]:
-    """The scores, in the order of their names."""
-    spec = find_spec("music21")  # the package's files are wanted, not its code: no import
-    if spec is None or not spec.submodule_search_locations:
+def score_files() -> list[Path]:
+    """The paths of the scores, sorted by name."""
+    package = package_folder("music21")
+    if package is None:
         raise UserError("task.data=music21 needs the package music21; `pip install music21`")
-    folder = Path(spec.submodule_search_locations[0], "corpus", "bach")
+    folder = package / "corpus" / "bach"
     found = [path for path in sorted(folder.glob("bwv*")) if path.suffix in (".mxl", ".xml")]
     if not found:
         raise UserError(
@@ -86,7 +88,7 @@ def _files() -> list[Path]:
 
 
 def _scores(files: list[Path]) -> dict[str, NDArray[np.uint8]]:
-    """The rolls of the scores in four parts, by BWV number."""
+    """The rolls of the scores that have four parts, by file name such as bwv253."""
     found = {}
     for path in files:
         score = read_score(path)
@@ -96,7 +98,7 @@ def _scores(files: list[Path]) -> dict[str, NDArray[np.uint8]]:
 
 
 def read_score(path: Path) -> Element:
-    """The root of a MusicXML file, plain (.xml) or packed (.mxl)."""
+    """The root element of a MusicXML file, plain (.xml) or zipped (.mxl). Raises UserError."""
     try:
         if path.suffix != ".mxl":
             return ElementTree.parse(path).getroot()
@@ -112,7 +114,14 @@ def read_score(path: Path) -> Element:
 
 
 def notes(score: Element) -> list[Note]:
-    """All sounding notes of a score with unbroken parts; grace notes and cues do not count."""
+    """All sounding notes of a score in the form `score-partwise`, part by part.
+
+    Grace notes and cues do not count. A part is a sequence of measures; a position moves through
+    each measure: <note> moves it by <duration>, unless it is a <chord> with the note before it,
+    <backup> and <forward> move it without sound. <divisions> is the number of units of <duration>
+    in a quarter note, <transpose> the semitones from the written to the sounding key. A measure
+    ends at the furthest position that it reached. (MusicXML 4.0, W3C.)
+    """
     found = []
     for part in score.findall("part"):
         start = Fraction(0)  # of the measure
@@ -161,7 +170,8 @@ def roll(score: list[Note]) -> NDArray[np.uint8]:
 
 
 def _distinct(pieces: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
-    """The pieces without those, from the last on, of which half is in others that stay."""
+    """The pieces without copies: going backwards, one is left out if half of its phrases are in
+    others that are still there."""
     phrases = {name: _phrases(keys) for name, keys in pieces.items()}
     count = Counter(phrase for own in phrases.values() for phrase in own)
     for name, own in reversed(list(phrases.items())):
@@ -171,7 +181,7 @@ def _distinct(pieces: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.uint
 
 
 def _phrases(keys: NDArray[np.uint8]) -> set[bytes]:
-    """Every stretch of eight frames, each moved down to begin at the lowest key."""
+    """Every stretch of eight frames, each transposed down to begin at the lowest key."""
     stretches = set()
     for start in range(max(1, len(keys) - PHRASE + 1)):
         stretch = keys[start : start + PHRASE]

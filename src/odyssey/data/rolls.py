@@ -1,4 +1,4 @@
-"""Polyphonic music as piano rolls."""
+"""Polyphonic music as piano rolls: arrays (frames, 88) of 0 and 1, key 0 is A0 (MIDI 21)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MATLAB = {
 
 
 def rolls(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[Rolls]:
-    """Piano rolls by their name, one of `ROLLS`: uint8 arrays (frames, 88), key 0 is A0.
+    """Piano rolls by their name, one of `ROLLS`.
 
     music21     Bach chorales from the scores in the package music21, an eighth note a frame; see
                 odyssey.data.chorales. Not the same split, transposition or pieces as jsb: figures
@@ -70,7 +70,7 @@ def _matlab(name: str, folder: Path) -> Dataset[Rolls]:
 
 
 def read_matlab(path: Path) -> list[list[NDArray[np.uint8]]]:
-    """Train, valid and test of a .mat file; a UserError if it holds no piano rolls."""
+    """Train, valid and test of a .mat file. Raises UserError if it holds no piano rolls."""
     from scipy.io import loadmat
 
     try:

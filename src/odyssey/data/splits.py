@@ -1,4 +1,4 @@
-"""Fixed random splits."""
+"""Random splits with a fixed seed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def stratified(
     seed: int,
     texts: Sequence[str] | None = None,
 ) -> tuple[Indices, ...]:
-    """Row numbers, in order, of parts of the given shares, the same shares of every class.
+    """Sorted row indices of parts with the given shares, the same shares of every class.
 
-    Every part but the first gets at least one row of a class that has rows enough. Rows with the
-    same text go to the same part, the class being that of the first of them, so that no part holds
-    a text of another.
+    labels (N): the class of each row. Every part but the first gets at least one row of a class
+    that has rows enough. With `texts` (N), rows of the same text go to the same part, by the class
+    of the first of them, so that no part holds a text of another.
     """
     # RandomState: its stream is frozen for good, a Generator's may change with NumPy's version.
     random = np.random.RandomState(seed)

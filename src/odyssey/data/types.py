@@ -1,4 +1,4 @@
-"""What the data room hands out: plain arrays, split in three, tied to a hash."""
+"""What data functions return: plain arrays in three parts, identified by a hash."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from odyssey.errors import UserError, did_you_mean, options
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
 class Dataset(Generic[T]):
-    """A data set: `name`, the SHA-256 of what it was made from, and its three separate parts."""
+    """A data set in three separate parts.
+
+    sha256: hex, of the files or the text that it was made from; it identifies the content.
+    """
 
     name: str
     sha256: str
@@ -31,7 +35,7 @@ Rolls = Sequence[NDArray[np.uint8]]  # piano rolls, each (frames, 88) of 0 and 1
 
 @dataclass(frozen=True)
 class Labelled:
-    """Texts with the index of their class in `classes`."""
+    """Texts, and for each the index of its class in `classes`: labels (N)."""
 
     texts: Sequence[str]
     labels: NDArray[np.int64]
@@ -40,17 +44,14 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Images:
-    """Grey images (N, 28, 28) of 0..255 and their digits (N)."""
+    """Grey images (N, 28, 28) of 0 to 255, and their digits: labels (N)."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
 
 
-S = TypeVar("S")
-
-
 def choose(name: str, sources: Mapping[str, S]) -> S:
-    """The source called `name`; a UserError with the options if there is none."""
+    """The source `name`. Raises UserError, with the options, if there is none by that name."""
     if name not in sources:
         hint = did_you_mean(name, sources)
         raise UserError(f"task.data={name} is not a data set here{hint}; use {options(sources)}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey.cli_utils import Parser, exit_status, show
 from odyssey.errors import UserError
-from odyssey.report.analysis.result import Options
+from odyssey.report.analysis.options import Options
 from odyssey.report.io.collect import EXAMPLE
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0; 2 wrong input; 130 Ctrl-C."""
-    return exit_status(lambda: _answer(sys.argv[1:] if arguments is None else arguments))
+    """Make a report; returns the exit status: 0, 2 for wrong input or 130 for Ctrl-C."""
+    return exit_status(lambda: _run(sys.argv[1:] if arguments is None else arguments))
 
 
-def _answer(words: Sequence[str]) -> None:
-    asked = _parser().parse_args(words)
+def _run(arguments: Sequence[str]) -> None:
+    asked = _parser().parse_args(arguments)
     options = Options(
         baseline=asked.baseline,
         margin=asked.margin,
@@ -40,32 +40,33 @@ def _answer(words: Sequence[str]) -> None:
         raise UserError(f"no study is given: {EXAMPLE}")
     if asked.group and asked.wandb is None:
         raise UserError("--group is W&B's: type --wandb entity/project too")
-    _report(asked, options)
+    _make_report(asked, options)
 
 
-def _report(asked: argparse.Namespace, options: Options) -> None:
+def _make_report(asked: argparse.Namespace, options: Options) -> None:
     started = time.monotonic()
     quiet = asked.format == "json"
-    bar = _Bar(quiet)
+    bar = _ProgressBar(quiet)
     try:
         collection = _collect(asked, bar)
-        from odyssey.report.analysis.comparisons import split
-        from odyssey.report.pipeline import analyse_all, steps, write
+        from odyssey.report import pipeline  # late: NumPy and others take half a second
+        from odyssey.report.analysis.comparisons import make_comparisons
 
-        comparisons = split(collection, baseline=options.baseline)
-        bar.stage("statistics", steps(comparisons, asked.metric))
-        found = analyse_all(comparisons, options, asked.metric, bar.tell)
+        comparisons = make_comparisons(collection, baseline=options.baseline)
+        bar.stage("statistics", pipeline.count_steps(comparisons, asked.metric))
+        analysed = pipeline.analyse_all(comparisons, options, asked.metric, bar.tell)
         if quiet:
             bar.close()
-            from odyssey.report.pipeline import verdict_json
-
-            show(json.dumps(verdict_json(found), indent=2, ensure_ascii=False, allow_nan=False))
+            verdicts = pipeline.verdicts_as_json(analysed)
+            show(json.dumps(verdicts, indent=2, ensure_ascii=False, allow_nan=False))
             return
         bar.stage("figures and page")
-        folder = asked.out or _folder(asked)
+        folder = asked.out or _default_folder(asked)
         title = " + ".join(study.name for study in collection.studies)
         try:
-            made = write(collection, found, folder, title, not asked.no_figures, bar.tell)
+            written = pipeline.write_report(
+                collection, analysed, folder, title, not asked.no_figures, bar.tell
+            )
         except OSError as error:
             raise UserError(
                 f"the report cannot be written to {folder}: {error.strerror or error}; type "
@@ -73,12 +74,12 @@ def _report(asked: argparse.Namespace, options: Options) -> None:
             ) from error
     finally:
         bar.close()
-    from odyssey.report.pipeline import summary
+    took = time.monotonic() - started
+    show(pipeline.terminal_summary(collection, analysed, written, took))
 
-    show(summary(collection, found, made, time.monotonic() - started))
 
-
-def _collect(asked: argparse.Namespace, bar: _Bar) -> Collection:
+def _collect(asked: argparse.Namespace, bar: _ProgressBar) -> Collection:
+    """The runs of all studies and W&B projects that are asked for."""
     from odyssey.report.io.runs import Collection
 
     bar.stage("reading runs")
@@ -96,8 +97,8 @@ def _collect(asked: argparse.Namespace, bar: _Bar) -> Collection:
     return collection
 
 
-def _folder(asked: argparse.Namespace) -> Path:
-    """Beside the study; for several, a folder named after all of them next to the first."""
+def _default_folder(asked: argparse.Namespace) -> Path:
+    """Where to write: in the study's folder; for several, in `reports` beside the first."""
     if len(asked.studies) == 1 and asked.wandb is None:
         return Path(asked.studies[0]) / "report"
     names = [Path(path).resolve().name for path in asked.studies]
@@ -107,8 +108,8 @@ def _folder(asked: argparse.Namespace) -> Path:
     return parent / "reports" / "+".join(names)
 
 
-class _Bar:
-    """A progress bar for each stage, on a terminal alone."""
+class _ProgressBar:
+    """A progress bar for each stage of a report; none where stderr is not a terminal."""
 
     def __init__(self, quiet: bool) -> None:
         self._off = quiet or not sys.stderr.isatty()
@@ -123,13 +124,13 @@ class _Bar:
         self._bar = tqdm(desc=name, total=total, leave=False, dynamic_ncols=True)
 
     def tell(self, text: str) -> None:
-        """One more thing is done: say which."""
+        """Count one more step of the stage, and show what it was."""
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update()
 
     def count(self, done: int, total: int) -> None:
-        """So many of so many are done."""
+        """Set the steps of the stage that are done, and their number."""
         if self._bar is not None:
             self._bar.total = total
             self._bar.update(done - self._bar.n)
@@ -149,13 +150,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--baseline", metavar="VARIANT", help="what the others are held against")
     add(
         "--margin",
-        type=_number,
+        type=_parse_number,
         help="a difference that would not matter, in the metric's unit: variants shown to be "
         "nearer to the baseline than that are the same",
     )
     add("--metric", help="this one alone, such as bits_per_char; all without")
-    add("--share", type=_number, default=0.1, help="of a search's trials that are compared: 0.1")
-    add("--alpha", type=_number, default=0.05, help="level of significance: 0.05")
+    add(
+        "--share",
+        type=_parse_number,
+        default=0.1,
+        help="of a search's trials that are compared: 0.1",
+    )
+    add("--alpha", type=_parse_number, default=0.05, help="level of significance: 0.05")
     add("--draws", type=int, default=2000, help="of the bootstrap: 2000")
     add("--seed", type=int, default=0, help="of the bootstrap and the forests: 0")
     add("--out", type=Path, metavar="FOLDER", help="where to write; else report/ in the study")
@@ -169,8 +175,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _number(word: str) -> float:
-    """Raises argparse's error for what is no number."""
+def _parse_number(word: str) -> float:
+    """A number of the command line. Raises ArgumentTypeError for nan and for what is none."""
     with suppress(ValueError):
         if not math.isnan(value := float(word)):
             return value

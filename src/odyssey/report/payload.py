@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from odyssey.report.analysis.names import name_of_metric, name_of_setting
-from odyssey.report.analysis.provenance import how
+from odyssey.report.analysis.names import name_of_setting
+from odyssey.report.analysis.provenance import provenance
 from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis, Comparison
 from odyssey.report.figures.marks import Figure
 from odyssey.report.figures.plotly import render
 from odyssey.report.io.formats import Table
-from odyssey.report.io.runs import Collection, Run
+from odyssey.report.io.runs import Collection, ReportRun, find_metric
 from odyssey.report.palette import colour_of
 from odyssey.report.stats.methods import METHODS
 from odyssey.report.stats.samples import Interval
@@ -55,7 +55,7 @@ def payload(
             for c, _ in comparisons
             for v in c.variants
         },
-        "how": how(collection),
+        "how": provenance(collection),
         "methods": [
             {"name": m.name, "says": m.says, "cannot": m.cannot, "source": m.source}
             for m in METHODS.values()
@@ -118,7 +118,8 @@ def _facts(comparison: Comparison) -> list[list[str]]:
 def headline(analysis: Analysis) -> list[dict[str, str]]:
     """The answer in ten seconds: a line for each variant, best first."""
     lines = [
-        {"variant": v.variant, "word": v.word, "sentence": v.sentence} for v in analysis.verdicts
+        {"variant": v.variant, "word": v.conclusion, "sentence": v.sentence}
+        for v in analysis.verdicts
     ]
     base = next(
         (s for s in analysis.summaries if s.variant.label == analysis.comparison.baseline), None
@@ -144,8 +145,8 @@ def headline(analysis: Analysis) -> list[dict[str, str]]:
 
 def _metric(analysis: Analysis, tables: list[Table], figures: list[Figure]) -> dict[str, Any]:
     return {
-        "key": analysis.metric,
-        "name": name_of_metric(analysis.metric),
+        "key": analysis.metric.name,
+        "name": analysis.metric.label,
         "better": analysis.better,
         "part": analysis.part,
         "headline": headline(analysis),
@@ -183,7 +184,7 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _runs(
-    runs: Sequence[Run],
+    runs: Sequence[ReportRun],
     labels: Mapping[tuple[str, str], str],
     comparisons: Sequence[tuple[Comparison, Sequence[Made]]],
 ) -> dict[str, Any]:
@@ -204,7 +205,8 @@ def _runs(
     ]
     for name in names:
         shown = name.partition("/")[2] in monitors
-        title = f"{name_of_metric(name.partition('/')[2])}, {name.partition('/')[0]}"
+        part, _, metric = name.partition("/")
+        title = f"{find_metric(runs, metric).label}, {part}"
         columns.append((name, title, "number", shown, lambda r, n=name: r.metrics.get(n)))
     for key in searched:
         columns.append(
@@ -224,7 +226,7 @@ def _runs(
     }
 
 
-def _kind(runs: Sequence[Run], key: str) -> str:
+def _kind(runs: Sequence[ReportRun], key: str) -> str:
     values = [v for run in runs if (v := run.config.get(key)) is not None]
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     return "number" if values and numbers else "text"
@@ -235,7 +237,7 @@ def _short(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def _details(runs: Sequence[Run], where: Sequence[int | None], n: int) -> dict[str, Any]:
+def _details(runs: Sequence[ReportRun], where: Sequence[int | None], n: int) -> dict[str, Any]:
     """What a run's drawer shows; settings that most runs of a comparison share are held once."""
     bases: list[dict[str, Any]] = []
     for place in range(n):
@@ -266,7 +268,7 @@ def _details(runs: Sequence[Run], where: Sequence[int | None], n: int) -> dict[s
     }
 
 
-def _curves(run: Run) -> dict[str, Any]:
+def _curves(run: ReportRun) -> dict[str, Any]:
     return {
         name: [[_short(s) for s in steps], [_four(v) for v in values]]
         for name, (steps, values) in run.curves.items()

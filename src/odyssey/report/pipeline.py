@@ -1,12 +1,10 @@
-"""From a collection of runs to files: the page, figures, tables, the runs, the verdicts."""
+"""From a collection of runs to a report: analyses, files, JSON and the text in the terminal."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,32 +12,131 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from odyssey.io import write_bytes, write_text
 from odyssey.report.analysis.analyse import analyse
-from odyssey.report.analysis.names import name_of_metric
-from odyssey.report.analysis.outcomes import wanted
-from odyssey.report.analysis.result import Analysis, Comparison, Options
-from odyssey.report.analysis.tables import tables
+from odyssey.report.analysis.options import Options
+from odyssey.report.analysis.outcomes import select_metrics
+from odyssey.report.analysis.result import Analysis, Comparison, Verdict
+from odyssey.report.analysis.tables import make_tables
 from odyssey.report.figures import figures
 from odyssey.report.figures.marks import Figure
-from odyssey.report.io.export import export
-from odyssey.report.io.formats import Table, as_csv, as_latex, as_markdown
+from odyssey.report.io.export import export_runs
+from odyssey.report.io.formats import Table, to_csv, to_latex, to_markdown
 from odyssey.report.io.runs import Collection
 from odyssey.report.page.build import write_page
 from odyssey.report.payload import Made, headline, payload, plain
 from odyssey.study.formatting import duration, several
 
-LONGEST = 80
+LONGEST_NAME = 80  # characters of a file name
+MOST_VARIANTS = 30  # of a comparison in the terminal
+Progress = Callable[[str], None]  # called with what has been done
+AnalysedComparisons = list[tuple[Comparison, list[Analysis]]]
 
 
-def file_names(labels: Sequence[str]) -> list[str]:
-    """A name of plain letters for each label, no two alike, also where case does not count.
+def analyse_all(
+    comparisons: Sequence[Comparison], options: Options, metric: str | None, progress: Progress
+) -> AnalysedComparisons:
+    """Every comparison by every metric, or by the one that is asked for."""
+    names = select_metrics(comparisons, metric)
+    return [
+        (comparison, [analyse(comparison, name, options, progress) for name in here])
+        for comparison, here in zip(comparisons, names, strict=True)
+    ]
 
-    A label of letters, digits and `_.=-` is its own name; no name is a path or hidden.
+
+def count_steps(comparisons: Sequence[Comparison], metric: str | None) -> int:
+    """About how often `analyse_all` calls `progress`."""
+    names = select_metrics(comparisons, metric)
+    return sum(
+        len(here) * (2 * len(c.variants) + 1) for c, here in zip(comparisons, names, strict=True)
+    )
+
+
+# --- files ---
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """Where a report was written, and how much."""
+
+    folder: Path
+    page: Path
+    page_bytes: int
+    figures: int
+    tables: int
+
+
+def write_report(
+    collection: Collection,
+    analysed: AnalysedComparisons,
+    folder: Path,
+    title: str,
+    with_figures: bool,
+    progress: Progress,
+) -> WrittenReport:
+    """Write all files of the report into `folder`, over those of an earlier one.
+
+    with_figures: whether to write the PDF and PNG files; the page has its figures in any case.
+    Raises OSError or UserError where a file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    index = {(run.study, run.name): i for i, run in enumerate(collection.runs)}
+    made: list[tuple[Comparison, list[Made]]] = []
+    n_figures = n_tables = 0
+    for comparison, analyses in analysed:
+        here: list[Made] = []
+        names = safe_file_names([analysis.metric.name for analysis in analyses])
+        for analysis, name in zip(analyses, names, strict=True):
+            place = Path(comparison.key) / name
+            all_tables, all_figures = make_tables(analysis), figures(analysis, run_index=index)
+            n_tables += _write_tables(folder / "tables" / place, all_tables)
+            if with_figures:
+                n_figures += _draw(folder / "figures" / place, all_figures, progress)
+            here.append((analysis, all_tables, all_figures))
+        made.append((comparison, here))
+    export_runs(collection, folder)
+    progress("runs.parquet, runs.csv")
+    text = json.dumps(verdicts_as_json(analysed), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(folder / "verdict.json", text + "\n", sync=False)
+    page = folder / "index.html"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    size = write_page(page, payload(title, now, version("rnn-odyssey"), collection, made))
+    progress("index.html")
+    return WrittenReport(folder, page, size, n_figures, n_tables)
+
+
+def _write_tables(folder: Path, tables: Sequence[Table]) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in tables:
+        for suffix, convert in (("csv", to_csv), ("md", to_markdown), ("tex", to_latex)):
+            write_text(folder / f"{table.key}.{suffix}", convert(table), sync=False)
+    return len(tables)
+
+
+def _draw(folder: Path, made: Sequence[Figure], progress: Progress) -> int:
+    from odyssey.report.figures import mpl  # late: a report without these files needs none of it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for figure, name in zip(made, safe_file_names([figure.key for figure in made]), strict=True):
+        paper = mpl.draw(figure)
+        for suffix in ("pdf", "png"):
+            # In memory first: matplotlib's PDF writer turns a full disk into another error.
+            content = BytesIO()
+            paper.savefig(content, format=suffix, dpi=200)
+            write_bytes(folder / f"{name}.{suffix}", content.getvalue(), sync=False)
+        progress(f"figure {figure.key}")
+    return len(made)
+
+
+def safe_file_names(labels: Sequence[str]) -> list[str]:
+    """A file name for each label, all different even where case does not count.
+
+    Of a label, anything but letters, digits and `_.=-` is replaced. No name is a path or hidden.
     """
     found: list[str] = []
     taken: set[str] = set()
     for label in labels:
-        first = re.sub(r"[^A-Za-z0-9_.=-]+", "-", label).strip(".-")[:LONGEST] or "unnamed"
+        first = re.sub(r"[^A-Za-z0-9_.=-]+", "-", label).strip(".-")[:LONGEST_NAME] or "unnamed"
         name, number = first, 2
         while name.lower() in taken:
             name, number = f"{first}-{number}", number + 1
@@ -48,8 +145,13 @@ def file_names(labels: Sequence[str]) -> list[str]:
     return found
 
 
-def verdict_json(comparisons: Sequence[tuple[Comparison, Sequence[Analysis]]]) -> dict[str, Any]:
-    """Every verdict with its numbers and what it rests on; numbers that JSON has not are null."""
+# --- JSON ---
+
+
+def verdicts_as_json(
+    analysed: Sequence[tuple[Comparison, Sequence[Analysis]]],
+) -> dict[str, Any]:
+    """All verdicts with their numbers and notes; numbers that JSON does not have are null."""
     return {
         "comparisons": [
             {
@@ -62,16 +164,16 @@ def verdict_json(comparisons: Sequence[tuple[Comparison, Sequence[Analysis]]]) -
                 "notes": c.notes,
                 "set_apart": c.apart,
                 "not_read": [note for study in c.studies for note in study.notes],
-                "metrics": [_analysis(a) for a in analyses],
+                "metrics": [_analysis_as_json(a) for a in analyses],
             }
-            for c, analyses in comparisons
+            for c, analyses in analysed
         ]
     }
 
 
-def _analysis(analysis: Analysis) -> dict[str, Any]:
+def _analysis_as_json(analysis: Analysis) -> dict[str, Any]:
     return {
-        "metric": analysis.metric,
+        "metric": analysis.metric.name,
         "better": analysis.better,
         "part": analysis.part,
         "share_of_trials": analysis.share,
@@ -91,151 +193,53 @@ def _analysis(analysis: Analysis) -> dict[str, Any]:
             }
             for s in analysis.summaries
         ],
-        "verdicts": [
-            {key: plain(value) for key, value in asdict(v).items()} for v in analysis.verdicts
-        ],
+        "verdicts": [_verdict_as_json(v) for v in analysis.verdicts],
     }
 
 
-Tell = Callable[[str], None]
-Analysed = list[tuple[Comparison, list[Analysis]]]
+def _verdict_as_json(verdict: Verdict) -> dict[str, Any]:
+    """All fields, the conclusion under the key `word`."""
+    keys = {"conclusion": "word"}
+    return {keys.get(name, name): plain(value) for name, value in asdict(verdict).items()}
 
 
-@dataclass(frozen=True)
-class Written:
-    """Where things are."""
-
-    folder: Path
-    page: Path
-    page_bytes: int
-    figures: int
-    tables: int
+# --- terminal ---
 
 
-def analyse_all(
-    comparisons: Sequence[Comparison], options: Options, metric: str | None, tell: Tell
-) -> Analysed:
-    """Every comparison by every metric, or by the one that is asked for."""
-    names = wanted(comparisons, metric)
-    return [
-        (comparison, [analyse(comparison, name, options, tell) for name in here])
-        for comparison, here in zip(comparisons, names, strict=True)
-    ]
+def terminal_summary(
+    collection: Collection, analysed: AnalysedComparisons, written: WrittenReport, seconds: float
+) -> str:
+    """The verdicts by the first metric of each comparison, and where the files are.
 
-
-def steps(comparisons: Sequence[Comparison], metric: str | None) -> int:
-    """How often `tell` is called by `analyse_all`, nearly."""
-    names = wanted(comparisons, metric)
-    return sum(
-        len(here) * (2 * len(c.variants) + 1) for c, here in zip(comparisons, names, strict=True)
-    )
-
-
-def write(
-    collection: Collection,
-    found: Analysed,
-    folder: Path,
-    title: str,
-    with_figures: bool,
-    tell: Tell,
-) -> Written:
-    """All files of the report, into `folder`. What a former report left there is replaced."""
-    folder.mkdir(parents=True, exist_ok=True)
-    index = {(run.study, run.name): i for i, run in enumerate(collection.runs)}
-    made: list[tuple[Comparison, list[Made]]] = []
-    drawn = written = 0
-    for comparison, analyses in found:
-        here: list[Made] = []
-        names = file_names([analysis.metric for analysis in analyses])
-        for analysis, name in zip(analyses, names, strict=True):
-            place = Path(comparison.key) / name
-            all_tables, all_figures = tables(analysis), figures(analysis, run_index=index)
-            written += _write_tables(folder / "tables" / place, all_tables)
-            if with_figures:
-                drawn += _draw(folder / "figures" / place, all_figures, tell)
-            here.append((analysis, all_tables, all_figures))
-        made.append((comparison, here))
-    export(collection, folder)
-    tell("runs.parquet, runs.csv")
-    text = json.dumps(verdict_json(found), indent=2, ensure_ascii=False, allow_nan=False)
-    with _whole(folder / "verdict.json") as file:
-        file.write_text(text + "\n", encoding="utf-8")
-    page = folder / "index.html"
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    content = payload(title, now, version("rnn-odyssey"), collection, made)
-    with _whole(page) as file:
-        size = write_page(file, content)
-    tell("index.html")
-    return Written(folder, page, size, drawn, written)
-
-
-def _write_tables(folder: Path, made: list[Table]) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
-    for table in made:
-        (folder / f"{table.key}.csv").write_text(as_csv(table), encoding="utf-8")
-        (folder / f"{table.key}.md").write_text(as_markdown(table), encoding="utf-8")
-        (folder / f"{table.key}.tex").write_text(as_latex(table), encoding="utf-8")
-    return len(made)
-
-
-def _draw(folder: Path, made: list[Figure], tell: Tell) -> int:
-    from odyssey.report.figures import mpl  # late: a report without these files needs none of it
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for figure, name in zip(made, file_names([figure.key for figure in made]), strict=True):
-        paper = mpl.draw(figure)
-        for form in ("pdf", "png"):
-            # In memory first: matplotlib's PDF writer turns a full disk into another error.
-            drawn = BytesIO()
-            paper.savefig(drawn, format=form, dpi=200)
-            (folder / f"{name}.{form}").write_bytes(drawn.getvalue())
-        tell(f"figure {figure.key}")
-    return len(made)
-
-
-@contextmanager
-def _whole(file: Path) -> Iterator[Path]:
-    """A name to write to; the file is replaced once all of it is there."""
-    part = file.with_name(f".{file.name}.part")
-    try:
-        yield part
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-MOST = 30  # variants in the terminal
-
-
-def summary(collection: Collection, found: Analysed, made: Written, seconds: float) -> str:
-    """The verdicts by each comparison's first metric, and where things are."""
+    seconds: how long the report took.
+    """
     lines = []
-    for comparison, analyses in found:
+    for comparison, analyses in analysed:
         if not analyses:
             lines += [f"{comparison.title}: no run has a result yet", ""]
             continue
         first = analyses[0]
-        name = name_of_metric(first.metric)
-        lines.append(f"{comparison.title}: {name}, {first.part}, {first.better} is better")
-        said = headline(first)
-        width = max((len(line["variant"]) for line in said), default=0)
-        for line in said[:MOST]:
+        better = f"{first.better} is better"
+        lines.append(f"{comparison.title}: {first.metric.label}, {first.part}, {better}")
+        verdicts = headline(first)
+        width = max((len(line["variant"]) for line in verdicts), default=0)
+        for line in verdicts[:MOST_VARIANTS]:
             lines.append(f"  {line['variant']:<{width}}  {line['sentence']}")
-        if len(said) > MOST:
-            lines.append(f"  … {len(said) - MOST} more on the page")
+        if len(verdicts) > MOST_VARIANTS:
+            lines.append(f"  … {len(verdicts) - MOST_VARIANTS} more on the page")
         lines += [f"  note: {note}" for note in comparison.notes]
         lines += [f"  set apart: {note}" for note in comparison.apart]
         lines.append("")
     runs = several(len(collection.runs), "run")
+    made = f"{several(written.tables, 'table')} and {several(written.figures, 'figure')}"
     lines += [
-        f"{runs} read, {several(made.tables, 'table')} and {several(made.figures, 'figure')} "
-        f"written in {duration(seconds)}",
-        f"page    {made.page} ({made.page_bytes / 1e6:.1f} MB; opens without a network)",
-        f"files   {made.folder}: figures/, tables/, runs.parquet, runs.csv, verdict.json",
+        f"{runs} read, {made} written in {duration(seconds)}",
+        f"page    {written.page} ({written.page_bytes / 1e6:.1f} MB; opens without a network)",
+        f"files   {written.folder}: figures/, tables/, runs.parquet, runs.csv, verdict.json",
     ]
     return "\n".join(_printable(line) for line in lines)
 
 
 def _printable(line: str) -> str:
-    """Without signs that would steer the terminal, which a label of a run's file may hold."""
+    """The line without control characters, which a label read from a file may hold."""
     return "".join(sign if sign.isprintable() else "?" for sign in line)

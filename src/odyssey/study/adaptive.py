@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 from odyssey.errors import UserError
-from odyssey.study import compatibility
 from odyssey.study.formatting import words as words_of
 from odyssey.study.launchers import local
 from odyssey.study.plan import STARTUP, Plan, Trial, draw
 from odyssey.study.sampling import Past, place, propose
-from odyssey.study.state import RunState, StudyState
+from odyssey.study.state import RunState, StudyState, read_study
+from odyssey.study.store import locked, write_trials
 from odyssey.training.record import DONE
 
 TRIES = 20  # proposals for a trial, where the first ones cannot be run
@@ -26,20 +26,15 @@ def grow(plan: Plan, before: StudyState) -> list[Trial]:
     """Give the plan its next trials, and return them; none when all are there.
 
     What another process has added comes first: it may have to be run before anything can be
-    learnt from it. Only then the next batch of every arm is proposed.
+    learnt from it. Only then the next batch of every variant is proposed.
     before: an earlier look at the study.
     Raises UserError where no proposal for a trial can be run.
     """
-    new: list[Trial] = []
-
-    def find(state: StudyState) -> list[Trial]:
-        new.extend(recorded(plan, state))
-        if new:
-            return []
-        new.extend(_next(plan, state))
-        return new
-
-    compatibility.add(plan, before, find)
+    with locked(plan.folder):
+        state = read_study(plan.folder, before=before)
+        new = recorded(plan, state)
+        if not new and (new := _next(plan, state)):
+            write_trials(plan.folder, [*state.trials, *(trial.row() for trial in new)])
     plan.trials += new
     return new
 
@@ -50,25 +45,25 @@ def recorded(plan: Plan, state: StudyState) -> list[Trial]:
     What is fixed is as in this command; a row that is then another run is none of this plan's.
     Raises UserError where one that is still to be run cannot be.
     """
-    labels = {_unordered(" ".join(arm)): arm for arm in plan.arms}
-    known = {(t.number, t.arm) for t in plan.trials}
+    labels = {_unordered(" ".join(variant)): variant for variant in plan.variants}
+    known = {(t.number, t.variant) for t in plan.trials}
     found = []
-    for row in sorted(state.trials, key=lambda r: r["trial"] or 0):
-        number, arm = row["trial"], labels.get(_unordered(row["arm"]))
-        if number is None or number >= _count(plan) or arm is None:
+    for row in sorted(state.trials, key=lambda row: row.trial or 0):
+        number, variant = row.trial, labels.get(_unordered(row.variant))
+        if number is None or number >= _count(plan) or variant is None:
             continue
-        label = " ".join(arm)
+        label = " ".join(variant)
         if (number, label) in known:
             continue
-        words = _by_key(words_of(row["overrides"]))
+        words = _by_key(words_of(row.overrides))
         drawn = [words.get(key, "") for p in plan.settings.searched for key in p.keys]
         if len(_places(plan, drawn)) < len(plan.settings.searched):
             continue
-        run = state.runs[row["run"]]
+        run = state.runs[row.run]
         if run.state in DONE:  # thousands of them are not composed again
-            trial = Trial(number, label, plan.words(arm, drawn), run.name)
+            trial = Trial(number, label, plan.words(variant, drawn), run.name)
         else:
-            trial = plan.trial(number, arm, drawn)
+            trial = plan.trial(number, variant, drawn)
         if trial.run == run.name:
             known.add((number, label))
             found.append(trial)
@@ -76,7 +71,7 @@ def recorded(plan: Plan, state: StudyState) -> list[Trial]:
 
 
 def batch(plan: Plan) -> int:
-    """How many trials of an arm are proposed at a time, none of which knows the others' results.
+    """How many trials of a variant are proposed at a time, none of which knows the others' results.
 
     As many as give every worker one; 8 workers where the launcher does not say how many it has.
     """
@@ -88,38 +83,38 @@ def batch(plan: Plan) -> int:
         workers = local.at_a_time(launcher, plan.threads)
     else:
         workers = 1 if target.endswith(".BasicLauncher") else WORKERS
-    return math.ceil(workers / len(plan.arms))
+    return math.ceil(workers / len(plan.variants))
 
 
 def _next(plan: Plan, state: StudyState) -> list[Trial]:
-    """The next batch of every arm; of each number all arms."""
+    """The next batch of every variant; of each number all variants."""
     size = batch(plan)
     found = []
-    for arm in plan.arms:
-        label = " ".join(arm)
-        mine = {t.number: t for t in plan.trials if t.arm == label}
+    for variant in plan.variants:
+        label = " ".join(variant)
+        mine = {t.number: t for t in plan.trials if t.variant == label}
         left = [number for number in range(_count(plan)) if number not in mine]
         # Batches are the same numbers in every session, however many trials each is asked for.
         for number in (n for n in left if n // size == left[0] // size):
             past = _past(plan, mine, number // size * size, state)
-            mine[number] = _propose(plan, arm, number, past)
+            mine[number] = _propose(plan, variant, number, past)
             found.append(mine[number])
     return sorted(found, key=lambda trial: trial.number)
 
 
-def _propose(plan: Plan, arm: Sequence[str], number: int, past: Sequence[Past]) -> Trial:
-    """Trial `number` of an arm. Raises UserError where no proposal can be run."""
+def _propose(plan: Plan, variant: Sequence[str], number: int, past: Sequence[Past]) -> Trial:
+    """Trial `number` of a variant. Raises UserError where no proposal can be run."""
     settings = plan.settings
     told = sum(score is not None for _, score in past)
     wrong: UserError | None = None
     for attempt in range(TRIES):
         if attempt == 0 and min(number, told) < STARTUP:
-            words = draw(settings, arm, number)
+            words = draw(settings, variant, number)
         else:
-            seed = (settings.seed, _unordered(" ".join(arm)), number, attempt)
+            seed = (settings.seed, _unordered(" ".join(variant)), number, attempt)
             words = propose(settings.searched, past, *seed)
         try:
-            return plan.trial(number, arm, words)
+            return plan.trial(number, variant, words)
         except UserError as error:  # two settings that do not go together
             wrong = error
     assert wrong is not None
@@ -127,7 +122,7 @@ def _propose(plan: Plan, arm: Sequence[str], number: int, past: Sequence[Past]) 
 
 
 def _past(plan: Plan, trials: Mapping[int, Trial], before: int, state: StudyState) -> list[Past]:
-    """What is known of an arm's trials, by number; of those from number `before` on, no results.
+    """What is known of a variant's trials, by number; of those from number `before` on, no results.
 
     So a batch has the same trials whether it is proposed at once or, after a stop, in parts.
     """
@@ -165,11 +160,11 @@ def _by_key(words: Sequence[str]) -> dict[str, str]:
 
 
 def _unordered(label: str) -> str:
-    """An arm's label, the same in whatever order its settings were typed."""
+    """A variant's label, the same in whatever order its settings were typed."""
     return " ".join(sorted(label.split(" ")))
 
 
 def _count(plan: Plan) -> int:
-    """Trials of an arm."""
+    """Trials of a variant."""
     assert plan.settings.trials is not None
     return plan.settings.trials

@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from odyssey.study.formatting import differing, duration, number, several
 from odyssey.study.progress import time_left
 from odyssey.study.state import RunState, StudyState, read_run
-from odyssey.study.store import stamp_of
+from odyssey.study.store import TrialRow, stamp_of
 from odyssey.training.record import DONE
 
 FORMAT = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
@@ -86,7 +86,7 @@ class Display:
     def __init__(
         self,
         folder: Path,
-        trials: Sequence[Mapping[str, Any]],
+        trials: Sequence[TrialRow],
         before: StudyState,
         stream: TextIO,
         bar: bool,
@@ -96,7 +96,7 @@ class Display:
         searched: Sequence[str] = (),
     ) -> None:
         self._stream = stream
-        self._rows = [dict(row) for row in trials]
+        self._rows = list(trials)
         self._count, self._searched = count, searched
         self._names = differing(self._rows, searched)
         runs = {}
@@ -139,10 +139,10 @@ class Display:
             self._bars.close()
             self._bars = None
 
-    def add(self, trials: Sequence[Mapping[str, Any]]) -> None:
+    def add(self, trials: Sequence[TrialRow]) -> None:
         """Report these trials too."""
         with self._lock:
-            self._rows += [dict(row) for row in trials]
+            self._rows += list(trials)
             self._names = differing(self._rows, self._searched)
             for name in self._names:
                 path = self._study.folder / name

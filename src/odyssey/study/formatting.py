@@ -6,7 +6,10 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from odyssey.study.store import TrialRow
 
 PLAIN = ("cell", "task", "optimizer")  # groups whose choices need no name before them
 
@@ -67,18 +70,18 @@ def short(word: str) -> str:
     return key + equals + value
 
 
-def differing(plan: Iterable[Mapping[str, str]], searched: Sequence[str] = ()) -> dict[str, str]:
-    """Each run -> in few characters what not all runs of the plan share, its arm's words first.
+def differing(plan: Iterable[TrialRow], searched: Sequence[str] = ()) -> dict[str, str]:
+    """Each run -> in few characters what not all runs of the plan share, its variant's words first.
 
     `lstm length=25 seed=0` for `cell=lstm bptt.length=25 seed=0`.
     searched: keys that differ even if these runs share them, since others are to come.
     """
-    lines = {row["run"]: (row["arm"], words(row["overrides"])) for row in plan}
+    lines = {row.run: (row.variant, words(row.overrides)) for row in plan}
     shared = set.intersection(*(set(line) for _, line in lines.values())) if lines else set()
     shared = {w for w in shared if w.partition("=")[0] not in searched}
     found = {}
-    for name, (arm, line) in lines.items():
-        first = words(arm)
+    for name, (variant, line) in lines.items():
+        first = words(variant)
         found[name] = [*first, *(w for w in line if w not in shared and w not in first)]
     brief = _brief({w.partition("=")[0] for line in found.values() for w in line})
     return {name: " ".join(_called(w, brief) for w in line) or name for name, line in found.items()}

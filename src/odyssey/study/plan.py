@@ -13,17 +13,21 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
+from odyssey.code_hash import source_hash
 from odyssey.config.compose import compose
-from odyssey.config.identity import plain, run_name
+from odyssey.config.identity import data_hash, data_options, plain, run_name
 from odyssey.config.keys import subject
-from odyssey.config.schema import NEUTRAL_KEYS
+from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS
 from odyssey.errors import UserError
+from odyssey.registry import cell_name
 from odyssey.study.display import StudyBar
 from odyssey.study.sampling import uniforms
 from odyssey.study.spec import LIMIT, Settings, read_settings
+from odyssey.study.store import StudyRecord, TrialRow
 
-STARTUP = 10  # trials of an arm that an adaptive search draws at random, to have a beginning
-MOST_MISTAKES = 20  # that are said at once: what is wrong with one arm is so with most
+CONTENT = "task.content"  # in study.json: the hash of the data, where no name determines it
+STARTUP = 10  # trials of a variant that an adaptive search draws at random, to have a beginning
+MOST_MISTAKES = 20  # that are said at once: what is wrong with one variant is so with most
 
 PATIENCE = 3.0  # seconds without a word while the trials are checked
 
@@ -35,14 +39,13 @@ class Trial:
     """One trial: the same number has the same draws on any machine, in any order."""
 
     number: int
-    arm: str  # the compared values, as in `cell=gru bptt.length=25`
+    variant: str  # the compared values, as in `cell=gru bptt.length=25`
     words: tuple[str, ...]  # `python train.py` with them is this trial alone
     run: str  # the name of its run folder
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> TrialRow:
         """As a row of trials.csv."""
-        overrides = shlex.join(self.words)
-        return {"trial": self.number, "run": self.run, "arm": self.arm, "overrides": overrides}
+        return TrialRow(self.number, self.run, self.variant, shlex.join(self.words))
 
 
 @dataclass
@@ -52,12 +55,14 @@ class Plan:
     settings: Settings
     study: str
     folder: Path
-    arms: tuple[tuple[str, ...], ...]
+    variants: tuple[tuple[str, ...], ...]
     fixed: dict[str, Any]  # flat key -> value: what all its runs have in common
     resume: Mapping[str, Any]
     logger_mode: str
     progress_bar: bool
     threads: int | None  # of the CPU, for each run
+    data: dict[str, str] = field(default_factory=dict)  # options of the user's files -> their hash
+    sources: dict[str, str] = field(default_factory=dict)  # the user's cells -> their source's hash
     trials: list[Trial] = field(default_factory=list)  # of an adaptive search, those so far
     exit_code: int = 0  # how it ended, for the command that started it
 
@@ -66,35 +71,38 @@ class Plan:
         """Whether trials follow from the results of earlier ones; see `odyssey.study.adaptive`."""
         return self.settings.sampler == "tpe"
 
-    def definition(self) -> dict[str, Any]:
-        """What study.json says of it."""
+    def record(self) -> StudyRecord:
+        """As study.json has it, less what is known only when the study begins."""
         s = self.settings
-        compare = {
+        compare: dict[str, list[Any]] = {
             k: [w[0].partition("=")[2] if "," not in k else list(w) for w in values]
             for k, values in s.compared.items()
         }
-        return {
-            "study": self.study,
-            "sweeper": s.sweeper,
-            "compare": compare,
-            "space": {",".join(p.keys): p.describe() for p in s.searched},
-            "trials": s.trials,
-            "sampler": s.sampler,
-            "draws": s.draws,
-            "seed": s.seed,
-            "fixed": self.fixed,
-        }
+        return StudyRecord(
+            study=self.study,
+            sweeper=s.sweeper,
+            compare=compare,
+            space={p.name: p.describe() for p in s.searched},
+            trials=s.trials,
+            sampler=s.sampler,
+            draws=s.draws,
+            seed=s.seed,
+            fixed=self.fixed,
+        )
 
-    def trial(self, number: int, arm: Sequence[str], words: Sequence[str]) -> Trial:
-        """The trial of an arm with these searched values. Raises UserError if it cannot be run."""
-        whole = self.words(arm, words)
+    def trial(self, number: int, variant: Sequence[str], words: Sequence[str]) -> Trial:
+        """The trial of a variant with these searched values.
+
+        Raises UserError if it cannot be run.
+        """
+        whole = self.words(variant, words)
         cfg = compose(whole)
         _same_folder([self.folder, _folder(cfg)])
-        return Trial(number, " ".join(arm), whole, run_name(cfg))
+        return Trial(number, " ".join(variant), whole, run_name(cfg))
 
-    def words(self, arm: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
+    def words(self, variant: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
         """All words of a run."""
-        return tuple(without_resume([*self.settings.fixed, *arm, *words]))
+        return tuple(without_resume([*self.settings.fixed, *variant, *words]))
 
 
 def prepare(words: Sequence[str]) -> Plan | None:
@@ -110,6 +118,11 @@ def prepare(words: Sequence[str]) -> Plan | None:
     return _prepare(tuple(sorted(kept, key=lambda w: not w.lstrip("+").startswith("hydra"))))
 
 
+def forget() -> None:
+    """Let the next `prepare` look at the user's files anew, as another process would."""
+    _prepare.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _prepare(words: tuple[str, ...]) -> Plan | None:
     settings, wrong = read_settings(words)
@@ -118,16 +131,16 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
     if settings is None or settings.size() > LIMIT:
         raise UserError(*wrong)
     mistakes = dict(zip(wrong, wrong, strict=True))
-    arms = tuple(
+    variants = tuple(
         tuple(itertools.chain(*values)) for values in itertools.product(*settings.compared.values())
     )
-    # One trial of each arm says what is wrong with all the others, but for their drawn values.
+    # One trial of each variant says what is wrong with all the others, but for their drawn values.
     number = settings.only[0] if settings.only else 0
     firsts = []
-    enough = arms if not wrong else arms[:MOST_MISTAKES]
-    for arm in _counted(enough, "settings"):
+    enough = variants if not wrong else variants[:MOST_MISTAKES]
+    for variant in _counted(enough, "settings"):
         try:
-            firsts.append(compose([*settings.fixed, *arm, *draw(settings, arm, number)]))
+            firsts.append(compose([*settings.fixed, *variant, *draw(settings, variant, number)]))
         except UserError as error:
             _remember(mistakes, error, settings)
             if len(mistakes) >= MOST_MISTAKES:
@@ -140,14 +153,18 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
         settings,
         first.study,
         _folder(first),
-        arms,
+        variants,
         _in_common(settings, firsts),
         plain(first)["resume"],
         first.logger.mode,
         first.trainer.progress_bar,
         first.trainer.threads,
+        {data_options(cfg): str(data_hash(cfg)) for cfg in firsts if cfg.task.get("path")},
+        _sources(firsts),
     )
-    trials = list(_trials(plan, number, dict(zip(arms, map(run_name, firsts), strict=True))))
+    runs = dict(zip(variants, map(run_name, firsts), strict=True))
+    _check_contents(runs)
+    trials = list(_trials(plan, number, runs))
     if not plan.adaptive:
         plan.trials = trials
     return plan
@@ -155,6 +172,28 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
 
 def _folder(cfg: DictConfig) -> Path:
     return Path(cfg.output_dir) / cfg.study
+
+
+def _sources(firsts: Sequence[DictConfig]) -> dict[str, str]:
+    targets = {cfg.cell._target_: source_hash(cfg.cell._target_) for cfg in firsts}
+    return {cell_name(t): source for t, source in targets.items() if source is not None}
+
+
+def _check_contents(runs: Mapping[tuple[str, ...], str]) -> None:
+    """Raises UserError where variants are one run, since their files have the same content.
+
+    runs: variant -> a run of it
+    """
+    seen: dict[str, tuple[str, ...]] = {}
+    for variant, run in runs.items():
+        first = seen.setdefault(run, variant)
+        differing = [(a, b) for a, b in zip(first, variant, strict=True) if a != b]
+        if differing and all(a.partition("=")[0] in PLACE_KEYS for a, _ in differing):
+            a, b = differing[0]
+            raise UserError(
+                f"{a} and {b} have the same content, so that they would be one run: type one of "
+                "them"
+            )
 
 
 def _same_folder(folders: Sequence[Path]) -> None:
@@ -166,11 +205,11 @@ def _same_folder(folders: Sequence[Path]) -> None:
         )
 
 
-def draw(settings: Settings, arm: Sequence[str], number: int) -> list[str]:
-    """The words of trial `number` of an arm: a function of these and the study's seed alone."""
+def draw(settings: Settings, variant: Sequence[str], number: int) -> list[str]:
+    """The words of trial `number` of a variant: a function of these and the study's seed alone."""
     if not settings.searched:
         return []
-    whose = " ".join(sorted(arm)) if settings.draws == "independent" else ""
+    whose = " ".join(sorted(variant)) if settings.draws == "independent" else ""
     sampler = "random" if settings.sampler == "tpe" else str(settings.sampler)
     names = [",".join(p.keys) for p in settings.searched]
     values = uniforms(sampler, settings.seed or 0, whose, number, names)
@@ -178,22 +217,22 @@ def draw(settings: Settings, arm: Sequence[str], number: int) -> list[str]:
 
 
 def _trials(plan: Plan, first: int, runs: Mapping[tuple[str, ...], str]) -> Iterator[Trial]:
-    """Number by number, so that a study that is cut short has as many of each arm.
+    """Number by number, so that a study that is cut short has as many of each variant.
 
-    runs: arm -> the run that its trial number `first` is, which is known already.
+    runs: variant -> the run that its trial number `first` is, which is known already.
     """
     settings = plan.settings
     numbers = settings.only if settings.only is not None else range(settings.trials or 1)
     if plan.adaptive:  # the others are not known yet
         numbers = numbers[:STARTUP]
     mistakes: dict[str, str] = {}
-    for number, arm in _counted([(n, a) for n in numbers for a in plan.arms], "trials"):
-        drawn = draw(settings, arm, number)
+    for number, variant in _counted([(n, a) for n in numbers for a in plan.variants], "trials"):
+        drawn = draw(settings, variant, number)
         try:
             if number == first:
-                yield Trial(number, " ".join(arm), plan.words(arm, drawn), runs[arm])
+                yield Trial(number, " ".join(variant), plan.words(variant, drawn), runs[variant])
             else:
-                yield plan.trial(number, arm, drawn)
+                yield plan.trial(number, variant, drawn)
         except UserError as error:
             _remember(mistakes, error, settings)
     if mistakes:
@@ -223,8 +262,11 @@ def without_resume(words: Sequence[str]) -> list[str]:
 
 
 def _in_common(settings: Settings, firsts: Sequence[DictConfig]) -> dict[str, Any]:
-    """The settings that are the same in every arm and neither compared nor searched."""
+    """The settings that are the same in every variant and neither compared nor searched."""
     flats = [flat(plain(cfg)) for cfg in firsts]
+    for cfg, settings_of_run in zip(firsts, flats, strict=True):
+        if (digest := data_hash(cfg)) is not None:
+            settings_of_run[CONTENT] = digest
     axes = {key for entry in settings.compared for key in entry.split(",")} | {
         key for p in settings.searched for key in p.keys
     }

@@ -94,8 +94,8 @@ def time_left(study: StudyState, now: float, at_a_time: int = 0) -> float | None
     """Seconds until nothing is left, with as many runs at a time as now; None if it is not known.
 
     at_a_time: how many runs that is, where it is better known than by counting those that run.
-    A run to come is given the mean time of its arm's finished runs, or of its cell's on that task,
-    or of all, whichever there is first.
+    A run to come is given the mean time of its variant's finished runs, or of its cell's on that
+    task, or of all, whichever there is first.
     """
     runs = study.runs.values()
     running = [r for r in runs if r.state == "running"]
@@ -108,14 +108,14 @@ def time_left(study: StudyState, now: float, at_a_time: int = 0) -> float | None
         return None
     overall = fmean(r.seconds for r in finished)
     by_cell = _means(((r.cell, r.task), r.seconds) for r in finished)
-    by_arm: dict[str, float] = {}
-    for arm in study.arms().values():
-        times = [r.seconds for r in arm if r.state == "finished" and not math.isnan(r.seconds)]
+    by_variant: dict[str, float] = {}
+    for variant in study.variants().values():
+        times = [r.seconds for r in variant if r.state == "finished" and not math.isnan(r.seconds)]
         if times:
-            by_arm |= dict.fromkeys((r.name for r in arm), fmean(times))
+            by_variant |= dict.fromkeys((r.name for r in variant), fmean(times))
     total = 0.0
     for run in [*left, *running]:
-        whole = by_arm.get(run.name) or by_cell.get((run.cell, run.task)) or overall
+        whole = by_variant.get(run.name) or by_cell.get((run.cell, run.task)) or overall
         total += max(whole - _spent(run, now), 0.0)
     return (total + study.to_come * overall) / at_a_time
 

@@ -3,25 +3,66 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from odyssey.cli_utils import show
+from odyssey.code_hash import code_version
 from odyssey.config.overrides import to_hydra
 from odyssey.errors import UserError
 from odyssey.study import adaptive
-from odyssey.study.compatibility import begin
+from odyssey.study.compatibility import check, replaced_runs
 from odyssey.study.display import Display
 from odyssey.study.plan import Plan, Trial
 from odyssey.study.state import StudyState, read_study
+from odyssey.study.store import Command, locked, write_study_record, write_trials
 from odyssey.study.summary import closing_table, failures
+from odyssey.study.trial import RUN
 from odyssey.study.wandb import fill_agent_run
-from odyssey.training.record import DONE
+from odyssey.training.record import DONE, Code
+from odyssey.training.run_dir import RunFolder
 
 Launch = Callable[..., Any]  # Hydra's Launcher.launch
 ROUNDS = 5  # times that a run may be launched in one session, by whatever it was cut short
+
+
+def begin(plan: Plan) -> StudyState:
+    """Write the plan into the study's folder, beside what is there; returns what is there now.
+
+    Values, trials and data that are there stay. Raises UserError as `check` does: another process
+    may have come first.
+    """
+    with locked(plan.folder):
+        state = read_study(plan.folder)
+        check(plan, state)
+        record, old = plan.record(), state.record
+        if old is not None:
+            for key, values in old.compare.items():
+                new = [v for v in record.compare.get(key, []) if v not in values]
+                record.compare[key] = values + new
+            if record.trials is not None:
+                record.trials = max(record.trials, old.trials or 0)
+            record.commands, record.data = old.commands, old.data
+        record.code = Code(**code_version())
+        record.commands = [*record.commands, _this_command()]
+        write_study_record(plan.folder, record)
+        replaced = replaced_runs(plan, state)
+        for run in replaced:  # aside, they are no longer counted as failed
+            RunFolder(run.path).set_aside()
+        names = {run.name for run in replaced}
+        kept = [row for row in state.trials if row.run not in names]
+        write_trials(plan.folder, [*kept, *(trial.row() for trial in plan.trials)])
+        return read_study(plan.folder, before=state)
+
+
+def _this_command() -> Command:
+    """Now, and what was typed; less its words where a library's caller has none."""
+    words = sys.argv if sys.argv and sys.argv[0] else []
+    return Command(time.strftime("%Y-%m-%dT%H:%M:%S%z"), shlex.join(["python", *words]))
 
 
 class Session:
@@ -136,6 +177,7 @@ class Session:
             words.append("resume=force")
         if self.plan.resume.get("mixed"):
             words.append("resume.mixed=true")
+        words.append(f"{RUN}'{trial.run}'")
         return to_hydra(words)
 
 
@@ -144,7 +186,7 @@ def _to_come(plan: Plan) -> dict[str, Any]:
     if not plan.adaptive:
         return {}
     searched = [key for p in plan.settings.searched for key in p.keys]
-    return {"count": (plan.settings.trials or 0) * len(plan.arms), "searched": searched}
+    return {"count": (plan.settings.trials or 0) * len(plan.variants), "searched": searched}
 
 
 @contextmanager

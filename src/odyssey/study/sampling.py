@@ -1,6 +1,6 @@
-"""The draws of a trial: numbers that the study's seed, the arm and the trial's number determine.
+"""The draws of a trial: a function of the study's seed, the variant and the number of the trial.
 
-Nothing else does: not the machine, the order or number of trials, or the other arms. Each is a
+Nothing else does: not the machine, the order or number of trials, or the other variants. Each is a
 function of hashes and of Sobol's points, and so must stay as it is: changing it changes trials.
 """
 
@@ -34,30 +34,32 @@ def check_sampler(sampler: Any) -> None:
         )
 
 
-def uniforms(sampler: str, seed: int, arm: str, number: int, keys: Sequence[str]) -> list[float]:
+def uniforms(
+    sampler: str, seed: int, variant: str, number: int, keys: Sequence[str]
+) -> list[float]:
     """A number from 0 to below 1 for each key, in the order of `keys`.
 
-    sampler: `random`: independent. `sobol`: the trials of an arm are a Sobol sequence (Joe & Kuo
+    sampler: `random`: independent. `sobol`: the trials of a variant are a Sobol sequence (Joe & Kuo
     2008) with a dimension for each key, in alphabetical order, under Owen's nested uniform
     scrambling (1995); any first 2^k trials fill the space evenly.
-    arm: the label of the arm, or the same text for all arms that are to share their draws.
+    variant: the variant's label, or the same text for all variants that are to share their draws.
     number: the trial's, from 0. keys: a name for each; a pair is one key, `a,b`.
     Raises UserError for an unknown sampler, ValueError for `tpe`, which draws otherwise.
     """
     check_sampler(sampler)
     if sampler == "random":
-        return [_random(seed, arm, number, key) for key in keys]
+        return [_random(seed, variant, number, key) for key in keys]
     if sampler == "sobol":
         dimensions = {key: i for i, key in enumerate(sorted(set(keys)))}
         if not dimensions:
             return []
         point = _points(len(dimensions), number // BLOCK)[number % BLOCK]
-        return [_scrambled(seed, arm, key, point[dimensions[key]]) for key in keys]
+        return [_scrambled(seed, variant, key, point[dimensions[key]]) for key in keys]
     raise ValueError(f"{sampler} has no draws of its own")
 
 
-def _random(seed: int, arm: str, number: int, key: str) -> float:
-    digest = hashlib.sha256(_plain(["random", seed, arm, number, key])).digest()
+def _random(seed: int, variant: str, number: int, key: str) -> float:
+    digest = hashlib.sha256(_plain(["random", seed, variant, number, key])).digest()
     return (int.from_bytes(digest[:8], "big") >> (64 - BITS)) / 2**BITS
 
 
@@ -77,7 +79,7 @@ def _points(dimensions: int, block: int) -> list[list[int]]:
     return [[int(x * 2**SCRAMBLED) for x in point] for point in engine.random(BLOCK)]
 
 
-def _scrambled(seed: int, arm: str, key: str, x: int) -> float:
+def _scrambled(seed: int, variant: str, key: str, x: int) -> float:
     """A coordinate of a point, scrambled: whether a bit is turned depends on all bits above it.
 
     Below its 32 bits come random ones, so that the values are on no grid.
@@ -86,27 +88,27 @@ def _scrambled(seed: int, arm: str, key: str, x: int) -> float:
     for above in range(0, SCRAMBLED, LEVELS):
         # The 256 bits of a hash are those of a tree of eight levels: node 1 is the root, and
         # below node n are 2n and 2n + 1.
-        tree = _hash(seed, arm, key, above, x >> (SCRAMBLED - above))
+        tree = _hash(seed, variant, key, above, x >> (SCRAMBLED - above))
         node = 1
         for level in range(above, above + LEVELS):
             bit = x >> (SCRAMBLED - 1 - level) & 1
             turned = turned << 1 | (bit ^ (tree >> node & 1))
             node = node << 1 | bit
     below = BITS - SCRAMBLED
-    rest = _hash(seed, arm, key, SCRAMBLED, x) & ((1 << below) - 1)
+    rest = _hash(seed, variant, key, SCRAMBLED, x) & ((1 << below) - 1)
     return (turned << below | rest) / 2**BITS
 
 
-def _hash(seed: int, arm: str, key: str, above: int, bits: int) -> int:
+def _hash(seed: int, variant: str, key: str, above: int, bits: int) -> int:
     """256 random bits for the node below these bits, of which there are `above`."""
-    found = _hash_of(seed, arm, key).copy()
+    found = _hash_of(seed, variant, key).copy()
     found.update(above.to_bytes(1, "big") + bits.to_bytes(4, "big"))
     return int.from_bytes(found.digest(), "big")
 
 
 @lru_cache(maxsize=4096)
-def _hash_of(seed: int, arm: str, key: str) -> Any:
-    return hashlib.sha256(_plain(["sobol", seed, arm, key]))
+def _hash_of(seed: int, variant: str, key: str) -> Any:
+    return hashlib.sha256(_plain(["sobol", seed, variant, key]))
 
 
 # What an earlier trial had, by the parameters' names, and its score: smaller is better, infinity

@@ -186,7 +186,7 @@ OURS = ("grid", "search")
 DRAWS = ("shared", "independent")
 OF_DRAWS = ("trials", "sampler", "draws", "seed", "only", "batch")
 RANGE = "'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
-TRIALS = 20  # of each arm, where a sweep does not say
+TRIALS = 20  # of each variant, where a sweep does not say
 LIMIT = 100_000  # trials of a study: more is a slip of the finger
 
 
@@ -204,7 +204,7 @@ class Settings:
     draws: str | None = None
     seed: int | None = None
     only: list[int] | None = None
-    batch: int | None = None  # trials of an arm that an adaptive search proposes at a time
+    batch: int | None = None  # trials of a variant that an adaptive search proposes at a time
 
     def size(self) -> int:
         """How many trials that is."""
@@ -332,7 +332,7 @@ def _only(found: Settings, given: Any) -> list[str]:
 def _take(found: Settings, own: Sequence[Setting]) -> list[str]:
     """Sort the words of the command line into compared, searched and fixed; they go before YAML.
 
-    A key of the YAML that is given one value is fixed; a compared one is then an arm of its own,
+    A key of the YAML that is given one value is fixed; a compared one is then a variant of its own,
     so that its trials are those that it has beside others.
     """
     wrong: list[str] = []

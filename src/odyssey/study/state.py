@@ -8,11 +8,22 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from odyssey.errors import did_you_mean, options
-from odyssey.study.store import Stamp, read_definition, read_text, read_trials, stamp_of
-from odyssey.training.record import LaterSchema, RunRecord
+from odyssey.study.store import (
+    STUDY_FILE,
+    TRIALS_FILE,
+    Stamp,
+    StudyRecord,
+    TrialRow,
+    read_study_record,
+    read_text,
+    read_trials,
+    stamp_of,
+)
+from odyssey.training.record import RunRecord
+from odyssey.typed_json import LaterSchema
 
 STATES = ("finished", "diverged", "failed", "interrupted", "running", "missing", "damaged")
 LEFT = ("missing", "interrupted")  # what the same command would train
@@ -88,11 +99,12 @@ class StudyState:
     """A study as it is on the disk now."""
 
     folder: Path
-    definition: dict[str, Any] = field(default_factory=dict)  # study.json
-    trials: list[dict[str, Any]] = field(default_factory=list)  # trials.csv: trial, run, arm, …
+    record: StudyRecord | None = None  # study.json; None where there is none that can be read
+    trials: list[TrialRow] = field(default_factory=list)  # trials.csv
     runs: dict[str, RunState] = field(default_factory=dict)  # in the plan's order, then by name
     notes: list[str] = field(default_factory=list)  # a sentence for each file that cannot be read
     stamps: dict[str, Stamp | None] = field(default_factory=dict, repr=False)
+    later: bool = False  # whether a later version of Odyssey wrote study.json
     to_come: int = 0  # trials of an adaptive search that are not in the plan yet
 
     @property
@@ -104,13 +116,13 @@ class StudyState:
         found = Counter(run.state for run in self.runs.values())
         return {state: found[state] for state in STATES}
 
-    def arms(self) -> dict[str, list[RunState]]:
-        """The runs of each arm, by its label; by cell where nothing is planned or compared."""
+    def variants(self) -> dict[str, list[RunState]]:
+        """The runs of each variant, by its label; by cell where nothing is planned or compared."""
         found: dict[str, dict[str, RunState]] = {}
         for trial in self.trials:
-            if run := self.runs.get(trial["run"]):
-                found.setdefault(trial["arm"] or f"cell={run.cell}", {})[run.name] = run
-        planned = {trial["run"] for trial in self.trials}
+            if run := self.runs.get(trial.run):
+                found.setdefault(trial.variant or f"cell={run.cell}", {})[run.name] = run
+        planned = {trial.run for trial in self.trials}
         for run in self.runs.values():
             if run.name not in planned:
                 label = UNPLANNED if planned else f"cell={run.cell}"
@@ -181,7 +193,7 @@ def read_study(folder: Path, before: StudyState | None = None) -> StudyState:
     _read_plan(study, before)
     earlier = before.runs if before else {}
     there, locks = _entries(folder)
-    planned = dict.fromkeys(trial["run"] for trial in study.trials)
+    planned = dict.fromkeys(trial.run for trial in study.trials)
     for name in [*planned, *sorted(there - planned.keys())]:
         path = folder / name
         if name not in there and f".{name}.lock" not in locks:
@@ -234,27 +246,25 @@ def _entries(folder: Path) -> tuple[set[str], set[str]]:
 
 def _read_plan(study: StudyState, before: StudyState | None) -> None:
     """study.json and trials.csv, or what is wrong with them."""
-    files = [study.folder / "study.json", study.folder / "trials.csv"]
-    study.stamps = {file.name: stamp_of(file) for file in files}
+    study.stamps = {name: stamp_of(study.folder / name) for name in (STUDY_FILE, TRIALS_FILE)}
     if before is not None and before.stamps == study.stamps:
-        study.definition, study.trials, study.notes = before.definition, before.trials, before.notes
-        study.to_come = before.to_come
+        study.record, study.trials, study.notes = before.record, before.trials, before.notes
+        study.to_come, study.later = before.to_come, before.later
         return
-    study.definition, wrong = read_definition(files[0])
-    study.trials, wrong_rows = read_trials(files[1])
-    study.notes = [note for note in (wrong, wrong_rows) if note]
+    study.record, unreadable, study.later = read_study_record(study.folder)
+    study.trials, lost_rows = read_trials(study.folder)
+    study.notes = [note for note in (unreadable, lost_rows) if note]
     study.to_come = _to_come(study)
 
 
 def _to_come(study: StudyState) -> int:
     """How many trials an adaptive search has yet to propose."""
-    if study.definition.get("sampler") != "tpe":
+    record = study.record
+    if record is None or record.sampler != "tpe" or record.trials is None:
         return 0
-    trials, compare = study.definition.get("trials"), study.definition.get("compare")
-    if not isinstance(trials, int) or not isinstance(compare, dict):
-        return 0
-    arms = math.prod(len(v) if isinstance(v, list) else 1 for v in compare.values())
-    return max(arms * trials - len({(row["trial"], row["arm"]) for row in study.trials}), 0)
+    variants = math.prod(map(len, record.compare.values()))
+    proposed = {(row.trial, row.variant) for row in study.trials}
+    return max(variants * record.trials - len(proposed), 0)
 
 
 def not_a_study(path: Path, example: str, several: bool = False) -> str:

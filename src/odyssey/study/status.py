@@ -9,7 +9,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,18 @@ from odyssey.errors import UserError
 from odyssey.study.formatting import as_number, differing, duration, number, several
 from odyssey.study.progress import PAUSE, Progress, progress, throughput, time_left
 from odyssey.study.state import LEFT, RunState, StudyState, not_a_study, read_study
+from odyssey.study.store import StudyRecord
 from odyssey.study.summary import closing_table, failures, sections
 from odyssey.study.wandb import log_summary, with_mode
 from odyssey.training.record import DONE
 
-SHOWN = 20  # arms of a table, and running runs, where not all are asked for
+SHOWN = 20  # variants of a table, and running runs, where not all are asked for
 # A study's runs as a bar: one letter for each state, in this order.
 LETTERS = {"finished": "#", "diverged": "d", "failed": "x", "damaged": "?", "running": ">"}
 
 
 def text(study: StudyState, now: float, width: int = 80, every: bool = False) -> str:
-    """The whole status, in `width` columns; `every` leaves no arm and no failure out."""
+    """The whole status, in `width` columns; `every` leaves no variant and no failure out."""
     parts = [_head(study, width), _state(study, now, width)]
     parts.append(_running(study, now, width, every))
     parts.append(closing_table(study, width, None if every else SHOWN))
@@ -44,9 +45,9 @@ def plain(study: StudyState, now: float) -> dict[str, Any]:
     content = {
         "study": study.name,
         "folder": str(study.folder),
-        "sweeper": study.definition.get("sweeper"),
-        "compare": study.definition.get("compare"),
-        "space": study.definition.get("space"),
+        "sweeper": study.record and study.record.sweeper,
+        "compare": study.record and study.record.compare,
+        "space": study.record and study.record.space,
         "runs": len(study.runs),
         "counts": study.counts(),
         "to_come": study.to_come,
@@ -58,7 +59,7 @@ def plain(study: StudyState, now: float) -> dict[str, Any]:
                 "data": s.data,
                 "monitor": s.monitor,
                 "mode": s.mode,
-                "arms": [arm.plain() for arm in s.arms],
+                "variants": [variant.plain() for variant in s.variants],
             }
             for s in sections(study)
         ],
@@ -72,14 +73,13 @@ def plain(study: StudyState, now: float) -> dict[str, Any]:
 def _head(study: StudyState, width: int) -> str:
     """What the study is about."""
     lines = [f"{study.name}: {several(len(study.runs) + study.to_come, 'run')}"]
-    compare, space = study.definition.get("compare"), study.definition.get("space")
-    if isinstance(compare, dict) and compare:
-        said = "  ".join(f"{key}={_values(found)}" for key, found in compare.items())
-        lines.append(f"compared  {said}")
-    if isinstance(space, dict) and space:
-        said = "  ".join(f"{key} {_range(found)}" for key, found in space.items())
-        how = f"trials for each arm: {study.definition.get('trials')}"
-        lines.append(f"searched  {said}  ({how})")
+    record = study.record or StudyRecord()
+    if record.compare:
+        compared = "  ".join(f"{key}={_values(values)}" for key, values in record.compare.items())
+        lines.append(f"compared  {compared}")
+    if record.space:
+        searched = "  ".join(f"{key} {_range(found)}" for key, found in record.space.items())
+        lines.append(f"searched  {searched}  (trials for each variant: {record.trials})")
     wrapped = [
         line
         for long in lines
@@ -93,9 +93,8 @@ def _values(found: Any) -> str:
     return ",".join("+".join(map(str, v)) if isinstance(v, list) else str(v) for v in values)
 
 
-def _range(found: Any) -> str:
-    if not isinstance(found, dict):
-        return str(found)
+def _range(found: Mapping[str, Any]) -> str:
+    """A distribution of the search space."""
     if "low" in found and "high" in found:
         span = f"{as_number(found['low']):g}–{as_number(found['high']):g}"
         return f"{found.get('distribution', '')} {span}".strip()
@@ -151,10 +150,8 @@ def _bar(counts: dict[str, int], total: int, width: int) -> str:
 
 
 def _last_command(study: StudyState) -> str:
-    commands = study.definition.get("commands")
-    if isinstance(commands, list) and commands and isinstance(commands[-1], dict):
-        return str(commands[-1].get("command") or "")
-    return ""
+    commands = study.record.commands if study.record else []
+    return commands[-1].command if commands else ""
 
 
 def _running(study: StudyState, now: float, width: int, every: bool) -> str:
@@ -256,7 +253,7 @@ def _parser() -> argparse.ArgumentParser:
         help="again every so many seconds (2 if none are given), until nothing is left to do",
     )
     add("--json", action="store_true", help="for other programs; with --watch a line each time")
-    add("--all", action="store_true", help="every arm, every running run, every failure")
+    add("--all", action="store_true", help="every variant, every running run, every failure")
     add(
         "--wandb",
         metavar="MODE",

@@ -1,4 +1,4 @@
-"""What came of each arm of a study: the numbers of its tables."""
+"""What came of each variant of a study: the numbers of its tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from odyssey.study.state import LEFT, UNPLANNED, RunState, StudyState
 
 
 @dataclass
-class Arm:
+class Variant:
     """The runs of one combination of compared values, seeds put together."""
 
     settings: dict[str, str]  # key -> value, as in {"cell": "gru"}; none for unplanned runs
@@ -63,7 +63,7 @@ class Arm:
         best, counts = self.best, self.counts
         states = ("finished", "diverged", "failed", "running", "left", "damaged")
         return {
-            "arm": self.label,
+            "variant": self.label,
             "planned": len(self.runs),
             **{state: counts[state] for state in states},
             "best": best and {"run": best.name, "valid": best.value, "test": best.test},
@@ -74,14 +74,14 @@ class Arm:
 
 @dataclass
 class Section:
-    """Arms that can be ranked against each other: one task, data set and metric."""
+    """Variants that can be ranked against each other: one task, data set and metric."""
 
     task: str
     data: str
     monitor: str
     mode: str
-    arms: list[Arm]  # best first
-    seeds: bool  # whether runs of an arm differ by their seed alone; then the median ranks
+    variants: list[Variant]  # best first
+    seeds: bool  # whether runs of a variant differ by their seed alone; then the median ranks
 
     @property
     def title(self) -> str:
@@ -97,56 +97,56 @@ Key = tuple[str, str, str, str]
 
 
 def sections(study: StudyState) -> list[Section]:
-    """The arms of a study, ranked among those of the same task, data and metric.
+    """The variants of a study, ranked among those of the same task, data and metric.
 
-    Compared seeds are no arms of their own: `cell=gru seed=0` and `cell=gru seed=1` are one.
+    Compared seeds are no variants of their own: `cell=gru seed=0` and `cell=gru seed=1` are one.
     """
     keys = _keys(study)
-    found: dict[Key, dict[str, Arm]] = {}
+    found: dict[Key, dict[str, Variant]] = {}
     compared_seeds = False
-    for label, runs in study.arms().items():
+    for label, runs in study.variants().items():
         pairs = [w.partition("=") for w in words(label)] if label != UNPLANNED else []
         settings = {k: v for k, _, v in pairs if k != "seed"}
         compared_seeds |= any(k == "seed" for k, _, _ in pairs)
         for run in runs:
             own = settings if settings or not pairs else {"cell": run.cell}
             text = " ".join(f"{k}={v}" for k, v in own.items())
-            arm = found.setdefault(keys[run.name], {}).setdefault(text, Arm(own))
-            arm.runs.append(run)
-    seeds = compared_seeds and not study.definition.get("space")
+            variant = found.setdefault(keys[run.name], {}).setdefault(text, Variant(own))
+            variant.runs.append(run)
+    seeds = compared_seeds and not (study.record and study.record.space)
     return [
-        Section(*key, _ranked(list(arms.values()), key[3], seeds), seeds)
-        for key, arms in sorted(found.items())
+        Section(*key, _ranked(list(variants.values()), key[3], seeds), seeds)
+        for key, variants in sorted(found.items())
     ]
 
 
-def score(arm: Arm, seeds: bool) -> float:
-    """What an arm is ranked by: the median over its seeds, or its best run's value."""
+def score(variant: Variant, seeds: bool) -> float:
+    """What a variant is ranked by: the median over its seeds, or its best run's value."""
     if seeds:
-        return arm.median
-    return arm.best.value if arm.best else math.nan
+        return variant.median
+    return variant.best.value if variant.best else math.nan
 
 
-def _ranked(arms: list[Arm], mode: str, seeds: bool) -> list[Arm]:
+def _ranked(variants: list[Variant], mode: str, seeds: bool) -> list[Variant]:
     """Best first; those without a value, and runs outside the plan, at the end."""
     sign = -1.0 if mode == "max" else 1.0
 
-    def place(arm: Arm) -> tuple[bool, bool, float]:
-        value = score(arm, seeds)
+    def place(variant: Variant) -> tuple[bool, bool, float]:
+        value = score(variant, seeds)
         none = math.isnan(value)
-        return not arm.settings, none, 0.0 if none else sign * value
+        return not variant.settings, none, 0.0 if none else sign * value
 
-    return sorted(arms, key=place)
+    return sorted(variants, key=place)
 
 
 def _keys(study: StudyState) -> dict[str, Key]:
-    """What each run is about; a run that has not begun is as others of its arm, then its task."""
+    """What each run is about; one that has not begun is as others of its variant, then its task."""
     known = {r.name: _key(r) for r in study.runs.values() if r.monitor}
     by_task: dict[str, Key] = {}
     for key in known.values():
         by_task.setdefault(key[0], key)
     found = {}
-    for runs in study.arms().values():
+    for runs in study.variants().values():
         mates: dict[str, Key] = {}
         for run in runs:
             if run.name in known:
@@ -162,26 +162,26 @@ def _key(run: RunState) -> Key:
 
 
 FEW = 10  # failed runs that are all shown with their commands
-BESIDE = ("diverged", "failed", "damaged", "left")  # said of an arm where there are such runs
+BESIDE = ("diverged", "failed", "damaged", "left")  # said of a variant where there are such runs
 WIDEST = 28  # characters of a value of an override
 
 
 def closing_table(study: StudyState, width: int = 80, limit: int | None = None) -> str:
-    """For each arm its runs, its best run, its median and its time; best arm first, with a star.
+    """For each variant its runs, best run, median and time; the best variant first, with a star.
 
     width: of the terminal, in characters, for the notes and the names of long keys.
-    limit: at most so many arms of each task.
+    limit: at most so many variants of each task.
     """
     found = sections(study)
     parts = [_section(section, width, limit) for section in found]
-    if not any(arm.finished for section in found for arm in section.arms):
+    if not any(variant.finished for section in found for variant in section.variants):
         return "\n\n".join(parts)
     notes = (
         "runs: finished of all; best: validation value of the best finished run, with its test "
         "value; median: of the finished runs' validation values. Diverged runs are in neither."
     )
     if any(s.seeds for s in found):
-        notes += " Seeds of an arm are put together, and arms are ranked by the median."
+        notes += " Seeds of a variant are put together, and variants are ranked by the median."
     return "\n\n".join([*parts, textwrap.fill(notes, min(width, 100))])
 
 
@@ -193,7 +193,7 @@ def failures(study: StudyState, every: bool = False, width: int = 80) -> str:
     failed = [r for r in study.runs.values() if r.state in ("failed", "damaged")]
     if not failed:
         return ""
-    commands = {trial["run"]: trial["overrides"] for trial in reversed(study.trials)}
+    commands = {row.run: row.overrides for row in reversed(study.trials)}
     same: dict[str, list[RunState]] = {}
     for run in failed:
         alone = every or len(failed) <= FEW
@@ -250,31 +250,33 @@ def _overrides(run: RunState) -> str | None:
 
 
 def _section(section: Section, width: int, limit: int | None) -> str:
-    arms = section.arms[:limit]
-    lines = _grid(section, arms, width)
-    if len(arms) < len(section.arms):
-        lines.append(f"  and {several(len(section.arms) - len(arms), 'arm')} more (--all)")
+    variants = section.variants[:limit]
+    lines = _grid(section, variants, width)
+    if len(variants) < len(section.variants):
+        lines.append(
+            f"  and {several(len(section.variants) - len(variants), 'variant')} more (--all)"
+        )
     return "\n".join([section.title, "", *lines])
 
 
-def _grid(section: Section, arms: Sequence[Arm], width: int) -> list[str]:
-    keys = list(dict.fromkeys(key for arm in arms for key in arm.settings))
+def _grid(section: Section, variants: Sequence[Variant], width: int) -> list[str]:
+    keys = list(dict.fromkeys(key for variant in variants for key in variant.settings))
     heads = [*keys, "runs", "best", "test", "median", "a run"]
     rows = []
-    for place, arm in enumerate(arms):
-        best, counts = arm.best, arm.counts
-        star = "*" if place == 0 and best and len(section.arms) > 1 else " "
-        named = [_value(arm, key) for key in keys]
-        if keys and not arm.settings:
+    for place, variant in enumerate(variants):
+        best, counts = variant.best, variant.counts
+        star = "*" if place == 0 and best and len(section.variants) > 1 else " "
+        named = [_value(variant, key) for key in keys]
+        if keys and not variant.settings:
             named[0] = "(unplanned)"
         rows.append(
             [
                 star,
                 *named,
-                f"{counts['finished']}/{len(arm.runs)}",
+                f"{counts['finished']}/{len(variant.runs)}",
                 *((number(best.value), number(best.test)) if best else ("-", "-")),
-                number(arm.median),
-                duration(arm.seconds),
+                number(variant.median),
+                duration(variant.seconds),
                 ", ".join(f"{counts[state]} {state}" for state in BESIDE if counts[state]),
             ]
         )
@@ -287,10 +289,10 @@ def _grid(section: Section, arms: Sequence[Arm], width: int) -> list[str]:
     return lines
 
 
-def _value(arm: Arm, key: str) -> str:
-    if key not in arm.settings:
+def _value(variant: Variant, key: str) -> str:
+    if key not in variant.settings:
         return ""
-    value = short(f"{key}={arm.settings[key]}")[len(key) + 1 :]
+    value = short(f"{key}={variant.settings[key]}")[len(key) + 1 :]
     return value if len(value) <= WIDEST else f"{value[: WIDEST - 1]}…"
 
 

@@ -17,9 +17,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from odyssey.code_hash import source_hash
+from odyssey.config.identity import data_options
 from odyssey.errors import UserError
 from odyssey.study.store import search_of
 
+RUN = "hydra.job.name="  # the override of Hydra that names the run of a trial
 STANDARD = (1, 2)  # the file descriptors of standard output and standard error
 
 
@@ -87,7 +90,7 @@ def died(cfg: DictConfig, error: str) -> dict[str, Any]:
 
     def note(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str, Any]:
         print(error, flush=True)
-        _record(cfg, overrides, error)
+        _record(cfg, overrides, error, folder)
         return _outcome("failed", folder, error=error)
 
     return _logged(cfg, note)
@@ -96,12 +99,11 @@ def died(cfg: DictConfig, error: str) -> dict[str, Any]:
 def _logged(cfg: DictConfig, action: Any) -> dict[str, Any]:
     """Do `action` on the finished configuration, with its console in the run's log."""
     from odyssey.training.failure import last_lines
-    from odyssey.training.run_dir import run_path
 
     folder = None
     try:
         cfg, overrides = _finished(cfg), _overrides()
-        folder = run_path(cfg)
+        folder = planned_folder(cfg)
         with console_into(folder.parent / "logs" / f"{folder.name}.log"):
             return action(cfg, overrides, folder)
     except (Exception, SystemExit) as error:  # there is no log: no room, no folder
@@ -110,15 +112,36 @@ def _logged(cfg: DictConfig, action: Any) -> dict[str, Any]:
         gc.collect()  # a trainer and its model hold each other
 
 
+def planned_folder(cfg: DictConfig) -> Path:
+    """The folder of the run that the study has planned, whatever became of its data meanwhile.
+
+    A run that no study of ours has planned has the folder of its configuration.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    from odyssey.training.run_dir import run_path
+
+    if HydraConfig.initialized():
+        hydra = HydraConfig.get()
+        if any(o.startswith(RUN) for o in hydra.overrides.hydra):
+            return Path(cfg.output_dir) / cfg.study / hydra.job.name
+    return run_path(cfg)
+
+
 def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str, Any]:
     from odyssey.config.validate import config_errors
     from odyssey.training.failure import last_lines
-    from odyssey.training.run_dir import Busy, Refused
+    from odyssey.training.run_dir import Busy, Refused, run_path
 
     try:
         found = config_errors(cfg)
         if found:
             raise UserError(*found)
+        if run_path(cfg) != folder:
+            raise UserError(
+                f"{_own_parts(cfg)} is another than when the study was planned: the same command "
+                "plans it anew"
+            )
         from odyssey.training.train import train
 
         accept = partial(_claim, cfg, folder.parent)
@@ -129,20 +152,25 @@ def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str,
     except (Exception, SystemExit) as error:  # SystemExit: a library that gives up
         _show(error)
         if not isinstance(error, Refused):
-            _record(cfg, overrides, last_lines(error))
+            _record(cfg, overrides, last_lines(error), folder)
         return _outcome("failed", folder, error=last_lines(error))
 
 
 def _claim(cfg: DictConfig, study: Path, data: Mapping[str, str]) -> None:
     """See that the study's other runs have the same data. Raises UserError where they have not."""
-    from odyssey.study.compatibility import claim_data
+    from odyssey.study.store import claim_data
 
     if cfg.task.name == "synthetic":  # made from the run's own settings
         return
-    path = getattr(cfg.task, "path", None)
-    which = f"task={cfg.task.name} task.data={cfg.task.data}"
-    which += f" task.path={path}" if path is not None else ""
-    claim_data(study, which, data, cfg.resume.mixed)
+    claim_data(study, data_options(cfg), data, cfg.resume.mixed)
+
+
+def _own_parts(cfg: DictConfig) -> str:
+    """The settings that name files of the user's, whose content makes another run."""
+    own = [] if cfg.task.get("path") is None else [f"task.path={cfg.task.path}"]
+    if source_hash(cfg.cell._target_) is not None:
+        own.append(f"cell._target_={cfg.cell._target_}")
+    return " or ".join(own) or data_options(cfg)
 
 
 def _finished(cfg: DictConfig) -> DictConfig:
@@ -171,12 +199,12 @@ def _show(error: BaseException) -> None:
         traceback.print_exception(error)
 
 
-def _record(cfg: DictConfig, overrides: Sequence[str], error: str) -> None:
+def _record(cfg: DictConfig, overrides: Sequence[str], error: str, folder: Path) -> None:
     """Into run.json, if at all possible."""
     from odyssey.training.failure import record_failure
 
     try:
-        record_failure(cfg, overrides, error)
+        record_failure(cfg, overrides, error, folder)
     except Exception as why:  # the failure may be that nothing can be written
         _show(why)
 

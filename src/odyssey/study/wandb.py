@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import UserError
+from odyssey.io import write_text
 from odyssey.study.formatting import several, words
 from odyssey.study.state import RunState, StudyState, read_study
-from odyssey.study.store import described, read_definition, read_text, search_of
+from odyssey.study.store import StudyRecord, TrialRow, read_text, search_of
 from odyssey.study.summary import sections
+from odyssey.training.record import WandbRun
+from odyssey.typed_json import from_values, to_text
 
 if TYPE_CHECKING:
     from odyssey.study.plan import Plan
@@ -37,7 +40,7 @@ def check_agent(plan: Plan) -> None:
     """Raises UserError where an agent's one W&B run would have to hold several runs."""
     if not under_agent(plan):
         return
-    count = (plan.settings.trials or 1) * len(plan.arms)
+    count = (plan.settings.trials or 1) * len(plan.variants)
     if plan.trials:
         count = len({trial.run for trial in plan.trials})
     if count > 1:
@@ -62,7 +65,7 @@ def fill_agent_run(plan: Plan, state: StudyState, launched: Collection[str]) -> 
 
 Table = tuple[list[str], list[list[Any]]]  # columns, rows
 
-FIRST = ("run", "trial", "arm", "cell", "task", "state")
+FIRST = ("run", "trial", "variant", "cell", "task", "state")
 LAST = ("metric", "valid", "test", "seconds", "params", "config_hash", "error")
 
 
@@ -71,17 +74,17 @@ def runs_table(study: StudyState) -> Table:
 
     valid, test: of `metric`, at the best checkpoint; seconds: of training.
     """
-    trials: dict[str, dict[str, Any]] = {}
+    trials: dict[str, TrialRow] = {}
     for trial in study.trials:
-        trials.setdefault(trial["run"], trial)
+        trials.setdefault(trial.run, trial)
     keys = [key for key in _keys(study) if key not in FIRST]
     rows = []
     for run in study.runs.values():
-        trial = trials.get(run.name, {})
-        given = _values(trial.get("overrides", ""))
+        row = trials.get(run.name)
+        given = _values(row.overrides) if row else {}
         rows.append(
             [
-                *(run.name, trial.get("trial"), trial.get("arm", "")),
+                *(run.name, row.trial if row else None, row.variant if row else ""),
                 *(run.cell, run.task, run.state),
                 *(given.get(key) for key in keys),
                 *(run.monitor, run.value, run.test, run.seconds),
@@ -92,13 +95,13 @@ def runs_table(study: StudyState) -> Table:
     return [*FIRST, *keys, *LAST], _columns_of_one_type(rows)
 
 
-def arms_table(study: StudyState) -> Table:
-    """A row for each arm, best first within a task; mean_seconds: of a finished run."""
+def variants_table(study: StudyState) -> Table:
+    """A row for each variant, best first within a task; mean_seconds: of a finished run."""
     rows = []
     for section in sections(study):
         about = {"task": section.task, "data": section.data, "metric": section.monitor}
-        for arm in section.arms:
-            plain = arm.plain()
+        for variant in section.variants:
+            plain = variant.plain()
             best = plain.pop("best") or {}
             row = about | plain
             row |= {f"best_{key}": best.get(key) for key in ("run", "valid", "test")}
@@ -113,13 +116,13 @@ def summary(study: StudyState) -> dict[str, Any]:
     found |= {f"count/{state}": number for state, number in study.counts().items()}
     there = sections(study)
     for section in there:
-        best = _best([arm.best for arm in section.arms])
+        best = _best([variant.best for variant in section.variants])
         if best is not None:
             name = "best" if len(there) == 1 else f"best/{section.task}-{section.data}"
-            (arm,) = [a for a in section.arms if best in a.runs][:1]
+            (variant,) = [a for a in section.variants if best in a.runs][:1]
             found |= {
                 f"{name}/run": best.name,
-                f"{name}/arm": arm.label,
+                f"{name}/variant": variant.label,
                 f"{name}/valid": best.value,
                 f"{name}/test": best.test,
             }
@@ -134,9 +137,9 @@ def _best(runs: Sequence[RunState | None]) -> RunState | None:
 
 
 def _keys(study: StudyState) -> list[str]:
-    """What is compared or searched, as study.json says it, and as the arms' labels do."""
-    entries = [*(study.definition.get("compare") or {}), *(study.definition.get("space") or {})]
-    labels = dict.fromkeys(trial["arm"] for trial in study.trials)
+    """What is compared or searched, as study.json says it, and as the variants' labels do."""
+    entries = [*study.record.compare, *study.record.space] if study.record else []
+    labels = dict.fromkeys(row.variant for row in study.trials)
     named = [word.partition("=")[0] for label in labels for word in words(label)]
     return list(dict.fromkeys([*(k for e in entries for k in e.split(",")), *named]))
 
@@ -217,8 +220,8 @@ def _log(study: StudyState, mode: str, project: str, entity: str | None) -> str:
 
     if mode == "online":
         odyssey_wandb.check_login()
-    known, _ = read_definition(study.folder / FILE)
-    runs, arms = runs_table(study), arms_table(study)
+    known = _earlier(study)
+    runs, variants = runs_table(study), variants_table(study)
     out = study.folder.resolve().parent
     with _quiet(out / "wandb"):
         run = odyssey_wandb.begin(
@@ -229,11 +232,11 @@ def _log(study: StudyState, mode: str, project: str, entity: str | None) -> str:
             name=f"{study.name}-summary",
             group=study.name,
             job_type="summary",
-            config={"study": study.name, "search": described(study.definition)},
-            id=str(known.get("id") or secrets.token_hex(6)),
+            config={"study": study.name, "search": (study.record or StudyRecord()).search()},
+            id=known.id or secrets.token_hex(6),
         )
         try:
-            run.log({"runs": _table(runs), "arms": _table(arms)})
+            run.log({"runs": _table(runs), "variants": _table(variants)})
             run.summary.update(summary(study))
             run.finish()
         except Exception as error:  # whatever breaks in W&B
@@ -244,15 +247,22 @@ def _log(study: StudyState, mode: str, project: str, entity: str | None) -> str:
     return _said(study, run, mode)
 
 
+def _earlier(study: StudyState) -> WandbRun:
+    """The W&B run of an earlier summary; one without an id where there was none."""
+    try:
+        return from_values(WandbRun, json.loads(read_text(study.folder / FILE)[0]))[0]
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return WandbRun()
+
+
 def _said(study: StudyState, run: Any, mode: str) -> str:
     """Note which W&B run it is, put aside what it stands in for, and say where it is."""
     from odyssey.training import wandb as odyssey_wandb
-    from odyssey.training.run_dir import write_text
 
     part = Path(run.dir).parent
-    note = {"id": run.id, "dir": str(part)} | ({"url": run.url} if mode == "online" else {})
+    note = WandbRun(run.id, str(part), run.url if mode == "online" else None)
     try:
-        write_text(study.folder / FILE, json.dumps(note, indent=2) + "\n")
+        write_text(study.folder / FILE, to_text(note))
     except OSError as error:
         raise UserError(
             f"{study.folder} cannot be written to ({error.strerror}), so that the next summary "

@@ -1,4 +1,4 @@
-"""The tasks, by name. Only the one asked for is imported."""
+"""The tasks, by name. Each module is imported when its task is built."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from odyssey.errors import UserError, did_you_mean, options
 if TYPE_CHECKING:
     from odyssey.tasks.base import Task
 
-TASKS = {  # name -> module:what makes it
+TASKS = {  # name -> module:class or function
     "charlm": "odyssey.tasks.language_model:CharLM",
     "wordlm": "odyssey.tasks.language_model:WordLM",
     "sentiment": "odyssey.tasks.sentiment:Sentiment",
@@ -21,7 +21,7 @@ TASKS = {  # name -> module:what makes it
 
 
 def build(cfg: Any, *, data_dir: str | None, seed: int, window: int | None) -> Task:
-    """The task that `cfg.name` names, not loaded yet; the arguments are those of `Task`."""
+    """The task `cfg.name`, not loaded yet; the arguments are those of `Task`. Raises UserError."""
     if cfg.name not in TASKS:
         hint = did_you_mean(cfg.name, TASKS)
         raise UserError(f"task={cfg.name} is unknown{hint}: type one of {options(TASKS)}")

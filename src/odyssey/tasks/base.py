@@ -1,4 +1,4 @@
-"""What every task is: a DataModule with a loss, metrics, and a word on the model it needs."""
+"""The base class of tasks: a DataModule with a loss, metrics, and the model's specification."""
 
 from __future__ import annotations
 
@@ -20,45 +20,47 @@ Split = Literal["train", "valid", "test"]
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a task asks of a model.
+    """The inputs and outputs that a task needs of a model.
 
     input: `tokens` are integers below `input_size` (T, B); `real` are floats (T, B, input_size).
-    head: `step` gives (T, B, output_size); `last` gives (B, output_size), read at each sequence's
-    last valid step; `decoder` reads the inputs to their end, then `Batch.decoder` (tokens, S × B)
-    from the encoder's final state, and gives (S, B, output_size).
+    head: `step` gives logits (T, B, output_size); `last` gives (B, output_size), read at each
+    sequence's last valid step; `decoder` reads the inputs to their end, then `Batch.decoder`
+    (tokens, S × B) from the encoder's final state, and gives (S, B, output_size).
+    causal: whether the target of a step is in the inputs of later steps, which a backward direction
+    would read.
     """
 
     input: Literal["tokens", "real"]
     input_size: int
     output_size: int
     head: Literal["step", "last", "decoder"]
-    causal: bool = False  # predicts its own input's next step: a backward direction would peek
+    causal: bool = False
 
 
 class Batch(NamedTuple):
-    """Time first. Padding may hold anything: nothing of it reaches a number."""
+    """Tensors, time first. Padding may hold anything: no loss or metric depends on it."""
 
     inputs: Tensor  # (T, B) int64 tokens, or (T, B, X) float
-    targets: Tensor  # what `loss` wants
+    targets: Tensor  # in the form that the task's `loss` reads
     lengths: Tensor | None = None  # (B) int64, valid steps, always on the CPU; None: all T
-    reset: bool = False  # streamed: the text starts here, so the state does too
-    decoder: Tensor | None = None  # (S, B) tokens that a decoder reads
+    reset: bool = False  # streamed: the text starts here, so the state is reset
+    decoder: Tensor | None = None  # (S, B) int64 tokens that a decoder reads
 
 
 class Batches(Protocol):
-    """One pass over a split, by number, so that a run can go on from any place."""
+    """The batches of a split by epoch and number, so that a run can resume at any update."""
 
     def __len__(self) -> int:
         """Batches in one epoch."""
         ...
 
     def get(self, epoch: int, index: int) -> Batch:
-        """The batch `index` of epoch `epoch`: a function of these and the seed, nothing else."""
+        """Batch `index` of epoch `epoch`: a function of these and the seed, nothing else."""
         ...
 
 
 class Pass:
-    """The batches from update `start` to update `stop`, counted over all epochs, to iterate."""
+    """Iterates over the batches of updates `start` to `stop`, counted over all epochs."""
 
     def __init__(self, batches: Batches, start: int, stop: int) -> None:
         self.batches, self.start, self.stop = batches, start, stop
@@ -73,7 +75,7 @@ class Pass:
 
 
 class FirstBatch:
-    """A split of one batch, for training on that alone; the state starts anew each time."""
+    """The first batch of a split alone, with `reset` set, to overfit it."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
@@ -87,15 +89,16 @@ class FirstBatch:
 
 Sums = Mapping[str, tuple[Tensor, Tensor | float]]
 
-# Runs a trained model, for sampling: inputs (T, B) or (T, B, X) and the state or None to logits
-# (T, B, K) and the state to go on from. No gradient.
+# A trained model as a function for sampling, without gradients: inputs (T, B) or (T, B, X) and the
+# state, None at the start, to logits (T, B, K) and the next state.
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
 
 class Task(LightningDataModule, ABC):
-    """A task, made from its part of the configuration.
+    """A task: its data, loss and metrics.
 
-    Life: construct (cheap, no data), `load()` (data, vocabulary, `spec`), then batches.
+    Constructing it is cheap and reads no data; `load()` reads them and sets `spec`, after which
+    there are batches.
     """
 
     name: str = ""  # a class attribute, as in Lightning
@@ -106,18 +109,19 @@ class Task(LightningDataModule, ABC):
     data: dict[str, str]  # {"name": …, "sha256": …}
 
     def __init__(self, cfg: Any, *, data_dir: str | None, seed: int, window: int | None) -> None:
-        """`cfg` has the fields of the task's dataclass in odyssey.config, `window` is bptt.length.
-
-        The order and splits of data depend on `seed` only as far as `cfg` says so.
+        """
+        cfg: the fields of the task's dataclass in odyssey.config.task_schema.
+        window: bptt.length; None for whole sequences.
+        seed: of the order of training batches; splits and fixed sequences do not depend on it.
         """
         super().__init__()
         self.cfg = cfg
         self.data_dir = data_dir
         self.seed = seed
         self.window = window
-        self.device: torch.device | str = "cpu"  # where batches are wanted
+        self.device: torch.device | str = "cpu"  # of the batches
         self.overfit = False  # train and evaluate on the first training batch alone
-        # The updates that `train_dataloader` gives; asked again for each loader.
+        # Returns the updates (start, stop) of `train_dataloader`; called for each loader.
         self.round: Callable[[], tuple[int, int]] | None = None
         self._ready: dict[str, Batches] = {}
 
@@ -133,30 +137,30 @@ class Task(LightningDataModule, ABC):
 
     @abstractmethod
     def load(self) -> None:
-        """Fetch and read the data; set `spec` and `data`. Raises UserError."""
+        """Download and read the data; set `spec` and `data`. Raises UserError."""
 
     @abstractmethod
     def batches(self, split: Split, device: torch.device | str = "cpu") -> Batches:
-        """The batches of a split, their data kept on `device`."""
+        """The batches of a split, with their data on `device`."""
 
     def perturb(self, batch: Batch) -> Batch:
-        """What is done to a batch in training alone (input noise). Draws from torch's generator."""
+        """The batch as it is trained on, such as with noise drawn from torch's generator."""
         return batch
 
     @abstractmethod
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The scalar to minimise."""
+        """The scalar to minimize."""
 
     @abstractmethod
     def scores(self, logits: Tensor, batch: Batch) -> Sums:
-        """Name -> (sum, count), without gradient or a host sync; added up over a split.
+        """Name -> (sum, count), which are added up over a split; no gradient, no host sync.
 
-        A count that is known on the host may be a float; one that is not is a tensor.
+        A count that is known on the host is a float; otherwise it is a tensor.
         """
 
     @abstractmethod
     def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
-        """The metrics to report, from each score's sum over count: one for each of `measures`."""
+        """The value of each of `measures`, from each score's mean (sum / count) over a split."""
 
     def sample(
         self,
@@ -168,28 +172,28 @@ class Task(LightningDataModule, ABC):
         prompt: str | None = None,
         device: torch.device | str = "cpu",
     ) -> Iterator[Any]:
-        """What the model makes by itself, piece by piece, by a generator of its own.
+        """Pieces that the model generates, from a random generator seeded with `seed`.
 
-        Raises UserError, at the call, for a wrong option or a task that has no samples.
+        Raises UserError, at the call, for a wrong option or a task without samples.
         """
         raise UserError(f"task={self.name} has no samples: they are for charlm, wordlm and music")
 
     def write_sample(
         self, step: Step, path: Path, *, seed: int, device: torch.device | str = "cpu"
     ) -> Path | None:
-        """Write a sample to `path` plus a suffix; the file written, None if there are none."""
+        """Write a sample to `path` plus a suffix; the path, None for a task without samples."""
         return None
 
     def export(self) -> dict[str, Any]:
-        """What a checkpoint must hold to use the model without the data (a vocabulary, say)."""
+        """What a checkpoint holds to use the model without the data, such as a vocabulary."""
         return {}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """The other way: set what `export` gave, in place of `load()`; `spec` too."""
+        """Set what `export` returned, and `spec`, in place of `load()`."""
         raise TypeError(f"task {self.name} cannot be used without its data")
 
     def ready(self, split: Split) -> Batches:
-        """The batches of a split on `device`, made once."""
+        """The batches of a split on `device`, cached."""
         if self.overfit:
             split = "train"
         if split not in self._ready:
@@ -198,7 +202,7 @@ class Task(LightningDataModule, ABC):
         return self._ready[split]
 
     def train_dataloader(self) -> Pass:
-        """The updates of `round`, or one epoch."""
+        """The updates of `round`, else one epoch."""
         batches = self.ready("train")
         return Pass(batches, *(self.round() if self.round else (0, len(batches))))
 
@@ -213,7 +217,7 @@ class Task(LightningDataModule, ABC):
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        """All of a batch but `lengths`, which packing wants on the CPU."""
+        """The batch on `device`, but for `lengths`, which stay on the CPU for packing."""
 
         def move(value: Any) -> Any:
             return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value

@@ -1,4 +1,4 @@
-"""In which order rows of a data set make up batches: a function of seed and epoch alone."""
+"""Which rows make up each batch, and how sequences of unequal length are put side by side."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ Rows = NDArray[np.int64]
 
 
 class Order:
-    """Every row once in each epoch, `batch_size` at a time, the rest in a smaller batch.
+    """The rows of each batch: a function of the seed, the epoch and the batch's number alone.
 
-    shuffle: a new order each epoch; else always the same. lengths: rows of like length share a
-    batch; where shuffled, rows are sorted only within pools of 50 batches, and batches are mixed.
+    Each epoch has every row once, `batch_size` at a time, the rest in a smaller batch.
+
+    shuffle: a new order each epoch; else always the same. lengths (rows): rows of similar length
+    share a batch; where shuffled, rows are sorted only within pools of 50 batches, and the batches
+    are shuffled.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class Order:
         self.seed = seed
         self.shuffle = shuffle
         self.lengths = lengths
-        self._kept: tuple[int, list[Rows]] = (-1, [])  # the epoch in use
+        self._current: tuple[int, list[Rows]] = (-1, [])  # the order of the current epoch
 
     def __len__(self) -> int:
         return -(-self.rows // self.batch_size)
@@ -46,16 +49,16 @@ class Order:
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         key = epoch if self.shuffle else 0
-        if self._kept[0] != key:
-            self._kept = (key, self._epoch(key))
-        return self._kept[1][index]
+        if self._current[0] != key:
+            self._current = (key, self._order(key))
+        return self._current[1][index]
 
-    def _epoch(self, epoch: int) -> list[Rows]:
-        chance = np.random.default_rng([self.seed, epoch])
+    def _order(self, epoch: int) -> list[Rows]:
+        rng = np.random.default_rng([self.seed, epoch])
         rows = np.arange(self.rows)
         size = self.batch_size
         if self.shuffle:
-            chance.shuffle(rows)
+            rng.shuffle(rows)
         if self.lengths is not None:
             pool = POOL * size if self.shuffle else max(self.rows, 1)
             for at in range(0, self.rows, pool):
@@ -63,12 +66,12 @@ class Order:
                 rows[at : at + pool] = part[np.argsort(self.lengths[part], kind="stable")]
         batches = [rows[at : at + size] for at in range(0, self.rows, size)]
         if self.shuffle and self.lengths is not None:
-            batches = [batches[i] for i in chance.permutation(len(batches))]
+            batches = [batches[i] for i in rng.permutation(len(batches))]
         return batches
 
 
 class Sequences:
-    """N sequences in one tensor (sum of lengths, ...) of a small type on `device`."""
+    """N sequences, each (length, ...), end to end in one tensor of their own type on `device`."""
 
     def __init__(
         self, sequences: Sequence[NDArray[Any]], device: torch.device | str = "cpu"
@@ -78,7 +81,7 @@ class Sequences:
         self.flat = torch.from_numpy(np.concatenate(sequences)).to(device)
 
     def padded(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """These sequences side by side (T, B, ...), and their lengths (B) on the CPU.
+        """The sequences `rows` (B) side by side (T, B, ...), and their lengths (B) on the CPU.
 
         Padding is whatever comes next in memory.
         """
@@ -91,6 +94,6 @@ class Sequences:
 
 
 def valid(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
-    """Which of (steps, B) are within `lengths` (B, on the CPU): bool on `device`."""
+    """Whether each of (steps, B) is within `lengths` (B, on the CPU): bool on `device`."""
     time = torch.arange(steps, device=device).unsqueeze(1)
     return time < lengths.to(device, non_blocking=True)

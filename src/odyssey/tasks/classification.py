@@ -1,4 +1,4 @@
-"""What the tasks share whose answer is one class."""
+"""Base of the tasks that predict one class for each sequence."""
 
 from __future__ import annotations
 

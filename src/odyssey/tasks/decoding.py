@@ -1,4 +1,4 @@
-"""Drawing from a model's logits, with a generator of its own."""
+"""Drawing samples from a model's logits."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 from odyssey.errors import UserError
 
 
-def generator(length: int, temperature: float, seed: int) -> torch.Generator:
-    """A generator for one sample; torch's global one stays untouched.
+def sample_generator(length: int, temperature: float, seed: int) -> torch.Generator:
+    """The random generator of one sample; torch's global one stays untouched.
 
-    Raises UserError for a length or temperature that cannot be.
+    Raises UserError if `length` or `temperature` is out of range.
     """
     if length < 1:
         raise UserError(f"length={length} is out of range: type 1 or more")
@@ -23,27 +23,27 @@ def generator(length: int, temperature: float, seed: int) -> torch.Generator:
 
 
 def finite(logits: Tensor) -> Tensor:
-    """Logits in float64 on the CPU. Raises UserError if the model gives no numbers."""
+    """The logits in float64 on the CPU. Raises UserError if one is not finite."""
     logits = logits.detach().to("cpu", torch.float64)
     if not bool(logits.isfinite().all()):
         raise UserError("the model's outputs are not finite, so there is nothing to draw from")
     return logits
 
 
-def draw_one(logits: Tensor, temperature: float, chance: torch.Generator) -> int:
-    """One of K by softmax(logits / temperature); logits (K). Temperature 0 takes the likeliest."""
+def draw_one(logits: Tensor, temperature: float, generator: torch.Generator) -> int:
+    """An index drawn by softmax(logits / temperature), logits (K); temperature 0: the argmax."""
     if temperature == 0:
         return int(logits.argmax())
-    shares = torch.softmax((logits - logits.max()) / temperature, 0)
-    return int(torch.multinomial(shares, 1, generator=chance))
+    probabilities = torch.softmax((logits - logits.max()) / temperature, 0)
+    return int(torch.multinomial(probabilities, 1, generator=generator))
 
 
-def draw_each(logits: Tensor, temperature: float, chance: torch.Generator) -> Tensor:
-    """K independent yes or no by sigmoid(logits / temperature), as uint8 (K).
+def draw_each(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """K independent draws of 0 or 1 by sigmoid(logits / temperature), as uint8 (K).
 
-    Temperature 0 takes those that are likelier than not.
+    Temperature 0: 1 where the probability is above a half.
     """
     if temperature == 0:
         return (logits > 0).to(torch.uint8)
-    shares = torch.sigmoid(logits / temperature)
-    return torch.bernoulli(shares, generator=chance).to(torch.uint8)
+    probabilities = torch.sigmoid(logits / temperature)
+    return torch.bernoulli(probabilities, generator=generator).to(torch.uint8)

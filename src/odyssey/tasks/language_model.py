@@ -1,4 +1,4 @@
-"""What the language models over characters and over words share."""
+"""Language models: the next character or word of a long text, read in windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from odyssey import data
 from odyssey.data.types import Text
 from odyssey.errors import UserError
 from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
-from odyssey.tasks.decoding import draw_one, finite, generator
+from odyssey.tasks.decoding import draw_one, finite, sample_generator
 from odyssey.tasks.metric import Metric
 from odyssey.tasks.tokenization import (
     END,
@@ -26,19 +26,19 @@ from odyssey.tasks.tokenization import (
     encode_characters,
 )
 
-IGNORED = -1  # a target that is no target: past the end of a shorter lane
+IGNORED = -1  # in place of a target: past the end of a shorter lane
+LONGEST = 20_000  # steps: the longest window, through all of which gradients flow
 
 
 class Windows:
-    """Windows of `window` steps over `lanes` stretches of a text, read side by side.
+    """Batches of `window` steps from a text of N ids, read in `lanes` stretches side by side.
 
     N ids have N - 1 targets, each the id after its input. Lane b is a contiguous stretch of them;
-    lanes differ by at most one target, and where they do, the shorter ones end in an `IGNORED`
-    one. So every target is in exactly one window, once. The last window may be shorter. With
-    `drop_last` all windows are whole, and what is over at the end of each lane is left out.
+    lanes differ by at most one target, and the shorter ones end in `IGNORED`. So each target is in
+    exactly one window. The last window may be shorter; with `drop_last` it is left out.
 
-    The ids stay on `device` in their small type; a window of int64 is made when it is asked for.
-    Inputs and targets are (window, lanes). Only window 0 says `reset`.
+    ids (N): of a small integer type, and kept in it on `device`; window: None for whole lanes.
+    Inputs and targets are int64 (window, lanes). Only window 0 has `reset` set.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Windows:
         return -(-self.steps // self.window)
 
     def get(self, epoch: int, index: int) -> Batch:
-        """Window `index`; all epochs are alike."""
+        """Window `index`, the same in every epoch."""
         if not 0 <= index < len(self):
             raise IndexError(f"window {index} of {len(self)}")
         at = index * self.window
@@ -78,12 +78,9 @@ class Windows:
         block = self.ids.index_select(0, places.flatten()).view(places.shape).long()
         inputs, targets = block[:-1], block[1:]
         if last and self.longer:
-            targets = targets.clone()  # inputs are the same memory
+            targets = targets.clone()  # it shares its memory with the inputs
             targets[-1, self.longer :] = IGNORED
         return Batch(inputs, targets, reset=index == 0)
-
-
-LONGEST = 20_000  # steps through which gradients are still kept
 
 
 class LanguageModel(Task):
@@ -98,21 +95,21 @@ class LanguageModel(Task):
     """
 
     streamed = True
-    unit: ClassVar[str]  # what a symbol is called
-    start: ClassVar[str]  # what a sample without a prompt begins after
-    prompts: ClassVar[Mapping[str, str]] = {}  # data set -> its own `sample_prompt`
-    rare: ClassVar[Mapping[str, int]] = {}  # data set -> its own `min_count`, where not 1
+    unit: ClassVar[str]  # the name of a symbol in messages
+    start: ClassVar[str]  # the symbol that a sample without a prompt begins after
+    prompts: ClassVar[Mapping[str, str]] = {}  # data set -> its default `sample_prompt`
+    min_counts: ClassVar[Mapping[str, int]] = {}  # data set -> its default `min_count`; else 1
 
     vocabulary: Vocabulary
     _ids: dict[Split, Tensor]
 
     @abstractmethod
     def count(self, text: Text) -> Mapping[str, int]:
-        """How often each symbol is in a text."""
+        """How often each symbol occurs in a text."""
 
     @abstractmethod
     def encode(self, text: Text, part: str) -> Any:
-        """A text's ids, as a NumPy array of a small integer type."""
+        """The ids of a text, a NumPy array of the vocabulary's type; `part` is for messages."""
 
     @abstractmethod
     def symbols(self, text: str) -> Sequence[str]:
@@ -120,7 +117,7 @@ class LanguageModel(Task):
 
     @abstractmethod
     def piece(self, symbol: str, before: str | None) -> str:
-        """A sampled symbol as it is printed after another."""
+        """A sampled symbol as it is printed after the symbol `before`, None at the start."""
 
     def load(self) -> None:
         cfg = self.cfg
@@ -128,7 +125,7 @@ class LanguageModel(Task):
         self.data = {"name": parts.name, "sha256": parts.sha256}
         self.vocabulary = Vocabulary.build(
             self.count(parts.train),
-            min_count=cfg.min_count or self.rare.get(cfg.data, 1),
+            min_count=cfg.min_count or self.min_counts.get(cfg.data, 1),
             max_size=getattr(cfg, "max_size", None),
             unknown=getattr(cfg, "unknown", True),
             start=self.start,
@@ -141,7 +138,7 @@ class LanguageModel(Task):
         self._set_spec()
         for split in self._ids:
             self._check(split)
-        if self._prompt():  # a prompt it cannot read is better known now than at the first sample
+        if self._prompt():  # a wrong prompt is reported now and not at the first sample
             self.vocabulary.prompt(self.symbols(self._prompt()), "task.sample_prompt")
 
     def batches(self, split: Split, device: torch.device | str = "cpu") -> Windows:
@@ -172,14 +169,14 @@ class LanguageModel(Task):
         prompt: str | None = None,
         device: torch.device | str = "cpu",
     ) -> Iterator[str]:
-        """`length` symbols drawn one after another, as printable pieces; the prompt is not among
-        them. `<unk>` is never drawn. The same seed gives the same text.
+        """`length` symbols drawn one after another, as printable pieces, without the prompt.
 
-        Raises UserError, at the call, for a prompt with symbols that the model does not know.
+        `<unk>` is never drawn. The same seed gives the same text. Raises UserError, at the call, if
+        the prompt has symbols that are not in the vocabulary.
         """
-        chance = generator(length, temperature, seed)
+        generator = sample_generator(length, temperature, seed)
         known = self.vocabulary.prompt(self.symbols(prompt)) if prompt else []
-        return self._draw(step, known, length, temperature, chance, device)
+        return self._draw(step, known, length, temperature, generator, device)
 
     def write_sample(
         self, step: Step, path: Path, *, seed: int, device: torch.device | str = "cpu"
@@ -214,7 +211,7 @@ class LanguageModel(Task):
         known: list[int],
         length: int,
         temperature: float,
-        chance: torch.Generator,
+        generator: torch.Generator,
         device: torch.device | str,
     ) -> Iterator[str]:
         names = self.vocabulary.symbols
@@ -226,7 +223,7 @@ class LanguageModel(Task):
             scores = finite(logits[-1, 0])
             if self.vocabulary.unknown is not None:
                 scores[self.vocabulary.unknown] = -math.inf
-            drawn = draw_one(scores, temperature, chance)
+            drawn = draw_one(scores, temperature, generator)
             yield self.piece(names[drawn], before)
             before = names[drawn]
             inputs = torch.tensor([[drawn]])
@@ -240,7 +237,7 @@ class LanguageModel(Task):
         return lanes if split == "train" else self.cfg.eval_batch_size or lanes
 
     def _check(self, split: Split) -> None:
-        """Refuse parts too short for their lanes, and lanes too long for one window."""
+        """Raise UserError for a part too short for its lanes, or lanes too long for one window."""
         size, lanes, name = len(self._ids[split]), self._lanes(split), self.cfg.data
         option = "task.batch_size" if split == "train" else "task.eval_batch_size"
         if size < 2 * lanes:
@@ -269,12 +266,12 @@ def _cross_entropy(logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
 
 
 class CharLM(LanguageModel):
-    """The next character of a text, in nats and bits per character.
+    """The next character of a text; metrics in bits and nats per character.
 
-    Logits (T, B, K) over the K characters of the training part seen at least `min_count` times,
-    and `<unk>` for all others unless `unknown` is false. With batch_size=1, unknown=false,
+    Logits (T, B, K) over the K characters that occur at least `min_count` times in the training
+    part, and `<unk>` for all others unless `unknown` is false. With batch_size=1, unknown=false,
     reduction=sum and drop_last=true it is the task of Karpathy's min-char-rnn
-    (gist.github.com/karpathy/d4dee566867f8291f086), but that min-char-rnn also drops a window
+    (gist.github.com/karpathy/d4dee566867f8291f086), except that min-char-rnn also drops a window
     that ends exactly with the text.
     """
 
@@ -284,7 +281,7 @@ class CharLM(LanguageModel):
         Metric("nats_per_char", "min", "nats per character", "nats per character"),
     )
     unit = "character"
-    rare = {"python": 10}
+    min_counts = {"python": 10}
     start = "\n"
     prompts = {"python": "def "}
 
@@ -306,11 +303,12 @@ class CharLM(LanguageModel):
 
 
 class WordLM(LanguageModel):
-    """The next word of a text; the perplexity is e to the mean cross-entropy in nats.
+    """The next word of a text; the perplexity is exp(mean cross-entropy in nats per word).
 
-    Logits (T, B, K) over the words of the training part seen at least `min_count` times, among
-    them `<eos>` for each line's end, and `<unk>` for all others. Perplexities compare only between
-    runs of the same vocabulary: a smaller one makes more words `<unk>` and so easier to predict.
+    Logits (T, B, K) over the words that occur at least `min_count` times in the training part,
+    `<eos>` for each line's end among them, and `<unk>` for all others. Perplexities are comparable
+    only between runs with the same vocabulary: with a smaller one more words are `<unk>`, which is
+    easier to predict.
     """
 
     name = "wordlm"
@@ -319,7 +317,7 @@ class WordLM(LanguageModel):
         Metric("nats_per_word", "min", "nats per word", "nats per word"),
     )
     unit = "word"
-    rare = {"python_docs": 3, "file": 2}
+    min_counts = {"kjv": 3, "python_docs": 3, "file": 2}
     start = END
 
     def __init__(self, cfg: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a task measures: the name, unit and direction of each of its metrics. Without torch."""
+"""The name, direction, label and unit of a metric. Without torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that a task computes at each validation and test.
+    """A metric that a task computes at each validation and test.
 
     name: as in `metrics.csv` and on the command line: `bits_per_char`.
     mode: `min` where a smaller value is better, `max` where a larger one is.
@@ -23,6 +23,6 @@ class Metric:
 
     @classmethod
     def unknown(cls, name: str) -> Metric:
-        """For a name of which nothing is recorded: its words, and smaller is better."""
+        """The metric `name` of which nothing else is recorded: smaller is taken as better."""
         words = name.replace("_", " ")
         return cls(name, "min", words, words)

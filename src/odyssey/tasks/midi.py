@@ -12,10 +12,10 @@ BEAT = 480  # ticks in a quarter note
 FRAME = BEAT // 2  # a frame is an eighth note
 
 
-def write(roll: NDArray[np.uint8], path: Path, *, tempo: float = 90.0) -> Path:
-    """Write a roll (T, 88) of 0 and 1 as one piano track; `tempo` in quarter notes a minute.
+def write_midi(roll: NDArray[np.uint8], path: Path, *, tempo: float = 90.0) -> Path:
+    """Write a roll (T, 88) of 0 and 1 to `path` as one piano track; the path.
 
-    A key that sounds in frames one after another is one held note.
+    tempo: in quarter notes a minute. A key that is on in consecutive frames is one held note.
     """
     from mido import Message, MetaMessage, MidiFile, MidiTrack, bpm2tempo
 
@@ -34,8 +34,8 @@ def write(roll: NDArray[np.uint8], path: Path, *, tempo: float = 90.0) -> Path:
     return path
 
 
-def draw(roll: NDArray[np.uint8], path: Path) -> Path:
-    """Draw a roll (T, 88) as a PNG: time to the right, pitch upwards."""
+def draw_roll(roll: NDArray[np.uint8], path: Path) -> Path:
+    """Draw a roll (T, 88) to `path` as PNG: time to the right, pitch upwards; the path."""
     from matplotlib.figure import Figure  # not pyplot, which keeps figures alive in a process
 
     width, height = min(3 + len(roll) / 16, 24), 4

@@ -1,4 +1,4 @@
-"""The digit in an image read piece by piece: many-to-one."""
+"""Sequential MNIST: the digit in an image that is read row by row or pixel by pixel."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from odyssey.tasks.classification import Classification
 
 
 class Mnist(Classification):
-    """Sequential MNIST; logits (B, 10), loss: mean cross-entropy in nats of an image.
+    """Images as sequences; logits (B, 10), loss: mean cross-entropy in nats of an image.
 
     `rows`: inputs (28, B, 28), from the top. `pixels`: (784, B, 1), row by row. `permuted`: the
-    same in one mixed order for all images, from `permutation_seed` (Le, Jaitly and Hinton 2015,
-    arXiv 1504.00941). Grey values are scaled to [0, 1], or with `normalization=standard` to mean
-    0 and deviation 1 over all pixels of the training part. Metrics: `accuracy` (0 to 1), `nats`.
+    pixels in one random order for all images, from `permutation_seed` (Le, Jaitly and Hinton 2015,
+    arXiv 1504.00941). Grey values are scaled to [0, 1], or with `normalization=standard` to mean 0
+    and standard deviation 1 over all pixels of the training part. Metrics: `accuracy` (0 to 1),
+    `nats`.
     """
 
     name = "mnist"
@@ -63,7 +64,7 @@ class Mnist(Classification):
         return Digits(pixels.to(device), labels.to(device), order, width=width, scale=scale)
 
     def permutation(self) -> Tensor:
-        """Which pixel is read at each of the 784 steps of `permuted`."""
+        """The index of the pixel that is read at each of the 784 steps of `permuted`."""
         return torch.from_numpy(np.random.RandomState(self.cfg.permutation_seed).permutation(784))
 
     def export(self) -> dict[str, Any]:
@@ -78,7 +79,7 @@ class Mnist(Classification):
 
 
 class Digits:
-    """Batches of images, kept on the device as bytes."""
+    """Batches of images, which are held on the device as bytes."""
 
     def __init__(
         self,
@@ -109,5 +110,5 @@ class Digits:
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
-    """A tensor of the same memory, or of a copy where the array is read-only."""
+    """A tensor of the array's memory, or of a copy where the array is read-only."""
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))

@@ -1,4 +1,4 @@
-"""The next frame of a piano roll: many-to-many with several labels, and music from nothing."""
+"""Music: the next frame of a piano roll, and samples as MIDI files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from odyssey.errors import UserError
 from odyssey.tasks import midi
 from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
 from odyssey.tasks.batching import Order, Sequences, valid
-from odyssey.tasks.decoding import draw_each, finite, generator
+from odyssey.tasks.decoding import draw_each, finite, sample_generator
 from odyssey.tasks.metric import Metric
 
 KEYS = 88
@@ -28,15 +28,16 @@ KEYS = 88
 class Music(Task):
     """Which of 88 keys sound next (Boulanger-Lewandowski et al. 2012, arXiv 1206.6392).
 
-    Inputs (T, B, 88) are frames of 0 and 1, with Gaussian noise of deviation `input_noise` added
-    in training alone. Logits (T, B, 88), one Bernoulli variable a key. Loss and `nats_per_frame`:
-    the negative log-likelihood in nats, summed over the keys, mean over all predicted frames. With
-    `reduction=sum` the loss is the sum over frames of the mean over sequences: with the learning
-    rates of Greff et al. this is what reaches their figures.
+    Inputs (T, B, 88) are frames of 0 and 1, with Gaussian noise of standard deviation `input_noise`
+    added in training alone. Logits (T, B, 88), one Bernoulli variable for each key. Loss and
+    `nats_per_frame`: the negative log-likelihood in nats, summed over the keys, mean over all
+    predicted frames. With `reduction=sum` the loss is the sum over frames of the mean over
+    sequences: with the learning rates of Greff et al. (2017, arXiv 1503.04069) this is what reaches
+    their figures.
 
     Frames 2..T are predicted from 1..T-1, as in most papers; with `first_frame` also the first,
-    from silence. Counted over all frames of the JSB test part, a model that knows only how often
-    each key sounds has 11.06 nats a frame; over frames 2..T, as here by default, 11.09.
+    from silence. Counted over all frames of the JSB test part, a model of each key's frequency
+    alone has 11.06 nats per frame; over frames 2..T, the default here, 11.09.
     """
 
     name = "music"
@@ -65,7 +66,7 @@ class Music(Task):
         return Frames(rolls, order, first_frame=self.cfg.first_frame)
 
     def perturb(self, batch: Batch) -> Batch:
-        """Adds noise to the valid frames of the inputs."""
+        """The batch with noise on the valid frames of its inputs."""
         if self.cfg.input_noise == 0:
             return batch
         noise = torch.randn_like(batch.inputs) * self.cfg.input_noise
@@ -95,13 +96,13 @@ class Music(Task):
         prompt: str | None = None,
         device: torch.device | str = "cpu",
     ) -> Iterator[NDArray[np.uint8]]:
-        """`length` frames (88), each key drawn by itself given all frames before.
+        """`length` frames (88), each key drawn independently given all frames before.
 
         It starts from silence, or from a chord: `prompt` is MIDI notes, as in "60 64 67". The
-        prompt is not among the frames. Raises UserError, at the call, for notes off the piano.
+        prompt is not among the frames. Raises UserError, at the call, for notes that no piano has.
         """
-        chance = generator(length, temperature, seed)
-        return self._draw(step, chord(prompt or ""), length, temperature, chance, device)
+        generator = sample_generator(length, temperature, seed)
+        return self._draw(step, chord(prompt or ""), length, temperature, generator, device)
 
     def write_sample(
         self, step: Step, path: Path, *, seed: int, device: torch.device | str = "cpu"
@@ -116,9 +117,9 @@ class Music(Task):
         return self.write(np.stack(list(frames)), path)
 
     def write(self, roll: NDArray[np.uint8], path: Path) -> Path:
-        """A roll (T, 88) as `path`.mid and, drawn, `path`.png; the MIDI file's path."""
-        midi.draw(roll, path.with_name(f"{path.name}.png"))
-        return midi.write(roll, path.with_name(f"{path.name}.mid"), tempo=self.cfg.tempo)
+        """Write a roll (T, 88) as `path`.mid and, drawn, as `path`.png; the MIDI file's path."""
+        midi.draw_roll(roll, path.with_name(f"{path.name}.png"))
+        return midi.write_midi(roll, path.with_name(f"{path.name}.mid"), tempo=self.cfg.tempo)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         self._set_spec()
@@ -129,30 +130,30 @@ class Music(Task):
         frame: Tensor,
         length: int,
         temperature: float,
-        chance: torch.Generator,
+        generator: torch.Generator,
         device: torch.device | str,
     ) -> Iterator[NDArray[np.uint8]]:
         state: Any = None
         for _ in range(length):
             inputs = frame.to(device, torch.get_default_dtype()).reshape(1, 1, KEYS)
             logits, state = step(inputs, state)
-            frame = draw_each(finite(logits[-1, 0]), temperature, chance)
+            frame = draw_each(finite(logits[-1, 0]), temperature, generator)
             yield frame.numpy()
 
     def _set_spec(self) -> None:
         self.spec = ModelSpec("real", KEYS, KEYS, "step", causal=True)
 
     def _usable(self, rolls: Rolls, least: int) -> list[NDArray[np.uint8]]:
-        """Those with `least` frames, and one frame to predict."""
+        """The rolls with at least `least` frames, of which one at least can be predicted."""
         least = max(least, 1 if self.cfg.first_frame else 2)
-        kept = [roll for roll in rolls if len(roll) >= least]
-        if not kept:
+        usable = [roll for roll in rolls if len(roll) >= least]
+        if not usable:
             longest = max(map(len, rolls), default=0)
             raise UserError(
                 f"task.min_length={self.cfg.min_length} leaves no piece of task.data="
                 f"{self.cfg.data}: the longest has {longest} frames, so type that or less"
             )
-        return kept
+        return usable
 
 
 class Frames:
@@ -167,7 +168,7 @@ class Frames:
         return len(self.order)
 
     def get(self, epoch: int, index: int) -> Batch:
-        """Inputs and targets (T, B, 88), the targets one frame on."""
+        """Inputs and targets (T, B, 88); the target is the frame after the input."""
         frames, lengths = self.rolls.padded(self.order.get(epoch, index))
         frames = frames.to(torch.get_default_dtype())
         if self.first_frame:
@@ -176,7 +177,7 @@ class Frames:
 
 
 def chord(notes: str) -> Tensor:
-    """One frame (88) from MIDI note numbers in a string; none is silence."""
+    """One frame (88) from MIDI note numbers in a string; silence without any. Raises UserError."""
     frame = torch.zeros(KEYS, dtype=torch.uint8)
     for word in re.split(r"[,\s]+", notes.strip()):
         if not word:
@@ -191,7 +192,7 @@ def chord(notes: str) -> Tensor:
 
 
 def _nats(logits: Tensor, batch: Batch) -> Tensor:
-    """Summed over keys and valid frames."""
+    """The negative log-likelihood, summed over keys and valid frames."""
     targets = batch.targets
     if batch.lengths is None:
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
@@ -203,7 +204,7 @@ def _nats(logits: Tensor, batch: Batch) -> Tensor:
 
 
 def _frames(batch: Batch) -> float:
-    """Valid frames, known without asking the device."""
+    """The number of valid frames, without a sync with the device."""
     if batch.lengths is None:
         return float(batch.targets.shape[0] * batch.targets.shape[1])
     return float(batch.lengths.sum())

@@ -1,4 +1,4 @@
-"""The class of a text: many-to-one."""
+"""Sentiment: the class of a text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from odyssey.tasks.tokenization import Tokenizer, Vocabulary
 
 
 class Sentiment(Classification):
-    """Reads a text as words or characters, and names its class.
+    """Reads a text as words or characters, and predicts its class.
 
     Inputs (T, B) tokens with lengths, logits (B, K) over K classes; the loss is the mean
     cross-entropy in nats of a text. Metrics: `accuracy` (0 to 1) and `nats`. The vocabulary is
@@ -37,12 +37,12 @@ class Sentiment(Classification):
     def __init__(self, cfg: Any, **kwargs: Any) -> None:
         super().__init__(cfg, **kwargs)
         self.words = Tokenizer("words", lower=cfg.lower, lines=False)
-        # Read once: a look into the configuration takes as long as the words of a text.
+        # Read once: an access to the configuration takes as long as splitting a text.
         self.kind, self.lower = cfg.tokens, cfg.lower
         self.max_length, self.keep = cfg.max_length, cfg.keep
 
     def load(self) -> None:
-        parts = data.sentences(self.cfg.data, self.data_dir, path=self.cfg.path)
+        parts = data.labelled_texts(self.cfg.data, self.data_dir, path=self.cfg.path)
         self.data = {"name": parts.name, "sha256": parts.sha256}
         self.classes = parts.train.classes
         counts: Counter[str] = Counter()
@@ -61,7 +61,7 @@ class Sentiment(Classification):
         self._set_spec()
 
     def encode(self, text: str) -> NDArray[Any]:
-        """The ids of a text's tokens, `max_length` of them at most, one at least."""
+        """The ids of a text's tokens: at least one, at most `max_length`."""
         size, tokens = self.max_length, self._split(text)
         if size is not None and len(tokens) > size:
             tokens = tokens[:size] if self.keep == "head" else tokens[-size:]
@@ -98,7 +98,7 @@ class Sentiment(Classification):
 
 
 class Texts:
-    """Padded batches of texts."""
+    """Padded batches of texts with their classes."""
 
     def __init__(self, texts: Sequences, labels: Tensor, order: Order) -> None:
         self.texts = texts

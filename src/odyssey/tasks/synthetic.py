@@ -1,4 +1,4 @@
-"""Problems made on the fly: adding and copying; reversal has a file of its own."""
+"""Synthetic problems, generated on the fly: adding, copying, reversal."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from odyssey.tasks.batching import valid
 from odyssey.tasks.metric import Metric
 
 Arrays = dict[str, NDArray[Any]]  # by the names of Batch's fields, time first
-STREAM = {"train": 0, "valid": 1, "test": 2}  # first number of each seed: splits never meet
+STREAM = {"train": 0, "valid": 1, "test": 2}  # first number of each seed, so splits are distinct
+IGNORED = -1  # in place of a target: padding
 
 
 class Synthetic(Task):
-    """A problem of `task.kind`.
+    """A problem of `task.kind`, with sequences from a random generator.
 
-    Training sequences are made anew for each batch, from the run's seed, the epoch and the batch's
+    Training sequences are generated for each batch, from the run's seed, the epoch and the batch's
     number. Validation and test are `eval_size` fixed sequences each, the same for every seed.
     """
 
@@ -46,8 +47,8 @@ class Synthetic(Task):
         self._set_spec()
 
     @abstractmethod
-    def make(self, chance: np.random.Generator, size: int) -> Arrays:
-        """`size` sequences."""
+    def make(self, rng: np.random.Generator, size: int) -> Arrays:
+        """`size` sequences drawn from `rng`."""
 
     @abstractmethod
     def _set_spec(self) -> None: ...
@@ -63,7 +64,7 @@ class Synthetic(Task):
 
 
 class Fresh:
-    """Training batches, drawn when asked for."""
+    """Training batches, each generated when it is read."""
 
     def __init__(
         self, task: Synthetic, rows: int, batch_size: int, device: torch.device | str
@@ -77,16 +78,16 @@ class Fresh:
         return -(-self.rows // self.batch_size)
 
     def get(self, epoch: int, index: int) -> Batch:
-        """Batch `index` of epoch `epoch`."""
+        """Batch `index` of epoch `epoch`, a function of these and the seed."""
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         size = min(self.batch_size, self.rows - index * self.batch_size)
-        chance = np.random.default_rng([STREAM["train"], self.task.seed, epoch, index])
-        return _batch(self.task.make(chance, size), self.device)
+        rng = np.random.default_rng([STREAM["train"], self.task.seed, epoch, index])
+        return _batch(self.task.make(rng, size), self.device)
 
 
 class Fixed:
-    """Validation or test batches, cut from one big one."""
+    """Validation or test batches: slices of one batch of all sequences."""
 
     def __init__(self, whole: Batch, batch_size: int) -> None:
         self.whole = whole
@@ -96,7 +97,7 @@ class Fixed:
         return -(-self.whole.inputs.shape[1] // self.batch_size)
 
     def get(self, epoch: int, index: int) -> Batch:
-        """Batch `index`; all epochs are alike."""
+        """Batch `index`, the same in every epoch."""
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
@@ -109,7 +110,7 @@ class Fixed:
 
 
 def _batch(arrays: Arrays, device: torch.device | str) -> Batch:
-    """Arrays as a batch; lengths stay on the CPU."""
+    """Arrays as a batch on `device`; lengths stay on the CPU."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return _fields({n: t if n == "lengths" else _on(t, device) for n, t in tensors.items()})
 
@@ -136,12 +137,12 @@ class Adding(Synthetic):
     name = "synthetic"
     measures = (Metric("mse", "min", "mean squared error", "mean squared error"),)
 
-    def make(self, chance: np.random.Generator, size: int) -> Arrays:
+    def make(self, rng: np.random.Generator, size: int) -> Arrays:
         steps, rows = self.length, np.arange(size)
         inputs = np.zeros((steps, size, 2), np.float32)
-        inputs[:, :, 0] = chance.random((steps, size), np.float32)
-        first = chance.integers(0, steps // 2, size)
-        second = chance.integers(steps // 2, steps, size)
+        inputs[:, :, 0] = rng.random((steps, size), np.float32)
+        first = rng.integers(0, steps // 2, size)
+        second = rng.integers(steps // 2, steps, size)
         inputs[first, rows, 1] = inputs[second, rows, 1] = 1
         return {"inputs": inputs, "targets": inputs[first, rows, 0] + inputs[second, rows, 0]}
 
@@ -162,12 +163,12 @@ class Adding(Synthetic):
 class Copying(Synthetic):
     """Ten symbols to be repeated after `length` blank steps (Hochreiter and Schmidhuber 1997).
 
-    In the form of Arjovsky, Shah and Bengio 2016 (arXiv 1511.06464): of ten symbols 0..7 are
-    drawn, 8 is the blank and 9 the sign to answer. With delay T the inputs (T + 20, B) are ten
-    symbols, T - 1 blanks, the sign and ten blanks; the targets are T + 10 blanks and the ten
-    symbols. Logits (T + 20, B, 9). Loss and `nats_per_step`: mean cross-entropy over all steps.
-    Blanks followed by guesses have 10 ln 8 / (T + 20) nats. `recalled`: share of right symbols
-    among the last ten.
+    In the form of Arjovsky, Shah and Bengio 2016 (arXiv 1511.06464): there are ten symbols, of
+    which 0..7 are drawn, 8 is the blank and 9 the sign to answer. With delay T the inputs
+    (T + 20, B) are ten drawn symbols, T - 1 blanks, the sign and ten blanks; the targets are T + 10
+    blanks and the ten drawn symbols. Logits (T + 20, B, 9). Loss and `nats_per_step`: the mean
+    cross-entropy over all steps. Answering blanks and then guesses gives 10 ln 8 / (T + 20) nats.
+    `recalled`: the share of right symbols among the last ten.
     """
 
     name = "synthetic"
@@ -175,15 +176,15 @@ class Copying(Synthetic):
         Metric("nats_per_step", "min", "nats per step", "nats per step"),
         Metric("recalled", "max", "share of symbols recalled", "of the symbols"),
     )
-    KINDS, BLANK, SIGN, KEPT = 8, 8, 9, 10
+    KINDS, BLANK, SIGN, COUNT = 8, 8, 9, 10
 
-    def make(self, chance: np.random.Generator, size: int) -> Arrays:
-        steps = self.length + 2 * self.KEPT
+    def make(self, rng: np.random.Generator, size: int) -> Arrays:
+        steps = self.length + 2 * self.COUNT
         inputs = np.full((steps, size), self.BLANK, np.int64)
         targets = inputs.copy()
-        symbols = chance.integers(0, self.KINDS, (self.KEPT, size))
-        inputs[: self.KEPT] = targets[-self.KEPT :] = symbols
-        inputs[-self.KEPT - 1] = self.SIGN
+        symbols = rng.integers(0, self.KINDS, (self.COUNT, size))
+        inputs[: self.COUNT] = targets[-self.COUNT :] = symbols
+        inputs[-self.COUNT - 1] = self.SIGN
         return {"inputs": inputs, "targets": targets}
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -192,7 +193,7 @@ class Copying(Synthetic):
     def scores(self, logits: Tensor, batch: Batch) -> Sums:
         logits, targets = logits.detach(), batch.targets
         nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
-        end = slice(-self.KEPT, None)
+        end = slice(-self.COUNT, None)
         right = (logits[end].argmax(2) == targets[end]).sum()
         return {
             "nats": (nats, float(targets.numel())),
@@ -206,27 +207,18 @@ class Copying(Synthetic):
         self.spec = ModelSpec("tokens", 10, 9, "step")
 
 
-def synthetic(cfg: Any, **kwargs: Any) -> Synthetic:
-    """The task of this kind; the arguments are those of `Task`."""
-
-    kinds: dict[str, type[Synthetic]] = {"adding": Adding, "copying": Copying, "reversal": Reversal}
-    return kinds[cfg.kind](cfg, **kwargs)
-
-
-IGNORED = -1
-
-
 class Reversal(Synthetic):
-    """Reads n symbols (min_length <= n <= length), then says them from last to first, and stops.
+    """Reads n symbols (min_length <= n <= length) and writes them from last to first.
 
-    Symbols are 0..K-1, and K is start and end. Inputs (T, B) with lengths n. The decoder reads
-    the start and then, teacher forcing, the right answer so far (T + 1, B); its targets are the
-    reversed symbols and the end, n + 1 of them. Logits (T + 1, B, K + 1). Loss: mean
-    cross-entropy in nats of a valid target.
+    An encoder-decoder (Sutskever, Vinyals and Le 2014, arXiv 1409.3215). Symbols are 0..K-1, and K
+    is both start and end. Inputs (T, B) with lengths n. The decoder reads the start and then, by
+    teacher forcing, the right answer so far (T + 1, B); its targets are the reversed symbols and
+    the end, n + 1 of them. Logits (T + 1, B, K + 1). Loss: the mean cross-entropy in nats of a
+    valid target.
 
     Metrics: `token_accuracy`, and `sequence_accuracy`, the share of sequences with every token
-    right. The latter is also that of a model that reads its own answers: up to the first wrong
-    one the two read the same.
+    right. The latter is also that of a model that reads its own answers: up to its first wrong
+    answer it reads the same as with teacher forcing.
     """
 
     name = "synthetic"
@@ -236,11 +228,11 @@ class Reversal(Synthetic):
         Metric("nats", "min", "cross-entropy in nats", "nats"),
     )
 
-    def make(self, chance: np.random.Generator, size: int) -> Arrays:
+    def make(self, rng: np.random.Generator, size: int) -> Arrays:
         end = self.cfg.symbols
-        lengths = chance.integers(self.cfg.min_length, self.length, size, endpoint=True)
+        lengths = rng.integers(self.cfg.min_length, self.length, size, endpoint=True)
         time = np.arange(lengths.max())[:, None]
-        inputs = chance.integers(0, end, (len(time), size))
+        inputs = rng.integers(0, end, (len(time), size))
         backwards = np.take_along_axis(inputs, np.maximum(lengths - 1 - time, 0), axis=0)
         edge = np.full((1, size), end)
         backwards = np.where(time < lengths, backwards, end)
@@ -282,8 +274,14 @@ class Reversal(Synthetic):
 
 
 def _masked(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits and targets with nothing left of the padding, and which steps are valid."""
+    """Logits with 0 and targets with `IGNORED` in the padding, and which steps are valid."""
     assert batch.lengths is not None
     within = valid(batch.lengths + 1, len(batch.targets), logits.device)
     logits = torch.where(within.unsqueeze(2), logits, 0.0)
     return logits, torch.where(within, batch.targets, IGNORED), within
+
+
+def synthetic(cfg: Any, **kwargs: Any) -> Synthetic:
+    """The task of `cfg.kind`; the arguments are those of `Task`."""
+    kinds: dict[str, type[Synthetic]] = {"adding": Adding, "copying": Copying, "reversal": Reversal}
+    return kinds[cfg.kind](cfg, **kwargs)

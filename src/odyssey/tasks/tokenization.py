@@ -1,4 +1,8 @@
-"""Symbols (characters or words) and their numbers."""
+"""From UTF-8 bytes to the ids of characters or words, and back.
+
+A text is read a piece at a time and never held as a Python string, which takes up to four times its
+size.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,17 @@ from numpy.typing import NDArray
 from odyssey.errors import UserError
 
 UNKNOWN = "<unk>"
+END = "<eos>"  # the end of a line, as in the Penn Treebank's language-model files
+CHUNK = 1 << 20  # bytes in a piece: large against the cost of a call, small against the text
+POINTS = 0x110000  # code points of Unicode
+REMEMBERED = 200_000  # different words in memory while encoding
 
 
 class Vocabulary:
-    """Each symbol's id is its place in `symbols`.
+    """The symbols (characters or words) of a text; the id of each is its index in `symbols`.
 
     unknown: the id of `<unk>`, which stands for all others; None where others are an error.
-    start: the id that a text generated from nothing begins after.
+    start: the id that a sample without a prompt begins after.
     """
 
     def __init__(self, symbols: Sequence[str], *, unknown: bool = True, start: int = 0) -> None:
@@ -41,10 +49,11 @@ class Vocabulary:
         unknown: bool = True,
         start: str | None = None,
     ) -> Vocabulary:
-        """From how often each symbol is in the training part, the commonest first.
+        """The vocabulary of a training part in which each symbol occurs `counts[symbol]` times.
 
-        Symbols below `min_count`, and those beyond the `max_size` commonest, become `<unk>`, which
-        has a place of its own even where it is never seen. Raises UserError if nothing is left.
+        The commonest symbol comes first. Symbols below `min_count`, and those beyond the `max_size`
+        commonest, become `<unk>`, which has an id even where it never occurs. `start` is the symbol
+        for the attribute of that name. Raises UserError if no symbol is left.
         """
         kept = [s for s, n in counts.items() if n >= min_count and s != UNKNOWN]
         kept.sort(key=lambda symbol: (-counts[symbol], symbol))
@@ -63,71 +72,72 @@ class Vocabulary:
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
-        """The smallest integer type for all ids and one more; uint16 is left out, as torch has
-        few operations for it."""
+        """The smallest integer type for all ids and one more.
+
+        uint16 is left out, as torch has few operations for it.
+        """
         types: tuple[type[np.integer[Any]], ...] = (np.uint8, np.int16, np.int32)
         return next(np.dtype(t) for t in types if len(self) <= np.iinfo(t).max)
 
     @property
     def missing(self) -> int:
-        """What an unseen symbol is encoded to: `unknown`, or else a number that is no id."""
+        """What an unseen symbol is encoded as: `unknown`, or else a number that is no id."""
         return len(self) if self.unknown is None else self.unknown
 
     def encode(self, symbols: Iterable[str]) -> NDArray[Any]:
-        """Ids of symbols given one by one, unseen ones as `missing`."""
+        """The ids of symbols (N), unseen ones as `missing`."""
         get, missing = self.ids.get, self.missing
         return np.fromiter((get(symbol, missing) for symbol in symbols), self.dtype)
 
     def prompt(self, symbols: Sequence[str], name: str = "the prompt") -> list[int]:
-        """Ids of what the user gave as `name`. Raises UserError with the symbols not known."""
-        strange = list(dict.fromkeys(s for s in symbols if s not in self.ids or s == UNKNOWN))
-        if strange:
-            shown = ", ".join(repr(s) for s in strange[:10]) + (" …" if len(strange) > 10 else "")
+        """The ids of a text of the user's, called `name` in messages.
+
+        Raises UserError if there are unknown symbols in it.
+        """
+        unseen = list(dict.fromkeys(s for s in symbols if s not in self.ids or s == UNKNOWN))
+        if unseen:
+            listed = ", ".join(repr(s) for s in unseen[:10]) + (" …" if len(unseen) > 10 else "")
             raise UserError(
-                f"{name} has {shown}, which the model never learned: leave out what is not "
+                f"{name} has {listed}, which the model never learned: leave out what is not "
                 f"among its {len(self)} symbols, such as {self.examples()}"
             )
         return [self.ids[s] for s in symbols]
 
     def examples(self) -> str:
-        """A few known symbols for a message."""
+        """The first symbols, for a message."""
         return ", ".join(repr(s) for s in self.symbols[:8] if s != UNKNOWN)
 
     def export(self) -> dict[str, Any]:
-        """Plain values to rebuild it from."""
+        """Plain values for `restore`."""
         known = self.unknown is not None
         return {"symbols": list(self.symbols), "unknown": known, "start": self.start}
 
     @classmethod
     def restore(cls, saved: Mapping[str, Any]) -> Vocabulary:
-        """What `export` gave, as an object again."""
+        """The vocabulary whose `export` returned `saved`."""
         return cls(saved["symbols"], unknown=saved["unknown"], start=saved["start"])
 
 
-CHUNK = 1 << 20  # bytes in a piece: large against the cost of a call, small against the text
-POINTS = 0x110000  # code points of Unicode
+# -- characters ----------------------------------------------------------------------------------
 
 
 def code_points(text: NDArray[np.uint8]) -> Iterator[NDArray[Any]]:
-    """The text's code points in order, some at a time; pure ASCII bytes are their own."""
+    """The code points of UTF-8 bytes in order, a piece at a time."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     for at in range(0, len(text), CHUNK):
         piece = text[at : at + CHUNK]
-        # A character cut off by the piece before goes on with a byte above 127.
+        # ASCII bytes are their own code points. A character cut off at the end of the piece before
+        # continues with a byte above 127.
         if piece.max() < 128:
             yield piece
         else:
-            yield points_of(decoder.decode(piece.tobytes()))
+            decoded = decoder.decode(piece.tobytes())
+            yield np.frombuffer(decoded.encode("utf-32-le", "surrogatepass"), np.uint32)
     decoder.decode(b"", final=True)
 
 
-def points_of(text: str) -> NDArray[np.uint32]:
-    """The code points of a string."""
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-
-
 def count_characters(text: NDArray[np.uint8]) -> dict[str, int]:
-    """How often each character is in the text."""
+    """How often each character occurs in UTF-8 bytes."""
     total = np.zeros(POINTS, np.int64)
     for points in code_points(text):
         found = np.bincount(points)
@@ -136,7 +146,7 @@ def count_characters(text: NDArray[np.uint8]) -> dict[str, int]:
 
 
 def ids_by_code_point(vocabulary: Vocabulary) -> NDArray[Any]:
-    """Code point -> id, or `missing`."""
+    """The id of each code point (POINTS), `missing` where there is none."""
     ids = np.full(POINTS, vocabulary.missing, vocabulary.dtype)
     for symbol, i in vocabulary.ids.items():
         if len(symbol) == 1:
@@ -145,38 +155,37 @@ def ids_by_code_point(vocabulary: Vocabulary) -> NDArray[Any]:
 
 
 def encode_characters(text: NDArray[np.uint8], vocabulary: Vocabulary, part: str) -> NDArray[Any]:
-    """The id of each character, in the vocabulary's own small type.
+    """The id of each character of UTF-8 bytes, in the vocabulary's type.
 
-    Raises UserError naming the characters of this `part` (for the message) that are not in a
-    vocabulary without `<unk>`.
+    part: the name of this part of the data, for messages. Raises UserError if the vocabulary has no
+    `<unk>` and the text has characters that are not in it.
     """
     ids = ids_by_code_point(vocabulary)
-    out = np.empty(_characters(text), vocabulary.dtype)
+    out = np.empty(_length(text), vocabulary.dtype)
     at = 0
-    strange: set[int] = set()
+    unseen: set[int] = set()
     for points in code_points(text):
         piece = out[at : at + len(points)]
         np.take(ids, points, out=piece, mode="clip")  # the mode that writes without a buffer
         at += len(points)
         if vocabulary.unknown is None and piece.max(initial=0) == vocabulary.missing:
-            strange |= set(np.asarray(points)[piece == vocabulary.missing].tolist())
-    if strange:
-        shown = ", ".join(repr(chr(i)) for i in sorted(strange)[:10])
+            unseen |= set(np.asarray(points)[piece == vocabulary.missing].tolist())
+    if unseen:
+        listed = ", ".join(repr(chr(i)) for i in sorted(unseen)[:10])
         raise UserError(
-            f"the {part} part has {shown}{' …' if len(strange) > 10 else ''}, which the training "
+            f"the {part} part has {listed}{' …' if len(unseen) > 10 else ''}, which the training "
             "part lacks: leave out task.unknown=false, or cut the text elsewhere with task.split"
         )
     return out
 
 
-def _characters(text: NDArray[np.uint8]) -> int:
-    """Bytes that begin a character."""
+def _length(text: NDArray[np.uint8]) -> int:
+    """The number of characters: of bytes that begin one."""
     pieces = (text[at : at + CHUNK] for at in range(0, len(text), CHUNK))
     return sum(int(np.count_nonzero((piece & 0xC0) != 0x80)) for piece in pieces)
 
 
-REMEMBERED = 200_000  # different words in memory while encoding
-END = "<eos>"  # the end of a line, as in the Penn Treebank's language-model files
+# -- words ---------------------------------------------------------------------------------------
 
 _WORDS = re.compile(rf"{UNKNOWN}|{END}|\w+(?:'\w+)*|[^\w\s]")
 _words = lru_cache(maxsize=REMEMBERED // 4)(_WORDS.findall)  # most chunks come again and again
@@ -185,11 +194,11 @@ _NO_SPACE_AFTER = set("([{“‘")
 
 
 class Tokenizer:
-    """How a text becomes words.
+    """Splits a text into words, and joins them again.
 
     kind `whitespace`: split at blanks alone. kind `words`: letters, digits and apostrophes inside
     a word belong together, any other sign is a word by itself. `lower`: capitals are read as small
-    letters. Each line break becomes `<eos>` where `lines` is set, and nothing elsewhere.
+    letters. With `lines` each line break becomes the word `<eos>`; else it only separates words.
     """
 
     def __init__(self, kind: str, *, lower: bool = False, lines: bool = True) -> None:
@@ -202,7 +211,7 @@ class Tokenizer:
         return [word for chunk in self._chunks(text) for word in self._parts(chunk)]
 
     def _chunks(self, text: str) -> list[str]:
-        """What lies between blanks."""
+        """The stretches between blanks."""
         if self.lower:
             text = text.lower()
         return (text.replace("\n", f" {END} ") if self.lines else text).split()
@@ -211,7 +220,7 @@ class Tokenizer:
         return [chunk] if self.kind == "whitespace" else _words(chunk)
 
     def join(self, word: str, before: str | None) -> str:
-        """How `word` is printed after the word `before` (None: at the start of a text)."""
+        """`word` as it is printed after the word `before` (None: at the start of a text)."""
         if word == END:
             return "\n"
         if before is None or before == END:
@@ -220,7 +229,7 @@ class Tokenizer:
         return word if tight and self.kind == "words" else f" {word}"
 
     def count(self, text: NDArray[np.uint8]) -> Counter[str]:
-        """How often each word is in UTF-8 bytes."""
+        """How often each word occurs in UTF-8 bytes."""
         counts: Counter[str] = Counter()
         for piece in _pieces(text):
             for chunk, times in Counter(self._chunks(piece)).items():
@@ -229,8 +238,8 @@ class Tokenizer:
         return counts
 
     def encode(self, text: NDArray[np.uint8], vocabulary: Vocabulary) -> NDArray[Any]:
-        """The ids of the words of UTF-8 bytes, in the vocabulary's own small type."""
-        known = _Known(self._parts, vocabulary)
+        """The ids of the words of UTF-8 bytes, in the vocabulary's type."""
+        known = _ChunkIds(self._parts, vocabulary)
         out = [np.empty(0, vocabulary.dtype)]
         for piece in _pieces(text):
             ids = chain.from_iterable(map(known.__getitem__, self._chunks(piece)))
@@ -240,8 +249,8 @@ class Tokenizer:
         return np.concatenate(out)
 
 
-class _Known(dict[str, list[int]]):
-    """The ids of each run of letters between blanks that was met; most come again and again."""
+class _ChunkIds(dict[str, list[int]]):
+    """Stretch between blanks -> the ids of its words; most stretches come again and again."""
 
     def __init__(self, parts: Callable[[str], list[str]], vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -254,7 +263,7 @@ class _Known(dict[str, list[int]]):
 
 
 def _pieces(text: NDArray[np.uint8]) -> Iterator[str]:
-    """The text in pieces of about CHUNK, cut only after a blank or a line break."""
+    """The text in pieces of about CHUNK bytes, cut only after a blank or a line break."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     rest: list[str] = []
     for at in range(0, len(text), CHUNK):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from typing import Any
 
 from torch import nn
@@ -13,18 +11,6 @@ from odyssey.errors import UserError
 from odyssey.nn import EncoderDecoder, HeadInit, SequenceModel, Sizes
 from odyssey.registry import load_class
 from odyssey.tasks.base import ModelSpec
-
-
-def cell_source(cfg: Any) -> str | None:
-    """SHA-256 of the source of a user's own cell, with the cells of theirs that it inherits from.
-
-    None for ours, which the commit stands for.
-    """
-    kinds = [k for k in load_class(cfg.cell._target_).__mro__ if issubclass(k, Cell)]
-    own = [k for k in kinds if not k.__module__.startswith("odyssey.")]
-    if not own:
-        return None
-    return hashlib.sha256("".join(map(inspect.getsource, own)).encode()).hexdigest()
 
 
 def build_model(cfg: Any, spec: ModelSpec) -> nn.Module:

@@ -6,11 +6,12 @@ import contextlib
 import time
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from odyssey.code_hash import code_version
+from odyssey.code_hash import code_version, source_hash
 from odyssey.config.identity import config_hash
 from odyssey.errors import UserError
 from odyssey.registry import cell_name
@@ -26,14 +27,18 @@ def last_lines(error: BaseException) -> str:
     return "\n".join("".join(traceback.format_exception(error)).rstrip().split("\n")[-LINES:])
 
 
-def record_failure(cfg: DictConfig, overrides: Sequence[str], error: str) -> bool:
+def record_failure(
+    cfg: DictConfig, overrides: Sequence[str], error: str, path: Path | None = None
+) -> bool:
     """Let run.json say that the run failed, and why; whether it does.
+
+    path: the run's folder, where it is known; otherwise it follows from `cfg`.
 
     A record of the run is kept but for status and error; one that says finished or diverged is
     left alone. Raises UserError where another process has the run, where its record is damaged,
     or where nothing can be written.
     """
-    folder = RunFolder(run_path(cfg))
+    folder = RunFolder(path or run_path(cfg))
     folder.acquire()
     try:
         record = folder.read()
@@ -55,14 +60,16 @@ def _unbegun(cfg: DictConfig) -> dict[str, Any]:
     # These take torch and a user's own file, either of which may be what failed.
     source, made_by, commit = None, None, None
     with contextlib.suppress(Exception):
-        from odyssey.training.build import cell_source
         from odyssey.training.provenance import git, versions
 
         made_by, commit = versions(), git()
-        source = cell_source(cfg)
+        source = source_hash(cfg.cell._target_)
+    identity = ""
+    with contextlib.suppress(UserError):  # without its data, of which it is a part
+        identity = config_hash(cfg)
     return {
         "status": "failed",
-        "config_hash": config_hash(cfg),
+        "config_hash": identity,
         "cell": cell_name(cfg.cell._target_),
         "cell_source": source,
         "task": cfg.task.name,

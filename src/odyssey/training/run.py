@@ -14,12 +14,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 
-from odyssey.code_hash import code_version
+from odyssey.code_hash import code_version, source_hash
 from odyssey.config.identity import config_hash
 from odyssey.errors import UserError
 from odyssey.tasks.base import Task
 from odyssey.training import checkpoint, console
-from odyssey.training.build import build_model, cell_source
+from odyssey.training.build import build_model
 from odyssey.training.console import Bar
 from odyssey.training.failure import last_lines
 from odyssey.training.figures import learning_curves
@@ -85,7 +85,7 @@ class Run:
             "status": "running",
             "config_hash": config_hash(cfg),
             "cell": cell,
-            "cell_source": cell_source(cfg),
+            "cell_source": source_hash(cfg.cell._target_),
             "task": cfg.task.name,
             "data": task.data,
             "seed": cfg.seed,

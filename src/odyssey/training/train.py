@@ -12,12 +12,13 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
 
+from odyssey.config.identity import data_hash
 from odyssey.device import resolve_device
+from odyssey.errors import UserError
 from odyssey.registry import cell_name
 from odyssey.tasks import build as build_task
 from odyssey.tasks.base import Task
 from odyssey.training import console
-from odyssey.training.build import cell_source
 from odyssey.training.run import Result, Run
 from odyssey.training.run_dir import DONE, Refused, RunFolder, run_path
 from odyssey.training.wandb import prepare
@@ -64,11 +65,6 @@ def _train(
     record = None if cfg.resume.mode == "force" else folder.read()
     # What a run that came to nothing was made of need not be what this one is made of.
     kept = record if _holds_something(folder, record) else None
-    if kept is not None and kept.get("cell_source") != cell_source(cfg):
-        raise Refused(
-            f"cell._target_={cfg.cell._target_} has changed since {folder.path} was trained; "
-            "give the new cell another name, or type resume=force to start anew"
-        )
     if record is not None and cfg.resume.mode == "never":
         raise Refused(
             f"resume=never, but {folder.path} holds this very run ({record['status']}); type "
@@ -76,8 +72,6 @@ def _train(
         )
     task = build_task(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
     if record is not None and record["status"] in DONE:
-        if getattr(cfg.task, "path", None) is not None:  # a file of the user's own may change
-            _load(task, folder, kept)
         console.done_already(folder.path, record)
         return Result(
             folder.path, record["status"], record["metrics"], record["monitor"]["name"], ran=False
@@ -85,6 +79,7 @@ def _train(
     device = resolve_device(cfg.device, cfg.trainer.precision)
     with _process(cfg):
         _load(task, folder, kept)
+        _check_identity(cfg, task, folder)
         if accept is not None:
             accept(task.data)
         # Not before the new run has its data: until then the old one stays where it is.
@@ -111,6 +106,15 @@ def _load(task: Task, folder: RunFolder, kept: dict[str, Any] | None) -> None:
             f"{kept['data']['sha256'][:12]}…, which is now {task.data['sha256'][:12]}…; "
             "put the old data back, or type resume=force to start anew"
         )
+
+
+def _check_identity(cfg: DictConfig, task: Task, folder: RunFolder) -> None:
+    """Raises UserError where a file of the user's changed after the run folder was named."""
+    path = cfg.task.get("path")
+    if path is None:
+        return
+    if run_path(cfg) != folder.path or data_hash(cfg) != task.data["sha256"]:
+        raise UserError(f"task.path={path} has changed meanwhile: type the same command again")
 
 
 @contextmanager

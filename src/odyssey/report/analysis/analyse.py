@@ -1,30 +1,35 @@
-"""A comparison by one metric: every variant summed up, and held against the baseline."""
+"""The analysis of a comparison by one metric: summaries, verdicts and importance of settings."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from odyssey.errors import UserError
-from odyssey.report.analysis.names import unit_of
-from odyssey.report.analysis.notes import notes
-from odyssey.report.analysis.outcomes import better as better_of
-from odyssey.report.analysis.outcomes import outcomes, part_of, value_of, within_fence
+from odyssey.report.analysis.names import better_direction
+from odyssey.report.analysis.notes import analysis_notes
+from odyssey.report.analysis.options import Options
+from odyssey.report.analysis.outcomes import (
+    ENDED,
+    bounded_value,
+    choose_part,
+    clip_to_fence,
+    make_outcomes,
+)
 from odyssey.report.analysis.result import (
     SEARCH,
     Analysis,
     Comparison,
-    Options,
     Outcome,
     Summary,
     Variant,
 )
-from odyssey.report.analysis.verdicts import NONE, verdicts
-from odyssey.report.fanova.axes import Axis, axis_from_values, axis_of
+from odyssey.report.analysis.verdicts import UNKNOWN, make_verdicts
+from odyssey.report.fanova.axes import Axis, axis_from_description, axis_from_values
 from odyssey.report.fanova.decomposition import Decomposition, decompose
 from odyssey.report.stats.estimates import (
     Expected,
@@ -38,99 +43,33 @@ from odyssey.report.stats.estimates import (
 from odyssey.report.stats.samples import Interval
 from odyssey.study.state import STATES
 
-OVERALL = ""
-VARIANT = "variant"  # the name of the axis that tells the variants apart
-
-
-def importance(
-    comparison: Comparison,
-    summaries: Sequence[Summary],
-    better: str,
-    options: Options,
-    tell: Callable[[str], None],
-) -> dict[str, Decomposition]:
-    """A decomposition for each variant by its label, and one over all under "".
-
-    The one over all has an axis more: the variant. Values far out on the worse side, and diverged
-    and failed runs, count as the outer fence over all variants (see `within_fence`).
-    """
-    if not comparison.searched:
-        return {}
-    every = [(s.variant.label, o) for s in summaries for o in s.outcomes]
-    axes = _axes(comparison, [o for _, o in every])
-    if not axes:
-        return {}
-    kept = within_fence([o.valid for _, o in every], better)
-    values = dict(zip((id(o) for _, o in every), kept, strict=False))
-    found = {}
-    for summary in summaries:
-        here = [o for o in summary.outcomes if id(o) in values]
-        found[summary.variant.label] = decompose(
-            axes,
-            [_point(axes, o) for o in here],
-            [values[id(o)] for o in here],
-            trees=options.trees,
-            seed=options.seed,
-        )
-        tell(f"importance: {summary.variant.label}")
-    if len(summaries) > 1 and values:
-        labels = [s.variant.label for s in summaries if s.outcomes]
-        found[OVERALL] = decompose(
-            [*axes, Axis(VARIANT, "choice", math.nan, math.nan, choices=tuple(labels))],
-            [_point(axes, o) | {VARIANT: label} for label, o in every],
-            [values[id(o)] for _, o in every],
-            trees=options.trees,
-            seed=options.seed,
-        )
-        tell("importance over all variants")
-    return found
-
-
-def _axes(comparison: Comparison, every: Sequence[Outcome]) -> list[Axis]:
-    """The searched settings, on the scale they were searched on."""
-    described: dict[str, Any] = {}
-    for study in comparison.studies:
-        described.update(study.space)
-    axes = []
-    for key in comparison.searched:
-        values = [o.run.config.get(key) for o in every]
-        try:
-            axes.append(axis_of(key, described[key]))
-        except (KeyError, UserError):  # no plan, or one that a hand has changed
-            if len({repr(v) for v in values}) > 1:
-                axes.append(axis_from_values(key, values))
-    return axes
-
-
-def _point(axes: Sequence[Axis], outcome: Outcome) -> dict[str, Any]:
-    return {axis.name: axis.of(outcome.run.config) for axis in axes}
-
-
-Step = Callable[[str], None]  # told what has been done, for a progress bar
+OVERALL = ""  # key of the decomposition over all variants
+VARIANT = "variant"  # name of its axis that tells variants apart
+Progress = Callable[[str], None]  # called with what has been done
 
 
 def analyse(
-    comparison: Comparison, metric: str, options: Options, step: Step | None = None
+    comparison: Comparison, metric: str, options: Options, progress: Progress | None = None
 ) -> Analysis:
-    """All numbers of a comparison for a metric.
-
-    metric: without `valid/` or `test/`, as in `nats_per_frame`.
-    """
-    tell = step or (lambda text: None)
-    better = better_of(metric, comparison)
-    part = part_of(comparison, metric, better)
+    """Analyse a comparison by a metric, named without `valid/` or `test/`."""
+    tell = progress or (lambda text: None)
+    info = comparison.metric(metric)
+    better = better_direction(info)
+    part = choose_part(comparison, metric, better)
     share = options.share if comparison.kind == SEARCH else 1.0
-    every = [outcomes(v, comparison, metric, better, part, share) for v in comparison.variants]
-    finite = [o.valid for found in every for o in found if o.finite]
+    outcomes = [
+        make_outcomes(v, comparison, metric, better, part, share) for v in comparison.variants
+    ]
+    finite = [o.valid for found in outcomes for o in found if o.finite]
     worst = (max(finite) if better == "lower" else min(finite)) if finite else math.nan
+    best = [_best_run(found, comparison) for found in outcomes]
     summaries = []
-    for variant, found in zip(comparison.variants, every, strict=True):
-        summaries.append(_summary(variant, found, comparison, better, worst, options))
+    for variant, found, best_run in zip(comparison.variants, outcomes, best, strict=True):
+        summaries.append(_summarize(variant, found, best_run, better, worst, options))
         tell(f"{metric}: {variant.label}")
     analysis = Analysis(
         comparison=comparison,
-        metric=metric,
-        better=better,
+        metric=info,
         part=part,
         share=share,
         margin=options.margin,
@@ -139,61 +78,72 @@ def analyse(
         alpha=options.alpha,
     )
     if summaries:
-        unit = unit_of(metric)
-        analysis.verdicts = verdicts(comparison, summaries, better, options, unit)
+        analysis.verdicts = make_verdicts(comparison, summaries, better, options, info.unit)
     if comparison.kind == SEARCH:
         analysis.importance = importance(comparison, summaries, better, options, tell)
-    analysis.notes = notes(analysis)
+    analysis.notes = analysis_notes(analysis)
     return analysis
 
 
-def _summary(
+# --- summaries ---
+
+
+def _summarize(
     variant: Variant,
-    found: Sequence[Outcome],
-    comparison: Comparison,
+    outcomes: Sequence[Outcome],
+    best: Outcome | None,
     better: str,
     worst: float,
     options: Options,
 ) -> Summary:
-    chosen = [o for o in found if o.top]
-    tests = [o.test for o in chosen]
-    finite = [v for v in tests if math.isfinite(v)]
-    valid = np.array([o.valid for o in found], dtype=float)
+    """worst: finite validation value that stands for runs without one; see `_expected_best`."""
+    chosen = [o for o in outcomes if o.top]
+    values = [o.test for o in chosen]
+    valid = np.array([o.valid for o in outcomes], dtype=float)
     counts = Counter(run.state for run in variant.runs)
-    ended = sum(counts[state] for state in ("finished", "diverged", "failed"))
-    params = [o.run.params for o in chosen if o.run.params is not None]
-    seconds = [r.seconds for r in variant.runs if r.state == "finished"]
-    seconds = [s for s in seconds if not math.isnan(s)]
+    ended = sum(counts[state] for state in ENDED)
+    finite = [value for value in values if math.isfinite(value)]
     return Summary(
         variant=variant,
-        outcomes=found,
+        outcomes=outcomes,
         chosen=chosen,
         counts={state: counts[state] for state in STATES},
-        best=_best(found, comparison),
-        params=(min(params), max(params)) if params else (math.nan, math.nan),
-        mean=_interval([finite], mean, options),
-        median=_interval([tests], median, options),
-        iqm=_interval(_strata(chosen), iqm, options),
-        all_median=_interval([list(valid)], median, options),
-        all_iqm=_interval([list(valid)], iqm, options),
+        best=best,
+        params=_params_range(chosen),
+        mean=_bootstrap([finite], mean, options),
+        median=_bootstrap([values], median, options),
+        iqm=_bootstrap(_strata(chosen), iqm, options),
+        all_median=_bootstrap([list(valid)], median, options),
+        all_iqm=_bootstrap([list(valid)], iqm, options),
         diverged=wilson(counts["diverged"], ended),
         failed=wilson(counts["failed"], ended),
-        expected=_expected(valid, better, worst, options),
-        seconds=float(np.median(seconds)) if seconds else math.nan,
+        expected=_expected_best(valid, better, worst, options),
+        seconds=_median_seconds(variant),
     )
 
 
-def _interval(
+def _params_range(chosen: Sequence[Outcome]) -> tuple[float, float]:
+    params = [o.run.params for o in chosen if o.run.params is not None]
+    return (min(params), max(params)) if params else (math.nan, math.nan)
+
+
+def _median_seconds(variant: Variant) -> float:
+    seconds = [run.seconds for run in variant.runs if run.state == "finished"]
+    seconds = [s for s in seconds if not math.isnan(s)]
+    return float(np.median(seconds)) if seconds else math.nan
+
+
+def _bootstrap(
     strata: Sequence[Sequence[float]], statistic: Callable[..., float], options: Options
 ) -> Interval:
     values = [np.array(s, dtype=float) for s in strata if len(s)]
     if not values:
-        return NONE
+        return UNKNOWN
     return bootstrap(values, statistic, draws=options.draws, seed=options.seed)
 
 
 def _strata(chosen: Sequence[Outcome]) -> list[list[float]]:
-    """Test values by configuration, where seeds repeat each; else all as one stratum."""
+    """Values by configuration, where seeds repeat each of them; else all as one stratum."""
     found: dict[tuple[str, int | None], list[float]] = {}
     for o in chosen:
         found.setdefault((o.run.study, o.run.trial), []).append(o.test)
@@ -202,19 +152,87 @@ def _strata(chosen: Sequence[Outcome]) -> list[list[float]]:
     return list(found.values())
 
 
-def _best(found: Sequence[Outcome], comparison: Comparison) -> Outcome | None:
-    """The run with the best validation value of the monitor."""
-    by = better_of(comparison.monitor, comparison)
-    finished = [o for o in found if o.run.state == "finished"]
-    finished = [o for o in finished if math.isfinite(value_of(o.run, comparison.monitor, by))]
+def _best_run(outcomes: Sequence[Outcome], comparison: Comparison) -> Outcome | None:
+    """The finished run with the best validation value of the monitor."""
+    monitor = comparison.monitor
+    better = "higher" if comparison.mode == "max" else "lower"
+    finished = [o for o in outcomes if o.run.state == "finished"]
+    finished = [o for o in finished if math.isfinite(bounded_value(o.run, monitor, better))]
     if not finished:
         return None
-    pick = max if by == "higher" else min
-    return pick(finished, key=lambda o: o.run.value(comparison.monitor))
+    pick = max if better == "higher" else min
+    return pick(finished, key=lambda o: o.run.value(monitor))
 
 
-def _expected(valid: np.ndarray, better: str, worst: float, options: Options) -> Expected | None:
-    """worst: the worst value of any variant, which stands for runs without one."""
+def _expected_best(
+    valid: np.ndarray, better: str, worst: float, options: Options
+) -> Expected | None:
+    """worst: the worst value that any variant has, which stands for runs without a value."""
     if valid.size < 2 or math.isnan(worst):
         return None
     return expected_best(valid, better, worst=worst, draws=options.draws, seed=options.seed)
+
+
+# --- importance of settings ---
+
+
+def importance(
+    comparison: Comparison,
+    summaries: Sequence[Summary],
+    better: str,
+    options: Options,
+    progress: Progress,
+) -> dict[str, Decomposition]:
+    """Decompositions of the variance of each variant, by label, and over all, under OVERALL.
+
+    The one over all variants has the variant as a further axis. Values far out on the worse side,
+    and runs that diverged or failed, count as the outer fence over all variants (see
+    `clip_to_fence`).
+    """
+    every = [(s.variant.label, o) for s in summaries for o in s.outcomes]
+    axes = _searched_axes(comparison, [o for _, o in every])
+    if not axes:
+        return {}
+    clipped = clip_to_fence([o.valid for _, o in every], better)
+    # Empty if no run has a value; otherwise there is one for each outcome.
+    values = dict(zip((id(o) for _, o in every), clipped, strict=False))
+
+    def decomposed(
+        axes: Sequence[Axis], points: Sequence[Mapping[str, Any]], outcome: Sequence[float]
+    ) -> Decomposition:
+        return decompose(axes, points, outcome, trees=options.trees, seed=options.seed)
+
+    found = {}
+    for summary in summaries:
+        label = summary.variant.label
+        here = summary.outcomes if values else []
+        points = [_coordinates(axes, o) for o in here]
+        found[label] = decomposed(axes, points, [values[id(o)] for o in here])
+        progress(f"importance: {label}")
+    if len(summaries) > 1 and values:
+        labels = dict.fromkeys(label for label, _ in every)
+        variant = Axis(VARIANT, "choice", math.nan, math.nan, choices=tuple(labels))
+        points = [_coordinates(axes, o) | {VARIANT: label} for label, o in every]
+        found[OVERALL] = decomposed([*axes, variant], points, [values[id(o)] for _, o in every])
+        progress("importance over all variants")
+    return found
+
+
+def _searched_axes(comparison: Comparison, outcomes: Sequence[Outcome]) -> list[Axis]:
+    """The nuisance parameters, on the scale on which they were searched."""
+    described: dict[str, Any] = {}
+    for study in comparison.studies:
+        described.update(study.space)
+    axes = []
+    for key in comparison.searched:
+        values = [o.run.config.get(key) for o in outcomes]
+        try:
+            axes.append(axis_from_description(key, described[key]))
+        except (KeyError, UserError):  # no plan, or one that was edited
+            if len({repr(v) for v in values}) > 1:
+                axes.append(axis_from_values(key, values))
+    return axes
+
+
+def _coordinates(axes: Sequence[Axis], outcome: Outcome) -> dict[str, Any]:
+    return {axis.name: axis.value_in(outcome.run.config) for axis in axes}

@@ -1,76 +1,89 @@
-"""Keys of a configuration: which determine a result, which are said how."""
+"""Settings of runs: which determine a result, which a study compares or searches, their values."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection as Some
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from odyssey.config.schema import NEUTRAL_KEYS
-from odyssey.report.io.runs import Run, Study
+from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS
+from odyssey.report.io.runs import ReportRun, ReportStudy
 
 SEED = "seed"
-# What says which data: the data's hash says it better than the place they are read from.
-OF_DATA = ("task.name", "task.data", "task.path")
-CHOICE = (".kind", ".name")  # where the choice of a group stands in a configuration
+# Settings that say which data. The hash of the data's content identifies them instead; study.json
+# has one as task.content.
+DATA_KEYS = ("task.name", "task.data", "task.content", *PLACE_KEYS)
+CHOICE_SUFFIXES = (".kind", ".name")  # of the key where a configuration has the choice of a group
 
 
-def is_under(key: str, axes: Iterable[str]) -> bool:
-    """Whether a key is one of `axes`, or in a section or group that is."""
-    return any(key == axis or key.startswith(f"{axis}.") for axis in axes)
+def is_under(key: str, sections: Iterable[str]) -> bool:
+    """Whether a key is one of `sections`, or lies in one."""
+    return any(key == section or key.startswith(f"{section}.") for section in sections)
 
 
 @lru_cache(maxsize=4096)
-def matters(key: str) -> bool:
-    """Whether another value gives another configuration of a run; the seed is none."""
-    return key != SEED and not is_under(key, NEUTRAL_KEYS)
+def affects_result(key: str) -> bool:
+    """Whether a setting is part of a run's configuration.
+
+    The seed and neutral keys are not; nor is where data lie, which their hash stands for.
+    """
+    return key != SEED and not is_under(key, (*NEUTRAL_KEYS, *PLACE_KEYS))
 
 
-def compared_keys(study: Study) -> list[str]:
-    """What its variants are told by; the cell's class is the cell, and seeds are no variants."""
+def compared_keys(study: ReportStudy) -> list[str]:
+    """The scientific parameters. The cell's class counts as the cell; the seed is none of them."""
     keys = [key for entry in study.compare for key in entry.split(",")]
     keys = ["cell" if key == "cell._target_" else key for key in keys if key != SEED]
     return list(dict.fromkeys(keys))
 
 
-def searched_keys(study: Study) -> list[str]:
-    """What differs from trial to trial."""
+def searched_keys(study: ReportStudy) -> list[str]:
+    """The nuisance parameters, which differ from trial to trial, without the seed."""
     keys = [key for entry in study.space for key in entry.split(",")]
     return [key for key in dict.fromkeys(keys) if key != SEED]
 
 
-def is_planless(study: Study) -> bool:
-    """Whether nothing says what it searches: it has no study.json, or a damaged one."""
+def lacks_plan(study: ReportStudy) -> bool:
+    """Whether it is not known what the study searches, as without study.json."""
     return not study.space and (not study.compare or bool(study.sampler))
 
 
-def place_of(key: str, config: Some[str]) -> str:
-    """The flat key where a setting stands: `optimizer.kind` for the group `optimizer`."""
+def resolve_key(key: str, config: Collection[str]) -> str:
+    """The flat key that holds a setting: `optimizer.kind` for the group `optimizer`."""
     if key not in config:
-        for choice in CHOICE:
-            if key + choice in config:
-                return key + choice
+        for suffix in CHOICE_SUFFIXES:
+            if key + suffix in config:
+                return key + suffix
     return key
 
 
-def said(run: Run, key: str, study: Study | None = None) -> str:
-    """A run's setting as a word; empty where it is not known."""
+def setting_text(run: ReportRun, key: str, study: ReportStudy | None = None) -> str:
+    """A run's value of a setting as on the command line; empty where it is not known."""
     if key == "cell":
         return run.compared.get("cell") or run.cell
     if key == "task":
         return run.task
     fixed: Mapping[str, Any] = study.fixed if study else {}
     for known in (run.config, run.compared, fixed):
-        place = place_of(key, known)
+        place = resolve_key(key, known)
         if place in known:
-            return word(known[place])
+            return format_value(known[place])
     return ""
 
 
-def word(value: Any) -> str:
-    """A value as on the command line, however it was written: 0.001 for 1e-3."""
+def configuration(run: ReportRun) -> tuple[tuple[str, str], ...]:
+    """All settings that determine the run's result, but for its seed, sorted by key.
+
+    A file of the user's is known by the hash of its content.
+    """
+    settings = sorted((k, format_value(v)) for k, v in run.config.items() if affects_result(k))
+    own = any(run.config.get(key) is not None for key in PLACE_KEYS)
+    return (*settings, ("content", run.data_hash)) if own else tuple(settings)
+
+
+def format_value(value: Any) -> str:
+    """A value as on the command line. Equal values have equal texts: `0.001` for `1e-3` too."""
     if isinstance(value, (list, dict)):
         return json.dumps(value, separators=(",", ":"), default=str).replace('"', "")
     if value is None:
@@ -78,14 +91,14 @@ def word(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return _word(value)
+        return _format_text(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return str(value)
 
 
 @lru_cache(maxsize=4096)
-def _word(value: str) -> str:
+def _format_text(value: str) -> str:
     value = value.strip()
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         value = value[1:-1]
@@ -94,6 +107,7 @@ def _word(value: str) -> str:
     if value[:1] in ("[", "{"):
         return value.replace(" ", "").replace('"', "").replace("'", "")
     try:
-        return word(int(value)) if value.lstrip("+-").isdigit() else word(float(value))
+        number = int(value) if value.lstrip("+-").isdigit() else float(value)
     except ValueError:
         return value
+    return format_value(number)

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from odyssey.report.analysis.analyse import OVERALL
-from odyssey.report.analysis.names import name_of_setting, unit_of
-from odyssey.report.analysis.notes import percent
+from odyssey.report.analysis.names import name_of_setting
+from odyssey.report.analysis.notes import format_percent
 from odyssey.report.analysis.result import SEARCH, Analysis, Summary, Verdict
 from odyssey.report.io.formats import Column, Table
-from odyssey.report.stats.estimates import ROUND
+from odyssey.report.stats.estimates import TABLE_COUNTS
 from odyssey.report.stats.samples import Interval
 from odyssey.study.state import STATES
 
 
-def tables(analysis: Analysis) -> list[Table]:
+def make_tables(analysis: Analysis) -> list[Table]:
     """Every table that has a row, the verdicts first."""
     made = [
         _verdicts(analysis),
@@ -31,15 +31,15 @@ def tables(analysis: Analysis) -> list[Table]:
     return [table for table in made if table is not None and table.rows]
 
 
-def _chosen(analysis: Analysis) -> str:
-    """What is compared, in words."""
+def _describe_chosen(analysis: Analysis) -> str:
+    """Which runs are compared, as a phrase."""
     if analysis.comparison.kind == SEARCH:
-        return f"best {percent(analysis.share)} of the trials by validation, rounded up"
+        return f"best {format_percent(analysis.share)} of the trials by validation, rounded up"
     return "all runs that ended"
 
 
 def _verdicts(analysis: Analysis) -> Table:
-    unit, base = unit_of(analysis.metric), analysis.comparison.baseline
+    unit, base = analysis.metric.unit, analysis.comparison.baseline
     by_label = {s.variant.label: s for s in analysis.summaries}
     decides = (
         "Of the test that decides, corrected step by step: Welch's, unless the note says ranks"
@@ -51,7 +51,7 @@ def _verdicts(analysis: Analysis) -> Table:
     columns = [
         Column("variant"),
         Column("verdict", help=f"At the level {analysis.alpha:g}, after Holm's correction"),
-        Column("n", "integer", f"Runs compared: {_chosen(analysis)}"),
+        Column("n", "integer", f"Runs compared: {_describe_chosen(analysis)}"),
         Column(f"mean {unit}", "interval", f"{analysis.part} value; 95% bootstrap interval", 4),
         Column("difference", "interval", f"of the means, variant minus {base}; 95% interval"),
         Column("Welch p", "p", "Two-sided, uncorrected"),
@@ -83,8 +83,8 @@ def _verdicts(analysis: Analysis) -> Table:
 
 
 def _verdict_row(analysis: Analysis, v: Verdict, summary: Summary) -> list[Any]:
-    word = v.word if v.word != "same" else f"same within {analysis.margin:g}"
-    row = [v.variant, word, v.n, summary.mean, v.difference, v.welch_p, v.bonferroni_p, v.holm_p]
+    verdict = v.conclusion if v.conclusion != "same" else f"same within {analysis.margin:g}"
+    row = [v.variant, verdict, v.n, summary.mean, v.difference, v.welch_p, v.bonferroni_p, v.holm_p]
     row += [v.brunner_p, v.hedges_g, v.improvement, v.smallest_margin]
     if analysis.margin is not None:
         row.append(v.equivalence_holm_p)
@@ -96,7 +96,7 @@ def _variants(analysis: Analysis) -> Table:
     columns = [
         Column("variant"),
         Column("runs", "integer", "that ended"),
-        Column("compared", "integer", _chosen(analysis)),
+        Column("compared", "integer", _describe_chosen(analysis)),
         Column("mean", "interval", f"{part}, of those that are compared and finished", 4),
         Column("median", "interval", f"{part}, of those that are compared", 4),
         Column("interquartile mean", "interval", f"{part}, of those that are compared", 4),
@@ -114,8 +114,8 @@ def _variants(analysis: Analysis) -> Table:
     for s in analysis.summaries:
         row: list[Any] = [s.variant.label, len(s.outcomes), len(s.chosen), s.mean, s.median, s.iqm]
         row += [s.all_median, s.all_iqm] if search else []
-        rows.append([*row, _range(s.params), s.seconds])
-    title = f"Variants, {unit_of(analysis.metric)}"
+        rows.append([*row, _format_range(s.params), s.seconds])
+    title = f"Variants, {analysis.metric.unit}"
     note = "Intervals: 95%, bootstrap; none from fewer than two runs."
     if analysis.comparison.kind == SEARCH:
         note += " Those of a search are about such trials, not about one configuration."
@@ -173,7 +173,7 @@ def _best(analysis: Analysis) -> Table:
         if s.best is None:
             continue
         run = s.best.run
-        valid, test = run.value(analysis.metric), run.value(analysis.metric, "test")
+        valid, test = (run.value(analysis.metric.name, part) for part in ("valid", "test"))
         settings = [run.config.get(key) for key in keys]
         rows.append([s.variant.label, run.name, valid, test, run.params, *settings])
     note = "The best of many trials is a lucky one as well: its test value is the fairer figure."
@@ -185,18 +185,18 @@ def _expected(analysis: Analysis) -> Table | None:
     most = max((len(s.outcomes) for s in analysis.summaries), default=0)
     if analysis.comparison.kind != SEARCH or most < 2:
         return None
-    counts = [n for n in ROUND if n <= most]
+    counts = [n for n in TABLE_COUNTS if n <= most]
     columns = [Column("variant"), *(Column(f"{n} trials", "interval", digits=4) for n in counts)]
     columns[1] = Column("1 trial", "interval", digits=4)
     rows = []
     for s in analysis.summaries:
-        at: dict[int, Interval] = {}
+        by_count: dict[int, Interval] = {}
         if s.expected is not None:
             e = s.expected
             for n, m, low, high in zip(e.counts, e.mean, e.low, e.high, strict=True):
-                at[int(n)] = Interval(float(m), float(low), float(high))
-        rows.append([s.variant.label, *(at.get(n) for n in counts)])
-    title = f"Expected best validation {unit_of(analysis.metric)} after so many trials"
+                by_count[int(n)] = Interval(float(m), float(low), float(high))
+        rows.append([s.variant.label, *(by_count.get(n) for n in counts)])
+    title = f"Expected best validation {analysis.metric.unit} after so many trials"
     return Table("expected", title, columns, rows, "Dodge et al. (2019); bands by bootstrap.")
 
 
@@ -216,9 +216,9 @@ def _importance(analysis: Analysis) -> Table | None:
     rows = []
     for label, d in found.items():
         pairs = sum(i.value for i in d.pairs.values()) if d.pairs else math.nan
-        shares = [_share(d.singles.get(name)) for name in names]
-        name = label if label != OVERALL else "all variants"
-        rows.append([name, d.n, *shares, pairs, _share(d.rest), d.r2, d.note])
+        shares = [_rounded(d.singles.get(name)) for name in names]
+        of_variant = label if label != OVERALL else "all variants"
+        rows.append([of_variant, d.n, *shares, pairs, _rounded(d.rest), d.r2, d.note])
     title = "Share of the variance that each setting explains"
     note = (
         "Functional ANOVA (Hutter et al. 2014) of random forests, on the scale of the search. A "
@@ -231,25 +231,25 @@ def _pairs(analysis: Analysis) -> Table | None:
     overall = analysis.importance.get(OVERALL) or next(iter(analysis.importance.values()), None)
     if overall is None or not overall.pairs:
         return None
-    ordered = sorted(overall.pairs.items(), key=lambda item: -_sortable(item[1].value))
+    ordered = sorted(overall.pairs.items(), key=lambda item: -_nan_last(item[1].value))
     columns = [Column("setting"), Column("with"), Column("share", "interval", digits=2)]
-    rows = [[name_of_setting(a), name_of_setting(b), _share(share)] for (a, b), share in ordered]
-    over = "all variants" if OVERALL in analysis.importance else next(iter(analysis.importance))
-    return Table("pairs", f"Interactions of two settings, {over}", columns, rows)
+    rows = [[name_of_setting(a), name_of_setting(b), _rounded(share)] for (a, b), share in ordered]
+    source = "all variants" if OVERALL in analysis.importance else next(iter(analysis.importance))
+    return Table("pairs", f"Interactions of two settings, {source}", columns, rows)
 
 
-def _share(share: Interval | None) -> Interval | None:
-    """To four decimals: what lies below is rounding of the forest's."""
+def _rounded(share: Interval | None) -> Interval | None:
+    """A share to four decimals; smaller differences are rounding errors of the forest."""
     if share is None:
         return None
     return Interval(round(share.value, 4), round(share.low, 4), round(share.high, 4), share.level)
 
 
-def _sortable(value: float) -> float:
+def _nan_last(value: float) -> float:
     return -1.0 if math.isnan(value) else value
 
 
-def _range(ends: tuple[float, float]) -> str:
+def _format_range(ends: tuple[float, float]) -> str:
     low, high = ends
     if math.isnan(low):
         return ""

@@ -1,4 +1,4 @@
-"""The runs of a comparison by variant: by what is compared, and by what else differs."""
+"""Splitting the runs of a comparison into variants."""
 
 from __future__ import annotations
 
@@ -9,85 +9,107 @@ from typing import Any
 
 from odyssey.report.analysis.result import Variant
 from odyssey.report.analysis.settings import (
+    affects_result,
     compared_keys,
-    is_planless,
+    format_value,
     is_under,
-    matters,
-    place_of,
-    said,
+    lacks_plan,
+    resolve_key,
     searched_keys,
-    word,
+    setting_text,
 )
-from odyssey.report.io.runs import Run, Study
+from odyssey.report.io.runs import ReportRun, ReportStudy
 
-MOST = 3  # settings in which studies differ that stand in a label; beyond, the study's name does
-STUDY = "study"
+MOST_FIXED = 3  # fixed settings in a label; with more, the label has the study's name instead
+STUDY_KEY = "study"
 
-Settings = tuple[tuple[str, str], ...]
+Settings = tuple[tuple[str, str], ...]  # keys -> values, in order
+Searched = Mapping[str, Sequence[str]]  # name of a study -> keys of its nuisance parameters
 
 
 @dataclass
-class Split:
-    variants: list[Variant]  # in the plan's order
+class VariantSplit:
+    """The variants of a comparison, in the plan's order, and what was searched for each."""
+
+    variants: list[Variant]
     searched: list[str]  # flat keys
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # sentences for the reader
 
 
-def split_by_variant(runs: Sequence[Run], studies: Sequence[Study]) -> Split:
+def split_by_variant(runs: Sequence[ReportRun], studies: Sequence[ReportStudy]) -> VariantSplit:
     """The variants of runs that may be compared.
 
-    What is compared in any of the studies tells variants. A setting that is fixed in each study
-    but not the same in all does too: their runs are not pooled.
+    Variants are told apart by the scientific parameters of all studies, and by settings that are
+    fixed in each study and differ between studies: runs of those are not pooled.
     """
-    compared = list(dict.fromkeys(["cell", *(k for s in studies for k in compared_keys(s))]))
-    by_study = {study.name: study for study in studies}
-    searched = {study.name: searched_keys(study) for study in studies}
-
-    def settings(run: Run) -> Settings:
-        study = by_study[run.study]
-        keys = [key for key in compared if not is_under(key, searched[run.study])]
-        words = ((key, said(run, key, study)) for key in keys)
-        return tuple((key, value) for key, value in words if value or key == "cell")
-
-    found: dict[Settings, list[Run]] = {}
-    of_run = {}
-    for run in runs:
-        of_run[run.study, run.name] = own = settings(run)
-        found.setdefault(own, []).append(run)
     notes: list[str] = []
+    compared = list(dict.fromkeys(["cell", *(k for s in studies for k in compared_keys(s))]))
+    searched = {study.name: searched_keys(study) for study in studies}
+    by_name = {study.name: study for study in studies}
+    own = [_scientific(run, by_name[run.study], compared, searched[run.study]) for run in runs]
+    groups = _group(runs, own)
     for study in studies:
-        if is_planless(study):
-            searched[study.name] = _planless(study, found.values(), notes)
-    extra = _differences(found, studies, searched, compared, notes)
-    split: dict[Settings, list[Run]] = {}
-    for run in runs:
-        own = of_run[run.study, run.name]
-        split.setdefault(own + extra.get((own, run.study), ()), []).append(run)
-    variants = [
-        Variant(label, dict(own), dict(own)["cell"], split[own])
-        for own, label in _labels(list(split)).items()
+        if lacks_plan(study):
+            searched[study.name] = _infer_searched(study, groups.values(), notes)
+    further = _study_differences(groups, studies, searched, compared, notes)
+    full = [
+        settings + further.get((settings, run.study), ())
+        for run, settings in zip(runs, own, strict=True)
     ]
+    split = _group(runs, full)
+    variants = [
+        Variant(label, dict(settings), dict(settings)["cell"], split[settings])
+        for settings, label in _make_labels(list(split)).items()
+    ]
+    return VariantSplit(variants, _searched_axes(runs, studies, searched, split.values()), notes)
+
+
+def _scientific(
+    run: ReportRun, study: ReportStudy, compared: Iterable[str], searched: Sequence[str]
+) -> Settings:
+    """The run's values of scientific parameters that its own study does not search."""
+    keys = [key for key in compared if not is_under(key, searched)]
+    values = ((key, setting_text(run, key, study)) for key in keys)
+    return tuple((key, value) for key, value in values if value or key == "cell")
+
+
+def _group(runs: Sequence[ReportRun], keys: Sequence[Settings]) -> dict[Settings, list[ReportRun]]:
+    found: dict[Settings, list[ReportRun]] = {}
+    for run, key in zip(runs, keys, strict=True):
+        found.setdefault(key, []).append(run)
+    return found
+
+
+def _searched_axes(
+    runs: Sequence[ReportRun],
+    studies: Sequence[ReportStudy],
+    searched: Searched,
+    variants: Iterable[Sequence[ReportRun]],
+) -> list[str]:
+    """Flat keys of all nuisance parameters; without a plan, of what varies within variants."""
     config = {key for run in runs for key in run.config}
     keys = [key for study in studies if study.space for key in searched[study.name]]
-    axes = list(dict.fromkeys(place_of(key, config) for key in keys)) or _varying(split.values())
-    return Split(variants, axes, notes)
+    return list(dict.fromkeys(resolve_key(key, config) for key in keys)) or _varying_keys(variants)
 
 
-def _varying(variants: Iterable[Sequence[Run]]) -> list[str]:
-    """Settings but the seed that are not the same in all runs of some variant."""
+def _varying_keys(variants: Iterable[Sequence[ReportRun]]) -> list[str]:
+    """Settings that differ within some variant, without the seed."""
     found: dict[str, None] = {}
     for runs in variants:
         first: dict[str, Any] = {}
         for run in runs:
             for key, value in run.config.items():
-                if first.setdefault(key, value) != value and key not in found and matters(key):
-                    found[key] = None
+                if first.setdefault(key, value) != value and key not in found:
+                    if affects_result(key):
+                        found[key] = None
     return list(found)
 
 
-def _planless(study: Study, variants: Iterable[Sequence[Run]], notes: list[str]) -> list[str]:
-    """What varies in a study that does not say what it searches."""
-    keys = _varying([run for run in runs if run.study == study.name] for runs in variants)
+def _infer_searched(
+    study: ReportStudy, variants: Iterable[Sequence[ReportRun]], notes: list[str]
+) -> list[str]:
+    """Settings that vary within variants of a study whose plan does not say what it searches."""
+    keys = _varying_keys([run for run in runs if run.study == study.name] for runs in variants)
     variants_are = "" if study.compare else "its variants are the cells, and "
     rest = f"what else varies counts as searched ({', '.join(keys)})"
     notes.append(
@@ -97,104 +119,139 @@ def _planless(study: Study, variants: Iterable[Sequence[Run]], notes: list[str])
     return keys
 
 
-Extra = dict[tuple[Settings, str], Settings]  # variant and study -> further settings
+# --- differences between studies ---
 
 
-def _differences(
-    variants: Mapping[Settings, Sequence[Run]],
-    studies: Sequence[Study],
-    searched: Mapping[str, Sequence[str]],
+@dataclass(frozen=True)
+class _Role:
+    """What a setting is in a study: fixed at a value, or searched."""
+
+    fixed: bool
+    text: str  # the value, or a description of the search
+
+
+Roles = dict[str, dict[str, _Role]]  # key -> name of a study -> role
+
+
+def _study_differences(
+    groups: Mapping[Settings, Sequence[ReportRun]],
+    studies: Sequence[ReportStudy],
+    searched: Searched,
     compared: Sequence[str],
     notes: list[str],
-) -> Extra:
-    """What else tells the variants of several studies apart."""
+) -> dict[tuple[Settings, str], Settings]:
+    """Further settings of a variant in a study: those in which the studies differ.
+
+    groups: runs by their scientific parameters.
+    """
     if len(studies) < 2:
         return {}
-    every = [run for runs in variants.values() for run in runs]
-    # What comes with a cell or with another choice that is compared differs between variants; it
-    # has to be the same within one.
-    common = _roles(every, studies, searched, lambda key: not is_under(key, ["cell", *compared]))
-    found: Extra = {}
-    told: dict[str, None] = {}
-    for own, runs in variants.items():
-        here = [study for study in studies if any(run.study == study.name for run in runs)]
-        roles = _roles(runs, here, searched, lambda key: key not in compared)
-        keys = [*common, *(key for key in roles if key not in common)]
+    every = [run for runs in groups.values() for run in runs]
+    # Settings that come with a cell or another scientific parameter may differ between variants,
+    # and have to be the same within one only.
+    everywhere = _roles(every, studies, searched, lambda k: not is_under(k, ["cell", *compared]))
+    found: dict[tuple[Settings, str], Settings] = {}
+    differing: dict[str, None] = {}
+    for settings, runs in groups.items():
+        names = {run.study for run in runs}
+        here = [study for study in studies if study.name in names]
+        within = _roles(runs, here, searched, lambda key: key not in compared)
+        roles = everywhere | {key: role for key, role in within.items() if key not in everywhere}
+        differing |= dict.fromkeys(roles)
         for study in here:
-            words = []
-            of_study = [(key, {**roles, **common}[key].get(study.name)) for key in keys]
-            fixed = [(key, role[1:]) for key, role in of_study if role and role[0] == "="]
-            others = [key for key, role in of_study if role and role[0] != "="]
-            rivals = [k for k in others if len(_searches({**roles, **common}[k])) > 1]
-            if rivals or len(fixed) > MOST:
-                words.append((STUDY, study.name))
-            words += fixed if len(fixed) <= MOST else []
-            told.update(dict.fromkeys(keys))
-            if words:
-                found[own, study.name] = tuple(words)
-    if told:
+            if extra := _distinguishing(study.name, roles):
+                found[settings, study.name] = extra
+    if differing:
         notes.append(
-            f"The studies {', '.join(s.name for s in studies)} differ in {', '.join(told)}: their "
-            "runs are not pooled, and the variants' names say which is which."
+            f"The studies {', '.join(s.name for s in studies)} differ in {', '.join(differing)}: "
+            "their runs are not pooled, and the variants' names say which is which."
         )
     return found
 
 
-def _searches(roles: Mapping[str, str]) -> set[str]:
-    return {role for role in roles.values() if role[0] != "="}
+def _distinguishing(study: str, roles: Roles) -> Settings:
+    """Settings that tell a study's runs apart: fixed values, and its name if they do not do."""
+    own = {key: by_study[study] for key, by_study in roles.items() if study in by_study}
+    fixed = [(key, role.text) for key, role in own.items() if role.fixed]
+    searched = [key for key, role in own.items() if not role.fixed]
+    other_search = any(len(_searches(roles[key])) > 1 for key in searched)
+    named = ((STUDY_KEY, study),) if other_search or len(fixed) > MOST_FIXED else ()
+    return (*named, *(fixed if len(fixed) <= MOST_FIXED else ()))
+
+
+def _searches(by_study: Mapping[str, _Role]) -> set[_Role]:
+    return {role for role in by_study.values() if not role.fixed}
 
 
 def _roles(
-    runs: Sequence[Run],
-    studies: Sequence[Study],
-    searched: Mapping[str, Sequence[str]],
+    runs: Sequence[ReportRun],
+    studies: Sequence[ReportStudy],
+    searched: Searched,
     counts: Callable[[str], bool],
-) -> dict[str, dict[str, str]]:
-    """Key -> what it is in each study, of keys that are not the same in all of them.
+) -> Roles:
+    """Roles of the settings that do not have one and the same in all studies.
 
-    `=0.1` where it is fixed, else how it is searched.
+    counts: whether a key is looked at.
     """
-    values: dict[str, dict[str, list[Any]]] = {study.name: {} for study in studies}
-    for run in runs:
-        of_study = values[run.study]
-        for key, value in run.config.items():
-            seen = of_study.setdefault(key, [])
-            if len(seen) < 2 and value not in seen:
-                seen.append(value)
-    found: dict[str, dict[str, str]] = {}
+    values = _values_by_study(runs, studies)
+    found: Roles = {}
     for key in dict.fromkeys(key for of_study in values.values() for key in of_study):
-        if not matters(key) or not counts(key):
+        if not affects_result(key) or not counts(key):
             continue
         roles = {}
         for study in studies:
             seen = values[study.name].get(key, [])
-            if how := _search(key, study, searched[study.name]):
-                roles[study.name] = how
-            elif len(seen) == 1:
-                roles[study.name] = f"={word(seen[0])}"
-            elif not seen and key in study.fixed:
-                roles[study.name] = f"={word(study.fixed[key])}"
+            if (role := _role(key, study, seen, searched[study.name])) is not None:
+                roles[study.name] = role
         if len(set(roles.values())) > 1:
             found[key] = roles
     return found
 
 
-def _search(key: str, study: Study, searched: Sequence[str]) -> str:
-    """How a study searches a key; empty where it does not."""
+def _values_by_study(
+    runs: Sequence[ReportRun], studies: Sequence[ReportStudy]
+) -> dict[str, dict[str, list[Any]]]:
+    """Name of a study -> key -> its first two different values."""
+    found: dict[str, dict[str, list[Any]]] = {study.name: {} for study in studies}
+    for run in runs:
+        of_study = found[run.study]
+        for key, value in run.config.items():
+            seen = of_study.setdefault(key, [])
+            if len(seen) < 2 and value not in seen:
+                seen.append(value)
+    return found
+
+
+def _role(
+    key: str, study: ReportStudy, values: Sequence[Any], searched: Sequence[str]
+) -> _Role | None:
+    """None where the setting is neither fixed nor searched, or not known."""
+    if search := _describe_search(key, study, searched):
+        return _Role(False, search)
+    if len(values) == 1:
+        return _Role(True, format_value(values[0]))
+    if not values and key in study.fixed:
+        return _Role(True, format_value(study.fixed[key]))
+    return None
+
+
+def _describe_search(key: str, study: ReportStudy, searched: Sequence[str]) -> str:
+    """Sampler and distribution with which a study searches a key; empty where it does not."""
     if not is_under(key, searched):
         return ""
-    for entry, how in study.space.items():
+    for entry, distribution in study.space.items():
         if is_under(key, entry.split(",")):
-            return f"{study.sampler} {json.dumps(how, sort_keys=True, default=str)}"
+            described = json.dumps(distribution, sort_keys=True, default=str)
+            return f"{study.sampler} {described}"
     return f"varies in {study.name}"
 
 
-def _labels(variants: Sequence[Settings]) -> dict[Settings, str]:
-    """`cifg`, or the cell and the words that are not the same in all, or these words alone."""
+def _make_labels(variants: Sequence[Settings]) -> dict[Settings, str]:
+    """Labels of variants: `gru bptt.length=25`, of the values that not all of them share."""
     if not variants:
         return {}
     shared = set(variants[0]).intersection(*variants[1:])
-    if any(shared.issuperset(own) for own in variants):  # the cell says what has no other name
+    if any(shared.issuperset(own) for own in variants):  # then the label has the cell, if nothing
         shared = {(key, value) for key, value in shared if key != "cell"}
     return {
         own: " ".join(

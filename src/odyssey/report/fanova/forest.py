@@ -1,4 +1,4 @@
-"""A random forest as boxes: each leaf of a tree is one, with a value."""
+"""Random forests as functions on boxes, with exact marginals and variances."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 
 from odyssey.report.fanova.axes import Axis, Floats
 
-PILOT = 16  # trees that try out a leaf size
-# A leaf holds at most this share of the points, so that few points are not left with one split.
+PILOT = 16  # trees grown to evaluate a leaf size
+# Limits of the smallest leaf, as a share of the points: with larger ones a few points would have
+# hardly any split, and with smaller ones many points would take too much time and memory.
 LARGEST_LEAF = 1 / 20
-# ... and at least this one, so that many points do not take time and memory without end.
 SMALLEST_LEAF = 1 / 3000
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A function that is constant on boxes, which together fill the unit cube.
+    """A function that is constant on boxes which partition the unit cube.
 
-    low, high: (boxes, axes), the sides of each box. value: (boxes,).
+    low, high: (boxes, axes), the limits of each box. value: (boxes,).
     """
 
     low: Floats
@@ -34,8 +34,9 @@ class Tree:
 class Forest:
     """Trees, each grown on a bootstrap sample of the points.
 
-    r2: out-of-bag R^2: how much of the outcomes' variance the mean of those trees predicts that
-    have not seen the point; nan if no point was left out. leaf: fewest points of a leaf.
+    r2: out-of-bag R^2, of predictions by the mean of the trees without the point in their sample;
+        nan if every point is in all samples.
+    leaf: smallest number of points in a leaf.
     """
 
     trees: tuple[Tree, ...]
@@ -43,7 +44,7 @@ class Forest:
     leaf: int
 
 
-def grow(
+def grow_forest(
     axes: Sequence[Axis],
     unit: Floats,
     outcome: Floats,
@@ -52,33 +53,35 @@ def grow(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Forest:
-    """A forest of the points at `unit` (points, axes), which are coordinates of `axes`.
+    """Fit a forest to points.
 
-    Every split may be along any axis. The smallest leaf is the power of two with which a single
-    tree best predicts the points it has not seen: shares of variance are taken tree by tree, so
-    that noise a tree has learnt would count as interaction, though the forest averages it out.
+    unit: coordinates of `axes`, (points, axes). outcome: (points,).
+
+    Every split may be along any axis. The smallest leaf is a power of two times the smallest
+    allowed, the one with which single trees best predict points outside their samples: variance is
+    decomposed tree by tree, so that noise fitted by a tree would count as interaction.
     """
     smallest = max(1, round(len(outcome) * SMALLEST_LEAF))
     leaf, best = smallest, -np.inf
     while leaf <= max(smallest, len(outcome) * LARGEST_LEAF):
-        pilot = _fitted(unit, outcome, min(PILOT, trees), leaf, seed)
-        single, _ = _unseen(pilot, unit, outcome)
+        pilot = _fit(unit, outcome, min(PILOT, trees), leaf, seed)
+        single, _ = _out_of_bag_r2(pilot, unit, outcome)
         if not single > best:
             break
         best, leaf = single, leaf * 2
     leaf = max(smallest, leaf // 2)
-    model = _fitted(unit, outcome, trees, leaf, seed)
-    _, r2 = _unseen(model, unit, outcome)
+    model = _fit(unit, outcome, trees, leaf, seed)
+    _, r2 = _out_of_bag_r2(model, unit, outcome)
     found = []
     for i, grown in enumerate(model.estimators_):
-        found.append(boxes(grown.tree_, axes))
+        found.append(tree_boxes(grown.tree_, axes))
         if progress:
             progress(i + 1, trees)
     return Forest(tuple(found), r2, leaf)
 
 
-def boxes(tree: Any, axes: Sequence[Axis]) -> Tree:
-    """The leaves of a scikit-learn tree, without those that hold no part of the unit cube."""
+def tree_boxes(tree: Any, axes: Sequence[Axis]) -> Tree:
+    """The leaves of a scikit-learn tree as boxes, without those outside the unit cube."""
     low = np.zeros((tree.node_count, len(axes)))
     high = np.ones((tree.node_count, len(axes)))
     threshold = np.zeros(tree.node_count)
@@ -101,7 +104,7 @@ def boxes(tree: Any, axes: Sequence[Axis]) -> Tree:
     return Tree(low[kept], high[kept], np.asarray(tree.value[kept, 0, 0], dtype=float))
 
 
-def _fitted(unit: Floats, outcome: Floats, trees: int, leaf: int, seed: int) -> Any:
+def _fit(unit: Floats, outcome: Floats, trees: int, leaf: int, seed: int) -> Any:
     from sklearn.ensemble import RandomForestRegressor
 
     model = RandomForestRegressor(
@@ -110,8 +113,8 @@ def _fitted(unit: Floats, outcome: Floats, trees: int, leaf: int, seed: int) -> 
     return model.fit(unit, outcome)
 
 
-def _unseen(model: Any, unit: Floats, outcome: Floats) -> tuple[float, float]:
-    """R^2 on the points a tree has not seen: of single trees on average, and of their mean."""
+def _out_of_bag_r2(model: Any, unit: Floats, outcome: Floats) -> tuple[float, float]:
+    """Out-of-bag R^2: of single trees on average, and of their mean."""
     total, count = np.zeros(len(outcome)), np.zeros(len(outcome), dtype=int)
     errors = []
     for tree, sample in zip(model.estimators_, model.estimators_samples_, strict=True):
@@ -130,7 +133,7 @@ def _unseen(model: Any, unit: Floats, outcome: Floats) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepFunction:
     """A function of one coordinate: `value[i]` from edges[i] to edges[i + 1]."""
 
     edges: Floats
@@ -138,29 +141,31 @@ class Steps:
 
     def at(self, u: Floats) -> Floats:
         """The values at coordinates from 0 to 1."""
-        return self.value[_cell(self.edges, u)]
+        return self.value[_find_cell(self.edges, u)]
 
 
 @dataclass(frozen=True)
-class Plane:
-    """A function of two coordinates, constant on the rectangles of a grid."""
+class GridFunction:
+    """A function of two coordinates that is constant on the rectangles of a grid."""
 
     edges_a: Floats
     edges_b: Floats
     value: Floats  # (parts of a, parts of b)
 
     def at(self, u: Floats, v: Floats) -> Floats:
-        """The values at every pair of coordinates: (len(u), len(v))."""
-        return self.value[np.ix_(_cell(self.edges_a, u), _cell(self.edges_b, v))]
+        """The values at all pairs of coordinates, (len(u), len(v))."""
+        return self.value[np.ix_(_find_cell(self.edges_a, u), _find_cell(self.edges_b, v))]
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a tree's variance is made of, in squared units of its values.
+class TreeVariance:
+    """The variance of a tree in parts, in squared units of its values.
 
-    variance: all of it. singles: by axis. pairs: by two axes (a < b), what the two explain
-    beyond either alone. rest: of all interactions of three axes and more.
-    steps, planes: the marginals, less the tree's mean.
+    variance: total.
+    singles: by axis.
+    pairs: interactions, by two axes (a, b) with a < b.
+    rest: of all interactions of three axes and more.
+    steps, planes: marginals of one and of two axes, minus the tree's mean.
     """
 
     mean: float
@@ -168,48 +173,51 @@ class Parts:
     singles: Floats
     pairs: dict[tuple[int, int], float]
     rest: float
-    steps: list[Steps]
-    planes: dict[tuple[int, int], Plane]
+    steps: list[StepFunction]
+    planes: dict[tuple[int, int], GridFunction]
 
 
-def parts(tree: Tree) -> Parts:
-    """The variance of a tree under the uniform measure on the unit cube, taken apart."""
+def decompose_tree(tree: Tree) -> TreeVariance:
+    """Decompose the variance of a tree under the uniform distribution on the unit cube."""
     widths = tree.high - tree.low
     weight = widths.prod(axis=1)
     mean = float(weight @ tree.value)
-    # Less the mean, so that no variance is a small difference of large numbers.
+    # The mean is subtracted first, so that no variance is a small difference of large numbers.
     value = tree.value - mean
     variance = float(weight @ value**2)
     steps, planes = [], {}
     singles = np.zeros(widths.shape[1])
     pairs = {}
     for a in range(widths.shape[1]):
-        step = _single(tree, a, value * weight / widths[:, a])
+        step = _marginal(tree, a, value * weight / widths[:, a])
         steps.append(step)
         singles[a] = np.diff(step.edges) @ step.value**2
     for a, b in combinations(range(widths.shape[1]), 2):
-        plane = _pair(tree, a, b, value * weight / widths[:, a] / widths[:, b])
+        plane = _joint_marginal(tree, a, b, value * weight / widths[:, a] / widths[:, b])
         planes[a, b] = plane
         both = np.diff(plane.edges_a) @ plane.value**2 @ np.diff(plane.edges_b)
-        # No part is negative but by rounding.
+        # Negative only by rounding.
         pairs[a, b] = max(0.0, float(both - singles[a] - singles[b]))
     explained = float(singles.sum() + sum(pairs.values()))
     rest = max(0.0, variance - explained) if len(singles) > 2 else 0.0
-    return Parts(mean, variance, singles, pairs, rest, steps, planes)
+    return TreeVariance(mean, variance, singles, pairs, rest, steps, planes)
 
 
-def _single(tree: Tree, a: int, height: Floats) -> Steps:
-    """The sum of boxes' heights over each part of an axis: up where one starts, down at its end."""
-    edges, start, stop = _edges(tree, a)
+def _marginal(tree: Tree, a: int, height: Floats) -> StepFunction:
+    """Marginal of an axis: the sum of the heights of the boxes over each of its intervals.
+
+    It is a cumulative sum of heights, added where a box starts and subtracted where it ends.
+    """
+    edges, start, stop = _box_edges(tree, a)
     size = len(edges)
     jumps = np.bincount(start, height, size) - np.bincount(stop, height, size)
-    return Steps(edges, np.cumsum(jumps)[:-1])
+    return StepFunction(edges, np.cumsum(jumps)[:-1])
 
 
-def _pair(tree: Tree, a: int, b: int, height: Floats) -> Plane:
-    """The same in two dimensions, where a box has four corners."""
-    edges_a, start_a, stop_a = _edges(tree, a)
-    edges_b, start_b, stop_b = _edges(tree, b)
+def _joint_marginal(tree: Tree, a: int, b: int, height: Floats) -> GridFunction:
+    """Marginal of two axes; as `_marginal`, with the four corners of each box."""
+    edges_a, start_a, stop_a = _box_edges(tree, a)
+    edges_b, start_b, stop_b = _box_edges(tree, b)
     shape = len(edges_a), len(edges_b)
     jumps = np.zeros(shape[0] * shape[1])
     for of_a, of_b, sign in (
@@ -220,15 +228,15 @@ def _pair(tree: Tree, a: int, b: int, height: Floats) -> Plane:
     ):
         jumps += sign * np.bincount(of_a * shape[1] + of_b, height, len(jumps))
     value = jumps.reshape(shape).cumsum(axis=0).cumsum(axis=1)[:-1, :-1]
-    return Plane(edges_a, edges_b, value)
+    return GridFunction(edges_a, edges_b, value)
 
 
-def _edges(tree: Tree, a: int) -> tuple[Floats, np.ndarray, np.ndarray]:
-    """Where any box starts or ends along an axis, and which of these each box does."""
+def _box_edges(tree: Tree, a: int) -> tuple[Floats, np.ndarray, np.ndarray]:
+    """Edges of boxes along an axis, and for each box the indices of its first and last edge."""
     edges = np.unique(np.concatenate([tree.low[:, a], tree.high[:, a]]))
     return edges, np.searchsorted(edges, tree.low[:, a]), np.searchsorted(edges, tree.high[:, a])
 
 
-def _cell(edges: Floats, u: Floats) -> np.ndarray:
-    # Left of an edge, as trees send a point that is at a threshold.
+def _find_cell(edges: Floats, u: Floats) -> np.ndarray:
+    # A coordinate at an edge belongs to the cell on its left, as in the trees.
     return np.clip(np.searchsorted(edges, u, side="left") - 1, 0, len(edges) - 2)

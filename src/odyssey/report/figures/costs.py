@@ -10,7 +10,7 @@ from odyssey.report.analysis.result import Outcome, Summary
 from odyssey.report.figures.marks import AnyMark, Axis, Figure, Interval, Line, Panel, spread
 from odyssey.report.figures.scales import category_axis, extent, number_axis
 from odyssey.report.figures.view import View
-from odyssey.report.io.runs import Run
+from odyssey.report.io.runs import ReportRun
 from odyssey.report.palette import colour_of, dash_of, symbol_of
 
 LOG_RATIO = 5  # largest to smallest, from which on the axis is logarithmic
@@ -39,7 +39,12 @@ def time(view: View) -> Figure | None:
 
 
 def _against(
-    view: View, key: str, title: str, x_title: str, of: Callable[[Run], float], remark: str = ""
+    view: View,
+    key: str,
+    title: str,
+    x_title: str,
+    of: Callable[[ReportRun], float],
+    remark: str = "",
 ) -> Figure | None:
     points = [
         (s.variant.label, of(o.run), o)

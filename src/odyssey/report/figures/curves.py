@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from odyssey.report.analysis.notes import percent
+from odyssey.report.analysis.notes import format_percent
 from odyssey.report.analysis.result import Outcome, Summary
 from odyssey.report.figures.marks import TOGETHER, AnyMark, Axis, Band, Figure, Line, Panel
 from odyssey.report.figures.scales import Extent, extent, number_axis
 from odyssey.report.figures.view import View
-from odyssey.report.io.runs import Run, Series
+from odyssey.report.io.runs import ReportRun, Series
 
 ALONE = " A double click on a name shows it alone, with its band."  # of captions
 POINTS = 60  # of a learning curve
@@ -35,7 +35,7 @@ def learning(view: View) -> Figure | None:
     """Validation value of the chosen runs against updates; None where no curve has two points."""
     found = []
     for summary in view.summaries:
-        series = [c for o in summary.chosen if (c := _series(o.run, view.analysis.metric))]
+        series = [c for o in summary.chosen if (c := _series(o.run, view.analysis.metric.name))]
         curve = median_curve(summary.variant.label, series)
         if curve:
             found.append((summary, curve))
@@ -51,7 +51,7 @@ def learning(view: View) -> Figure | None:
             outcomes, steps, values = (list(row) for row in zip(*bests, strict=True))
             more = {"group": curve.label, "on": "page", "opacity": 0.6}
             shown.append(view.points(curve.label, steps, values, outcomes, **more))
-    which = f"the best {percent(view.analysis.share)}" if view.searched else "all runs"
+    which = f"the best {format_percent(view.analysis.share)}" if view.searched else "all runs"
     steps = [step for _, curve in found for step in curve.x]
     return _figure(
         view,
@@ -174,7 +174,7 @@ def _figure(
     )
 
 
-def _series(run: Run, metric: str) -> Series | None:
+def _series(run: ReportRun, metric: str) -> Series | None:
     """Its finite points, each step once, in order; None where there are none."""
     steps, values = run.curves.get(f"valid/{metric}", ([], []))
     finite = {s: v for s, v in zip(steps, values, strict=False) if math.isfinite(v)}

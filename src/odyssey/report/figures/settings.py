@@ -27,7 +27,7 @@ from odyssey.report.figures.marks import (
 )
 from odyssey.report.figures.scales import Extent, category_axis, extent, number_axis
 from odyssey.report.figures.view import View
-from odyssey.report.io.runs import Run
+from odyssey.report.io.runs import ReportRun
 
 WEAK = 0.3  # out-of-bag R², below which a forest's curves and shares are not shown
 ALL = "all variants"
@@ -94,8 +94,8 @@ class Setting:
         x = 1 - value if self.searched.kind == "one_minus_log" else float(value)
         return math.nan if self.axis.kind == "log" and x <= 0 else x
 
-    def of(self, run: Run) -> float:
-        value = self.searched.of(run.config)
+    def of(self, run: ReportRun) -> float:
+        value = self.searched.value_in(run.config)
         return self.place(tuple(value) if isinstance(value, list) else value)
 
     @property

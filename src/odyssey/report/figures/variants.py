@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from odyssey.report.analysis.names import unit_of
-from odyssey.report.analysis.notes import percent
+from odyssey.report.analysis.notes import format_percent
 from odyssey.report.analysis.result import SEARCH, SEEDS, Outcome, Summary, Verdict
 from odyssey.report.figures.marks import (
     AnyMark,
@@ -69,7 +68,7 @@ def differences(view: View) -> Figure | None:
     shown.append(Rule(x=0))
     better = "left" if view.analysis.better == "lower" else "right"
     part = {"valid": "validation"}.get(view.analysis.part, view.analysis.part)
-    unit = unit_of(view.analysis.metric)
+    unit = view.analysis.metric.unit
     return Figure(
         key="differences",
         title=f"Difference to {view.baseline}",
@@ -81,8 +80,8 @@ def differences(view: View) -> Figure | None:
                     x=here.axis(f"difference in {unit}, {part}; better is to the {better}"),
                     y=category_axis(
                         [v.variant for v in rows],
-                        notes=[v.word for v in rows],
-                        note_colours=[colour_of_verdict(v.word) for v in rows],
+                        notes=[v.conclusion for v in rows],
+                        note_colours=[colour_of_verdict(v.conclusion) for v in rows],
                         reverse=True,
                     ),
                 )
@@ -113,11 +112,11 @@ def _difference(row: Verdict, place: int) -> Points:
         name=row.variant,
         x=[d.value],
         y=[place],
-        colour=colour_of_verdict(row.word),
-        hollow=row.word not in DECIDED,
+        colour=colour_of_verdict(row.conclusion),
+        hollow=row.conclusion not in DECIDED,
         size=10,
         interval=Interval(low=[d.low], high=[d.high], along="x", width=2),
-        texts=[f"{d.value:+.3g} ({d.low:+.3g} to {d.high:+.3g})\n{row.word}"],
+        texts=[f"{d.value:+.3g} ({d.low:+.3g} to {d.high:+.3g})\n{row.conclusion}"],
         hover="{text}",
     )
 
@@ -182,7 +181,7 @@ def top(view: View) -> Figure | None:
 
 def _title_of_top(view: View) -> str:
     if view.searched:
-        return f"The best {percent(view.analysis.share)} of the trials of each variant"
+        return f"The best {format_percent(view.analysis.share)} of the trials of each variant"
     if view.analysis.comparison.kind == SEEDS:
         return "All seeds of each variant"
     return "The run of each variant"

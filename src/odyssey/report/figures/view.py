@@ -10,7 +10,7 @@ from typing import Any
 from odyssey.report.analysis.names import axis_of_metric
 from odyssey.report.analysis.result import SEARCH, Analysis, Outcome, Summary, Verdict
 from odyssey.report.figures.marks import Points
-from odyssey.report.io.runs import Run
+from odyssey.report.io.runs import ReportRun
 from odyssey.report.palette import colour_of, dash_of, symbol_of
 
 
@@ -59,7 +59,7 @@ class View:
         """Place in a legend: in the order of the plan; what is no variant comes last."""
         return 1 + (self.labels.index(label) if label in self.labels else len(self.labels))
 
-    def index(self, run: Run) -> int | None:
+    def index(self, run: ReportRun) -> int | None:
         """Where the run is in the page; None if it is not there."""
         return self.run_index.get((run.study, run.name))
 
@@ -74,12 +74,12 @@ class View:
         if label == self.baseline:
             return "baseline" if self.analysis.verdicts else ""
         verdict = self.verdict(label)
-        return verdict.word if verdict else ""
+        return verdict.conclusion if verdict else ""
 
     def value_title(self, part: str | None = None) -> str:
         """Title of an axis of values: `nats per frame, test; lower is better`."""
         analysis = self.analysis
-        return axis_of_metric(analysis.metric, part or analysis.part, analysis.better)
+        return axis_of_metric(analysis.metric, part or analysis.part)
 
     def points(
         self,

@@ -1,42 +1,41 @@
-"""Studies' folders -> all their runs."""
+"""Reading study folders: every run with its configuration, results and learning curves."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from odyssey.errors import UserError
+from odyssey.io import write_bytes
 from odyssey.report.io.run_files import (
-    command_in,
-    command_of,
-    number,
-    pairs,
-    read_bytes,
+    as_int,
+    as_text,
+    command_line,
+    parse_overrides,
+    read_command,
     read_curves,
     read_settings,
-    table,
-    text,
-    whole,
 )
-from odyssey.report.io.runs import Collection, Run, Series, Study
+from odyssey.report.io.runs import Collection, ReportRun, ReportStudy, Series
 from odyssey.study.formatting import several
 from odyssey.study.state import RunState, StudyState, not_a_study, read_study
-from odyssey.study.store import Stamp, stamp_of
-from odyssey.training.record import RunRecord
+from odyssey.study.store import Stamp, StudyRecord, TrialRow, read_bytes, stamp_of
+from odyssey.training.record import Code, Data, RunRecord
 
-FORMAT = "odyssey-report-cache-2"  # another number whenever the content below is another
-FILE = Path("report", "cache.json")
+EXAMPLE = "type a study's folder, as in python scripts/report.py outputs/truncation"
+LONGEST_ERROR = 2000  # characters kept of a run's error, from its end
+MOST_NAMED = 3  # runs named in a note
+Progress = Callable[[int, int], None]  # called with (runs read, all runs)
 
 
 @dataclass
-class Kept:
-    """A run's files as they were read, each with its stamp at that moment."""
+class RunFiles:
+    """Content of a run's files, with the stamp of each when it was read."""
 
     state: RunState
     config_stamp: Stamp | None = None
@@ -46,155 +45,38 @@ class Kept:
     damaged_lines: int = 0  # of metrics.csv
 
 
-def load(study: Path) -> dict[str, Kept]:
-    """What was kept of a study's runs, by name; nothing where the file is absent or damaged."""
-    try:
-        head, _, body = read_bytes(study / FILE).partition(b"\n")
-        if head.decode() != _head(body):
-            return {}
-        return {name: _kept(study / name, entry) for name, entry in json.loads(body).items()}
-    except (OSError, ValueError, TypeError, LookupError, RecursionError):
-        return {}
+def collect(
+    folders: Sequence[Path], *, progress: Progress | None = None, curves: bool = True
+) -> Collection:
+    """All runs of the studies in `folders`, including planned ones that have not begun.
 
+    A run is there whatever its files hold; what cannot be read is noted in its study. The content
+    of files is cached in `<study>/report/`, and only changed files are read again.
 
-def save(study: Path, runs: dict[str, Kept]) -> None:
-    """Keep what was read; a folder that cannot be written to is read again the next time."""
-    body = json.dumps({name: _entry(kept) for name, kept in runs.items()}).encode()
-    file = study / FILE
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(exist_ok=True)
-        temporary.write_bytes(_head(body).encode() + b"\n" + body)
-        os.replace(temporary, file)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+    progress: called after each run, with the counts of its study.
+    curves: whether to read the learning curves.
 
-
-def _head(body: bytes) -> str:
-    return f"{FORMAT} {hashlib.sha256(body).hexdigest()}"
-
-
-def _entry(kept: Kept) -> list[Any]:
-    state = kept.state
-    return [
-        [
-            state.state,
-            state.record and state.record.as_dict(),
-            state.record.odd if state.record else [],
-            state.changed,
-            state.stamp,
-            state.later,
-        ],
-        [kept.config_stamp, kept.config],
-        [kept.curves_stamp, kept.curves, kept.damaged_lines],
-    ]
-
-
-def _kept(path: Path, entry: list[Any]) -> Kept:
-    (state, said, odd, changed, stamp, later), (config_stamp, config), (at, curves, damaged) = entry
-    record = None
-    if said is not None:
-        record = RunRecord.from_dict(said)
-        record.odd = odd
-    run = RunState(path.name, path, state, record, changed, _stamp(stamp), later)
-    series = {name: (steps, values) for name, (steps, values) in curves.items()}
-    return Kept(run, _stamp(config_stamp), config, _stamp(at), series, damaged)
-
-
-def _stamp(found: list[int] | None) -> Stamp | None:
-    return (found[0], found[1], found[2]) if found else None
-
-
-LONGEST = 2000  # characters of an error that are kept, its end
-
-
-def run_of(
-    study: str, kept: Kept, row: Mapping[str, Any] | None, fixed: Mapping[str, Any], curves: bool
-) -> Run:
-    """row: its line of trials.csv, None where it is not in the plan. fixed: of the study."""
-    state = kept.state
-    record = state.record
-    metrics = {text(k): v for k, v in record.metrics.items()} if record else {}
-    arm = {k: v for k, v in pairs(row["arm"]).items() if k != "seed"} if row else {}
-    config = kept.config or {}
-    cell = text(state.cell)
-    return Run(
-        study=study,
-        name=text(state.name),
-        state=state.state,
-        cell=cell,
-        task=text(state.task),
-        data=text(state.data),
-        data_hash=text(record.data.sha256) if record and record.data else "",
-        seed=_seed(record, config, row, fixed),
-        params=whole(record and record.params),
-        monitor=text(state.monitor),
-        mode=state.mode,
-        metrics=metrics,
-        config=config,
-        compared=arm or {"cell": cell},
-        trial=row["trial"] if row else None,
-        seconds=state.seconds,
-        steps=whole(record and record.steps),
-        epochs=number(record and record.epochs),
-        best_step=whole(record and record.best_step),
-        device=text(record and record.device),
-        versions=({text(k): text(v) for k, v in (record.versions or {}).items()} if record else {}),
-        code=text(record.code.sha256) if record and record.code else "",
-        commit=_commit(record),
-        started=text(record and record.started),
-        error=text(record and record.error).strip()[-LONGEST:],
-        command=command_of(row["overrides"]) if row else _own_command(state),
-        path=text(state.path),
-        curves=kept.curves if curves else {},
-    )
-
-
-def _seed(
-    record: RunRecord | None,
-    config: Mapping[str, Any],
-    row: Mapping[str, Any] | None,
-    fixed: Mapping[str, Any],
-) -> int | None:
-    """As run.json has it; else as the run was configured, or is to be."""
-    if record is not None and (record.seed is not None or "seed" in record.odd):
-        return whole(record.seed)
-    if config.get("seed") is not None:
-        return whole(config["seed"])
-    if row is None:
-        return None
-    typed = pairs(row["overrides"]).get("seed", "")
-    return whole(int(typed)) if typed.isdecimal() and len(typed) < 17 else whole(fixed.get("seed"))
-
-
-def _commit(record: RunRecord | None) -> str:
-    if record is None or record.git is None:
-        return ""
-    commit = text(record.git.commit)
-    return f"{commit}+" if commit and record.git.dirty else commit
-
-
-def _own_command(state: RunState) -> str:
-    return command_in(state.path / "overrides.yaml")
-
-
-EXAMPLE = "type a study's folder, as in python scripts/report.py outputs/truncation"
+    Raises UserError where a folder is not a study's.
+    """
+    found = Collection()
+    for name, path in study_folders([Path(folder) for folder in folders]).items():
+        study, runs = _read_study(name, path, progress, curves)
+        found.studies.append(study)
+        found.runs += runs
+    return found
 
 
 def study_folders(folders: Sequence[Path]) -> dict[str, Path]:
-    """The name of each study -> its folder; a folder that is given twice is there once.
+    """Name of each study -> its folder. A folder given twice is there once.
 
-    Two studies of one name are told apart by the folders that hold them.
-    Raises UserError with a sentence for each folder that is no study's.
+    The name is the folder's, preceded by as many parent folders as make all names different.
+    Raises UserError with a sentence for each folder that is not a study's.
     """
     if not folders:
         raise UserError(f"no study is given: {EXAMPLE}")
-    wrong = [
-        said for folder in folders if (said := not_a_study(Path(folder), EXAMPLE, several=True))
-    ]
-    if wrong:
-        raise UserError(*dict.fromkeys(wrong))
+    messages = [not_a_study(Path(folder), EXAMPLE, several=True) for folder in folders]
+    if any(messages):
+        raise UserError(*dict.fromkeys(message for message in messages if message))
     unique: dict[Path, Path] = {}
     for folder in folders:
         unique.setdefault(Path(folder).resolve(), Path(folder))
@@ -206,57 +88,42 @@ def study_folders(folders: Sequence[Path]) -> dict[str, Path]:
     return {name: typed for name, (_, typed) in zip(names, paths, strict=True)}
 
 
-NAMED = 3  # runs that a note names
-Progress = Callable[[int, int], None]  # runs read so far, and in all
-
-
-def collect(
-    folders: Sequence[Path], *, progress: Progress | None = None, curves: bool = True
-) -> Collection:
-    """All runs of the studies in `folders`, planned ones that are missing too.
-
-    Whatever is in a run's files, it is a run; what cannot be read is said in its study's notes.
-    What was read is kept in `<study>/report/`, and read again only where it has changed.
-    progress: called after each run of a study. curves: whether to read the learning curves.
-    Raises UserError where a folder is no study's.
-    """
-    found = Collection()
-    for name, path in study_folders([Path(folder) for folder in folders]).items():
-        study, runs = _study(name, path, progress, curves)
-        found.studies.append(study)
-        found.runs += runs
-    return found
-
-
-def _study(
+def _read_study(
     name: str, path: Path, progress: Progress | None, curves: bool
-) -> tuple[Study, list[Run]]:
-    before = load(path)
+) -> tuple[ReportStudy, list[ReportRun]]:
+    before = load_cache(path)
     state = read_study(path, StudyState(path, runs={n: k.state for n, k in before.items()}))
-    fixed = table(state.definition.get("fixed"))
-    rows: dict[str, Mapping[str, Any]] = {}
+    record = state.record or StudyRecord()
+    rows: dict[str, TrialRow] = {}
     for row in state.trials:
-        rows.setdefault(row["run"], row)
-    kept: dict[str, Kept] = {}
+        rows.setdefault(row.run, row)
+    read: dict[str, RunFiles] = {}
     runs = []
     changed = False
     for count, run in enumerate(state.runs.values(), 1):
-        new = _read(run, before.get(run.name), curves)
+        files = _read_files(run, before.get(run.name), curves)
         if run.state != "missing":
-            kept[run.name] = new
-            changed |= new != before.get(run.name)
-        runs.append(run_of(text(name), new, rows.get(run.name), fixed, curves))
+            read[run.name] = files
+            changed |= files != before.get(run.name)
+        runs.append(make_run(as_text(name), files, rows.get(run.name), record.fixed, curves))
         if progress is not None:
             progress(count, len(state.runs))
-    if changed or kept.keys() != before.keys():
-        save(path, kept)
-    notes = [*map(text, state.notes), *_notes(kept)]
-    return _described(text(name), path, state, len(rows), notes), runs
+    if changed or read.keys() != before.keys():
+        save_cache(path, read)
+    study = make_study(
+        as_text(name),
+        as_text(path),
+        record,
+        notes=[*map(as_text, state.notes), *_damage_notes(read)],
+        planned=len(rows),
+        to_come=state.to_come,
+    )
+    return study, runs
 
 
-def _read(run: RunState, before: Kept | None, curves: bool) -> Kept:
-    """A run's other files, as they were read before where they are the same."""
-    found = Kept(run)
+def _read_files(run: RunState, before: RunFiles | None, curves: bool) -> RunFiles:
+    """config.yaml and metrics.csv of a run; from `before` where they have not changed."""
+    found = RunFiles(run)
     if run.state == "missing":
         return found
     config, metrics = run.path / "config.yaml", run.path / "metrics.csv"
@@ -275,74 +142,238 @@ def _read(run: RunState, before: Kept | None, curves: bool) -> Kept:
     return found
 
 
-def _notes(kept: Mapping[str, Kept]) -> list[str]:
-    """A sentence for each kind of damage, with the runs that have it."""
-    damaged = [name for name, k in kept.items() if k.state.state == "damaged"]
-    whole_ = {name: k for name, k in kept.items() if k.state.state != "damaged"}
-    records = {name: k.state.record for name, k in whole_.items()}
-    odd = {name: record.odd for name, record in records.items() if record and record.odd}
-    bare = [name for name, k in whole_.items() if k.state.state != "running" and not k.config]
-    ended = {name: k for name, k in kept.items() if k.state.state != "running"}
-    lines = {name: k.damaged_lines for name, k in ended.items() if k.damaged_lines}
-    notes = []
-    if damaged:
-        notes.append(f"{_runs(damaged)} damaged: run.json cannot be read as one")
-    if odd:
-        keys = sorted({key for of_run in odd.values() for key in of_run})
-        notes.append(
-            f"{_runs(list(odd))} edited or damaged: run.json has values that are no numbers or "
-            f"tables ({_some(keys)}), which are taken as unknown"
-        )
-    if bare:
-        notes.append(f"{_runs(bare)} without settings: config.yaml is absent or cannot be read")
-    if lines:
-        count = several(sum(lines.values()), "line")
-        notes.append(
-            f"{count} of metrics.csv in {several(len(lines), 'run')} cannot be read, so learning "
-            f"curves are drawn without them ({_some(list(lines))})"
-        )
-    return notes
+# --- one run, one study ---
+
+_NOTHING_KNOWN = RunRecord("running", steps=None, seconds=None)
 
 
-def _runs(names: Sequence[str]) -> str:
-    """`2 runs (a, b) are`."""
-    return f"{several(len(names), 'run')} ({_some(names)}) {'is' if len(names) == 1 else 'are'}"
+def make_run(
+    study: str,
+    files: RunFiles,
+    row: TrialRow | None,
+    fixed: Mapping[str, Any],
+    curves: bool,
+) -> ReportRun:
+    """A run of the report from its files.
 
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(map(text, names[:NAMED])) + more
-
-
-def _described(
-    name: str, path: Path, state: StudyState, planned: int, notes: Sequence[str]
-) -> Study:
-    """What study.json says, as far as it is what a study writes."""
-    found = state.definition
-    compare = {text(k): list(v) for k, v in table(found.get("compare")).items() if _is_list(v)}
-    space = {text(k): dict(v) for k, v in table(found.get("space")).items() if table(v)}
-    read = {"compare": compare, "space": space, "fixed": table(found.get("fixed"))}
-    odd = [key for key, value in read.items() if found.get(key) and value != found[key]]
-    if odd:
-        notes = [*notes, f"study.json has a {' and a '.join(odd)} that no study writes so"]
-    commands = found.get("commands")
-    written = [c for c in commands if isinstance(c, Mapping)] if _is_list(commands) else []
-    return Study(
-        name=name,
-        path=text(path),
-        compare=compare,
-        space=space,
-        fixed={text(k): v for k, v in table(found.get("fixed")).items()},
-        trials=whole(found.get("trials")),
-        sampler=text(found.get("sampler")),
-        draws=text(found.get("draws")),
-        seed=whole(found.get("seed")),
-        commands=tuple({k: text(c.get(k)) for k in ("time", "command")} for c in written),
-        notes=tuple(notes),
-        planned=planned,
-        to_come=state.to_come,
+    row: its row of trials.csv; None for a run outside the plan.
+    fixed: the study's fixed parameters.
+    curves: whether the run gets its learning curves.
+    """
+    state = files.state
+    record = state.record or _NOTHING_KNOWN
+    config = files.config or {}
+    cell = as_text(state.cell)
+    variant = parse_overrides(row.variant) if row else {}
+    compared = {key: value for key, value in variant.items() if key != "seed"}
+    overrides = state.path / "overrides.yaml"
+    return ReportRun(
+        study=study,
+        name=as_text(state.name),
+        state=state.state,
+        cell=cell,
+        task=as_text(state.task),
+        data=as_text(state.data),
+        data_hash=as_text((record.data or Data()).sha256),
+        cell_source=as_text(record.cell_source),
+        seed=_seed(record, config, row, fixed),
+        params=as_int(record.params),
+        monitor=as_text(state.monitor),
+        mode=state.mode,
+        metrics={as_text(name): value for name, value in record.metrics.items()},
+        measures={as_text(name): record.metric(name) for name in record.metric_info},
+        config=config,
+        compared=compared or {"cell": cell},
+        trial=row.trial if row else None,
+        seconds=state.seconds,
+        steps=as_int(record.steps),
+        epochs=float("nan") if record.epochs is None else record.epochs,
+        best_step=as_int(record.best_step),
+        device=as_text(record.device),
+        versions={as_text(k): as_text(v) for k, v in (record.versions or {}).items()},
+        code=as_text((record.code or Code()).sha256),
+        commit=_commit(record),
+        started=as_text(record.started),
+        error=as_text(record.error).strip()[-LONGEST_ERROR:],
+        command=command_line(row.overrides) if row else read_command(overrides),
+        path=as_text(state.path),
+        curves=files.curves if curves else {},
     )
 
 
-def _is_list(value: Any) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
+def _seed(
+    record: RunRecord,
+    config: Mapping[str, Any],
+    row: TrialRow | None,
+    fixed: Mapping[str, Any],
+) -> int | None:
+    """The seed of run.json, else of config.yaml, else of the plan."""
+    if record.seed is not None or "seed" in record.odd:
+        return as_int(record.seed)
+    if config.get("seed") is not None:
+        return as_int(config["seed"])
+    if row is None:
+        return None
+    typed = parse_overrides(row.overrides).get("seed", "")
+    return as_int(int(typed) if typed.isdecimal() and len(typed) < 17 else fixed.get("seed"))
+
+
+def _commit(record: RunRecord) -> str:
+    if record.git is None:
+        return ""
+    commit = as_text(record.git.commit)
+    return f"{commit}+" if commit and record.git.dirty else commit
+
+
+def make_study(
+    name: str,
+    path: str,
+    record: StudyRecord,
+    *,
+    notes: Sequence[str],
+    planned: int,
+    to_come: int = 0,
+) -> ReportStudy:
+    """A study of the report from the record of study.json, or from the search that W&B has."""
+    if odd := dict.fromkeys(key.partition(".")[0] for key in record.odd):
+        notes = [*notes, f"study.json has a {' and a '.join(odd)} that no study writes so"]
+    return ReportStudy(
+        name=name,
+        path=path,
+        compare={as_text(key): values for key, values in record.compare.items()},
+        space={as_text(key): described for key, described in record.space.items() if described},
+        fixed={as_text(key): value for key, value in record.fixed.items()},
+        trials=record.trials,
+        sampler=as_text(record.sampler),
+        draws=as_text(record.draws),
+        seed=record.seed,
+        commands=tuple(
+            {"time": as_text(c.time), "command": as_text(c.command)} for c in record.commands
+        ),
+        notes=tuple(notes),
+        planned=planned,
+        to_come=to_come,
+    )
+
+
+# --- notes on damage ---
+
+
+def _damage_notes(read: Mapping[str, RunFiles]) -> list[str]:
+    """A sentence for each kind of damage, naming the runs that have it."""
+    return [*_unreadable_notes(read), *_odd_note(read), *_config_note(read), *_curves_note(read)]
+
+
+def _unreadable_notes(read: Mapping[str, RunFiles]) -> list[str]:
+    states = [files.state for files in read.values() if files.state.state == "damaged"]
+    damaged = [state.name for state in states if not state.later]
+    later = [state.name for state in states if state.later]
+    notes = []
+    if damaged:
+        notes.append(f"{_runs_are(damaged)} damaged: run.json cannot be read as one")
+    if later:
+        notes.append(f"{_runs_are(later)} of a later version of Odyssey: update this one")
+    return notes
+
+
+def _odd_note(read: Mapping[str, RunFiles]) -> list[str]:
+    records = {name: files.state.record for name, files in read.items()}
+    odd = {name: record.odd for name, record in records.items() if record and record.odd}
+    if not odd:
+        return []
+    keys = sorted({key for keys in odd.values() for key in keys})
+    return [
+        f"{_runs_are(list(odd))} edited or damaged: run.json has values of another kind than "
+        f"runs write ({_join_names(keys)}), which are taken as unknown"
+    ]
+
+
+def _config_note(read: Mapping[str, RunFiles]) -> list[str]:
+    ignored = ("damaged", "running")  # noted otherwise, or not written yet
+    without = [n for n, files in read.items() if files.state.state not in ignored]
+    without = [name for name in without if not read[name].config]
+    if not without:
+        return []
+    return [f"{_runs_are(without)} without settings: config.yaml is absent or cannot be read"]
+
+
+def _curves_note(read: Mapping[str, RunFiles]) -> list[str]:
+    ended = {name: files for name, files in read.items() if files.state.state != "running"}
+    lines = {name: f.damaged_lines for name, f in ended.items() if f.damaged_lines}
+    if not lines:
+        return []
+    return [
+        f"{several(sum(lines.values()), 'line')} of metrics.csv in {several(len(lines), 'run')} "
+        "cannot be read, so learning curves are drawn without them "
+        f"({_join_names(list(lines))})"
+    ]
+
+
+def _runs_are(names: Sequence[str]) -> str:
+    """`2 runs (a, b) are`."""
+    verb = "is" if len(names) == 1 else "are"
+    return f"{several(len(names), 'run')} ({_join_names(names)}) {verb}"
+
+
+def _join_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(map(as_text, names[:MOST_NAMED])) + more
+
+
+# --- cache: a header line with a hash, then JSON ---
+
+CACHE_FORMAT = "odyssey-report-cache-3"  # to be changed with the content
+CACHE_FILE = Path("report", "cache.json")
+
+
+def load_cache(study: Path) -> dict[str, RunFiles]:
+    """Files of a study's runs as they were read last; empty if the cache is absent or damaged."""
+    try:
+        content, _ = read_bytes(study / CACHE_FILE)
+        header, _, body = content.partition(b"\n")
+        if header.decode() != _cache_header(body):
+            return {}
+        return {name: _from_json(study / name, entry) for name, entry in json.loads(body).items()}
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return {}
+
+
+def save_cache(study: Path, read: Mapping[str, RunFiles]) -> None:
+    """Write the cache; without one, as in a read-only folder, files are read again next time."""
+    body = json.dumps({name: _to_json(files) for name, files in read.items()}).encode()
+    file = study / CACHE_FILE
+    with suppress(OSError):
+        file.parent.mkdir(exist_ok=True)
+        write_bytes(file, _cache_header(body).encode() + b"\n" + body, sync=False)
+
+
+def _cache_header(body: bytes) -> str:
+    return f"{CACHE_FORMAT} {hashlib.sha256(body).hexdigest()}"
+
+
+def _to_json(files: RunFiles) -> list[Any]:
+    state, record = files.state, files.state.record
+    values = (record.as_dict(), record.odd) if record else None
+    return [
+        [state.state, values, state.changed, state.stamp, state.later],
+        [files.config_stamp, files.config],
+        [files.curves_stamp, files.curves, files.damaged_lines],
+    ]
+
+
+def _from_json(path: Path, entry: list[Any]) -> RunFiles:
+    (name, values, changed, stamp, later), (config_stamp, config), curves = entry
+    record = None
+    if values is not None:
+        record = RunRecord.from_dict(values[0])
+        record.odd = values[1]
+    state = RunState(path.name, path, name, record, changed, _as_stamp(stamp), later)
+    curves_stamp, series, damaged_lines = curves
+    pairs = {metric: (steps, values) for metric, (steps, values) in series.items()}
+    return RunFiles(
+        state, _as_stamp(config_stamp), config, _as_stamp(curves_stamp), pairs, damaged_lines
+    )
+
+
+def _as_stamp(found: list[int] | None) -> Stamp | None:
+    return (found[0], found[1], found[2]) if found else None

@@ -1,4 +1,4 @@
-"""All runs as one table, for any other program: Parquet and CSV."""
+"""All runs as one table, in Parquet and CSV, for other programs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from odyssey.errors import UserError
-from odyssey.report.io.runs import Collection, Run
+from odyssey.io import write_bytes
+from odyssey.report.io.runs import Collection, ReportRun
 
 NAME = "runs"
-FIRST: Mapping[str, Callable[[Run], Any]] = {
+COLUMNS_BEFORE: Mapping[str, Callable[[ReportRun], Any]] = {
     "study": lambda run: run.study,
     "run": lambda run: run.name,
     "state": lambda run: run.state,
@@ -30,7 +30,7 @@ FIRST: Mapping[str, Callable[[Run], Any]] = {
     "monitor": lambda run: run.monitor,
     "mode": lambda run: run.mode if run.monitor else None,
 }
-LAST: Mapping[str, Callable[[Run], Any]] = {
+COLUMNS_AFTER: Mapping[str, Callable[[ReportRun], Any]] = {
     "seconds": lambda run: run.seconds,
     "steps": lambda run: run.steps,
     "epochs": lambda run: run.epochs,
@@ -46,47 +46,51 @@ LAST: Mapping[str, Callable[[Run], Any]] = {
 }
 
 
-def columns(collection: Collection) -> dict[str, list[Any]]:
-    """Name -> a value for each run, all of one type; None for what is missing.
+def make_columns(collection: Collection) -> dict[str, list[Any]]:
+    """Column name -> a value for each run, or None.
 
-    Whole numbers, numbers, truth values and texts; lists and mixed columns are texts.
+    The values of a column have one type: int, float, bool or str. Lists and columns of mixed types
+    become strings.
     """
     runs = collection.runs
     metrics = {name: None for run in runs for name in run.metrics}
     config = {key: None for run in runs for key in run.config}
-    found = {name: [of(run) for run in runs] for name, of in FIRST.items()}
+    found = {name: [value(run) for run in runs] for name, value in COLUMNS_BEFORE.items()}
     for name in sorted(metrics, key=lambda n: (not n.startswith("valid/"), n)):
         found[name if "/" in name else f"metrics.{name}"] = [r.metrics.get(name) for r in runs]
     for key in config:
         found[f"config.{key}"] = [run.config.get(key) for run in runs]
-    found |= {name: [of(run) for run in runs] for name, of in LAST.items()}
-    return {name: _of_one_type(values) for name, values in found.items()}
+    found |= {name: [value(run) for run in runs] for name, value in COLUMNS_AFTER.items()}
+    return {name: _unify(values) for name, values in found.items()}
 
 
-def export(collection: Collection, folder: Path) -> list[Path]:
-    """Write runs.parquet and runs.csv into `folder`; returns their paths.
+def export_runs(collection: Collection, folder: Path) -> list[Path]:
+    """Write runs.parquet and runs.csv into `folder`, and return their paths.
 
-    Without pyarrow there is the CSV file alone. Raises UserError where nothing can be written.
+    Without pyarrow only the CSV file is written. Raises UserError where `folder` is not writable.
     """
-    table = columns(collection)
+    table = make_columns(collection)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table)
-    writer.writerows([_cell(v) for v in row] for row in zip(*table.values(), strict=True))
+    writer.writerows([_csv_cell(v) for v in row] for row in zip(*table.values(), strict=True))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = [_write(folder / f"{NAME}.csv", out.getvalue().encode())]
+        files = {folder / f"{NAME}.csv": out.getvalue().encode()}
         if (content := _parquet(table)) is not None:
-            written.insert(0, _write(folder / f"{NAME}.parquet", content))
+            files = {folder / f"{NAME}.parquet": content} | files
+        for file, content in files.items():
+            write_bytes(file, content, sync=False)
     except OSError as error:
         raise UserError(
             f"the report cannot be written to {folder}: {error.strerror or error}; type another "
             "folder, as in --out report"
         ) from None
-    return written
+    return list(files)
 
 
 def _parquet(table: Mapping[str, Sequence[Any]]) -> bytes | None:
+    """The content of the Parquet file; None without pyarrow."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -98,38 +102,35 @@ def _parquet(table: Mapping[str, Sequence[Any]]) -> bytes | None:
     return out.getvalue()
 
 
-def _write(file: Path, content: bytes) -> Path:
-    """The whole file, or nothing."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, file)
-    return file
-
-
-def _of_one_type(values: Sequence[Any]) -> list[Any]:
-    found = [_present(value) for value in values]
-    kinds = {type(value) for value in found if value is not None}
-    if kinds <= {int}:
-        small = all(value is None or abs(value) < 2**63 for value in found)
-        return found if small else [None if v is None else str(v) for v in found]
-    if kinds <= {int, float}:
-        return [None if v is None else float(v) for v in found]
-    if kinds <= {bool}:
+def _unify(values: Sequence[Any]) -> list[Any]:
+    """The values in one type, with None for empty strings and nan."""
+    found = [_none_if_missing(value) for value in values]
+    types = {type(value) for value in found if value is not None}
+    if types <= {int}:
+        fits = all(value is None or abs(value) < 2**63 for value in found)
+        return found if fits else _map(str, found)
+    if types <= {int, float}:
+        return _map(float, found)
+    if types <= {bool}:
         return found
-    return [None if v is None else v if isinstance(v, str) else _text(v) for v in found]
+    return _map(_as_string, found)
 
 
-def _present(value: Any) -> Any:
+def _map(convert: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    return [None if value is None else convert(value) for value in values]
+
+
+def _none_if_missing(value: Any) -> Any:
     if value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
     return value
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+def _as_string(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _cell(value: Any) -> Any:
+def _csv_cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value) if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""A table of the report: values and how to show them, for the page and for files."""
+"""Tables of a report, and their formats: CSV, Markdown and LaTeX (booktabs)."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from odyssey.report.stats.samples import Interval
 
 @dataclass(frozen=True)
 class Column:
-    name: str  # heading
-    kind: str = "text"  # "text", "number", "integer", "share" (0 to 1), "p", "interval"
-    help: str = ""  # what it means, a sentence
-    digits: int = 3  # significant, of numbers and intervals
+    """Heading and format of a column."""
+
+    name: str
+    kind: str = "text"  # "text", "number", "integer", "share" (0 to 1), "p" or "interval"
+    help: str = ""  # a sentence that explains it
+    digits: int = 3  # significant digits of numbers and intervals
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are plain: text, numbers, None, `Interval`s."""
+    """A table whose cells are strings, numbers, Intervals or None."""
 
-    key: str  # file name
+    key: str  # for file names
     title: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Any]]
-    note: str = ""  # what it can and cannot say
+    note: str = ""  # below the table
 
 
-NOTHING = "–"
-LATEX = {
+NAN_SIGN = "–"
+LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
     "%": r"\%",
@@ -55,8 +57,8 @@ LATEX = {
 }
 
 
-def as_csv(table: Table) -> str:
-    """All digits; an interval takes three columns."""
+def to_csv(table: Table) -> str:
+    """The table as CSV, with all digits; an interval takes three columns."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     head: list[str] = []
@@ -70,16 +72,16 @@ def as_csv(table: Table) -> str:
         for column, cell in zip(table.columns, row, strict=True):
             if column.kind == "interval":
                 ends = (cell.value, cell.low, cell.high) if isinstance(cell, Interval) else ()
-                cells += [_raw(v) for v in ends] if ends else [""] * 3
+                cells += [_csv_cell(v) for v in ends] if ends else [""] * 3
             else:
-                cells.append(_raw(cell))
+                cells.append(_csv_cell(cell))
         writer.writerow(cells)
     return out.getvalue()
 
 
-def as_markdown(table: Table) -> str:
-    """A title, the table, its note."""
-    rows = [[shown(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
+def to_markdown(table: Table) -> str:
+    """The table as Markdown, with title and note; empty columns are left out."""
+    rows = [[format_cell(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
     head = [c.name for c in table.columns]
     kept = [i for i, _ in enumerate(head) if any(row[i] for row in rows)]
     lines = [
@@ -93,13 +95,13 @@ def as_markdown(table: Table) -> str:
     return f"**{table.title}**\n\n" + "\n".join(lines) + note + "\n"
 
 
-def as_latex(table: Table) -> str:
-    """A `table` environment that needs the package booktabs."""
-    rows = [[shown(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
+def to_latex(table: Table) -> str:
+    """The table as a LaTeX `table`, which needs the package booktabs."""
+    rows = [[format_cell(c, v) for c, v in zip(table.columns, r, strict=True)] for r in table.rows]
     kept = [i for i, _ in enumerate(table.columns) if any(row[i] for row in rows)]
     align = "".join("l" if table.columns[i].kind == "text" else "r" for i in kept)
-    body = [" & ".join(_latex(row[i]) for i in kept) + r" \\" for row in rows]
-    caption = _latex(f"{table.title}. {table.note}".strip())
+    body = [" & ".join(_escape_latex(row[i]) for i in kept) + r" \\" for row in rows]
+    caption = _escape_latex(f"{table.title}. {table.note}".strip())
     return "\n".join(
         [
             r"% needs \usepackage{booktabs}",
@@ -109,7 +111,7 @@ def as_latex(table: Table) -> str:
             rf"  \label{{tab:{re.sub(r'[^A-Za-z0-9-]', '-', table.key)}}}",
             rf"  \begin{{tabular}}{{{align}}}",
             r"    \toprule",
-            "    " + " & ".join(_latex(table.columns[i].name) for i in kept) + r" \\",
+            "    " + " & ".join(_escape_latex(table.columns[i].name) for i in kept) + r" \\",
             r"    \midrule",
             *(f"    {line}" for line in body),
             r"    \bottomrule",
@@ -120,32 +122,33 @@ def as_latex(table: Table) -> str:
     )
 
 
-def shown(column: Column, cell: Any) -> str:
-    """A cell as a person reads it; nothing for what is not there."""
+def format_cell(column: Column, cell: Any) -> str:
+    """The text of a cell, rounded; empty for None and nan."""
     if isinstance(cell, Interval):
-        value = number(cell.value, column.digits)
+        value = format_number(cell.value, column.digits)
         if math.isnan(cell.low) or math.isnan(cell.high):
             return value
-        return f"{value} [{number(cell.low, column.digits)}, {number(cell.high, column.digits)}]"
-    if cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell)):
+        low, high = (format_number(end, column.digits) for end in (cell.low, cell.high))
+        return f"{value} [{low}, {high}]"
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
-    if isinstance(cell, bool) or isinstance(cell, str):
+    if isinstance(cell, bool | str):
         return str(cell)
     if column.kind == "integer" and float(cell).is_integer():
         return f"{int(cell):,}"
     if column.kind == "p":
-        return p_value(float(cell))
+        return format_p(float(cell))
     if column.kind == "share":
         return f"{cell:.1%}"
     if isinstance(cell, int | float):
-        return number(float(cell), column.digits)
+        return format_number(float(cell), column.digits)
     return str(cell)
 
 
-def number(value: float, digits: int = 3) -> str:
-    """So many significant digits, without an exponent where it can be."""
+def format_number(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits, and an exponent only if it is large or small."""
     if math.isnan(value):
-        return NOTHING
+        return NAN_SIGN
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value == 0:
@@ -157,12 +160,12 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits - 1}e}".replace("-", "−")
 
 
-def p_value(p: float) -> str:
+def format_p(p: float) -> str:
     """`0.012`, `<0.001`."""
     return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def _raw(value: Any) -> Any:
+def _csv_cell(value: Any) -> Any:
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(value)
     return "" if value is None else value
@@ -172,6 +175,6 @@ def _markdown_row(cells: Any) -> str:
     return "| " + " | ".join(c.replace("|", r"\|").replace("\n", " ") for c in cells) + " |"
 
 
-def _latex(text: str) -> str:
-    text = "".join(LATEX.get(c, c) for c in text)
+def _escape_latex(text: str) -> str:
+    text = "".join(LATEX_ESCAPES.get(c, c) for c in text)
     return text.replace("−", "$-$").replace("∞", r"$\infty$")

@@ -1,12 +1,14 @@
-"""Reading what a hand may have changed: plain bytes of plain files, values of the right kind."""
+"""Reading the files of one run folder: config.yaml, metrics.csv and overrides.yaml.
+
+The files may be damaged or edited by hand. Nothing here raises for what is in them: a value of
+the wrong kind is taken as not known.
+"""
 
 from __future__ import annotations
 
 import math
-import os
 import re
 import shlex
-import stat
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -16,97 +18,77 @@ import yaml  # type: ignore[import-untyped]
 
 from odyssey.report.io.runs import Series
 from odyssey.study.formatting import words
+from odyssey.study.store import read_bytes, read_text
 
-NAMES = ("nan", "inf", "-inf")  # numbers that JSON has not, as run.json writes them
-LARGEST = 2**53  # whole numbers beyond this are no counts, and no column of a table holds them
-
-
-def read_bytes(file: Path) -> bytes:
-    """What a plain file holds. Raises OSError where there is none."""
-    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe must not hold us
-    with open(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(f"{file} is not a plain file")
-        return stream.read()
+LARGEST_INT = 2**53  # larger integers are no counts, and do not fit the columns of a table
 
 
-def number(value: Any) -> float:
-    """A number of run.json; nan for what is none, such as true or a word."""
-    if isinstance(value, str):
-        return float(value) if value in NAMES else math.nan
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.nan
-
-
-def whole(value: Any) -> int | None:
-    """A whole number, or None; true is none."""
+def as_int(value: Any) -> int | None:
+    """An integer, also from a float without fraction; None for anything else, and for bool."""
     value = int(value) if isinstance(value, float) and value.is_integer() else value
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST_INT:
         return None
     return value
 
 
-def text(value: Any) -> str:
-    """A text that can be written to a file; empty for None."""
+def as_text(value: Any) -> str:
+    """A string that can be encoded as UTF-8; empty for None."""
     if value is None:
         return ""
     found = str(value)
     return found if found.isascii() else found.encode("utf-8", "replace").decode("utf-8")
 
 
-def table(value: Any) -> Mapping[str, Any]:
-    """A mapping, or an empty one."""
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is a mapping, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
-POINTS = 40  # of a curve that are kept: a figure of many runs shows no more
-WANTED = re.compile(rb"^([^,\n]*),[^,\n]*,(valid/[^,\n]*|train/loss),([^,\n]*),[^,\n]*$", re.M)
-WHOLE = re.compile(rb"^[^,\n]*(?:,[^,\n]*){4}$", re.M)
+# --- metrics.csv: step, epoch, name, value, time ---
+
+POINTS = 40  # kept of each curve; a figure of many runs shows no more
+CURVE_LINE = re.compile(rb"^([^,\n]*),[^,\n]*,(valid/[^,\n]*|train/loss),([^,\n]*),[^,\n]*$", re.M)
+COMPLETE_LINE = re.compile(rb"^[^,\n]*(?:,[^,\n]*){4}$", re.M)
 
 
 def read_curves(file: Path, most: int = POINTS) -> tuple[dict[str, Series], int]:
-    """Validation metrics and training loss against updates, and how many lines are damaged.
+    """Learning curves of validation metrics and training loss, and the number of damaged lines.
 
-    Each has at most `most` points, evenly chosen, the first and the last among them. A value that
-    is not finite stays what it is. Of two lines on one update the later counts.
+    Each curve has at most `most` points, evenly spaced, including the first and the last. Values
+    may be nan or infinite. Of two values at one step the later counts.
     """
     try:
-        content = read_bytes(file)
+        content, _ = read_bytes(file)
     except OSError:
         return {}, 0
-    damaged = _not_whole(content)
+    damaged = _count_damaged(content)
     found: dict[str, dict[float, float]] = {}
-    for step, name, value in WANTED.findall(content):
+    for step, name, value in CURVE_LINE.findall(content):
         try:
-            at, is_ = float(step), float(value)
-            key = name.decode()
+            x, y, key = float(step), float(value), name.decode()
         except ValueError:
             damaged += 1
             continue
-        if math.isfinite(at):
-            found.setdefault(key, {})[at] = is_
+        if math.isfinite(x):
+            found.setdefault(key, {})[x] = y
         else:
             damaged += 1
-    return {name: thinned(points, most) for name, points in found.items()}, damaged
+    return {name: thin(points, most) for name, points in found.items()}, damaged
 
 
-def _not_whole(content: bytes) -> int:
-    """How many lines do not have five fields; a last one that was cut short is one."""
+def _count_damaged(content: bytes) -> int:
+    """Number of lines that do not have five fields, such as a last one that was cut short."""
     if not content:
         return 0
     lines = content.count(b"\n") + (not content.endswith(b"\n"))
     if content.count(b",") == 4 * lines and content.endswith(b"\n"):
         return 0
-    filled = len([line for line in content.split(b"\n") if line.strip()])
-    return filled - len(WHOLE.findall(content))
+    not_blank = len([line for line in content.split(b"\n") if line.strip()])
+    return not_blank - len(COMPLETE_LINE.findall(content))
 
 
-def thinned(points: dict[float, float], most: int = POINTS) -> Series:
-    """So many points at most, evenly over the steps, the first and the last among them."""
+def thin(points: Mapping[float, float], most: int = POINTS) -> Series:
+    """At most `most` of the points (step -> value), evenly spaced, with the first and the last."""
     steps = sorted(points)
     if len(steps) > most:
         last = len(steps) - 1
@@ -114,16 +96,17 @@ def thinned(points: dict[float, float], most: int = POINTS) -> Series:
     return steps, [points[step] for step in steps]
 
 
-BLOCK = re.compile(r"^(?=[^\s#-])", re.M)  # where a section begins
-# As OmegaConf reads numbers: 1e-5 is one, which YAML 1.1 takes for a word.
-EXPONENT = re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$")
+# --- config.yaml ---
 
+SECTION = re.compile(r"^(?=[^\s#-])", re.M)  # where a top-level key begins
+# OmegaConf reads 1e-5 as a number; in YAML 1.1 it would be a string.
+EXPONENT = re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$")
 NESTING = re.compile(r"[\[{]|[-?] ")  # what may open a level
-MOST_NESTING = 1000  # libyaml ends the process on some ten thousand levels
+MOST_NESTING = 1000  # libyaml aborts the process at some ten thousand levels
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Plain values alone: no dates, which no setting is."""
+    """A safe loader that reads numbers as OmegaConf does, and dates as strings."""
 
 
 Loader.yaml_implicit_resolvers = {
@@ -134,68 +117,71 @@ Loader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+012345
 
 
 def read_settings(file: Path) -> dict[str, Any] | None:
-    """Flat keys (`optimizer.lr`) -> values; None where the file is absent or no configuration."""
+    """Flat keys (`optimizer.lr`) -> values; None where there is no readable configuration."""
     try:
-        content = read_bytes(file).decode("utf-8-sig")
+        content, _ = read_text(file)
     except (OSError, ValueError):
         return None
     if len(NESTING.findall(content)) > MOST_NESTING:
         return None
-    # The runs of a study share most sections word by word, and YAML is slow.
+    # Most sections are the same text in all runs of a study, and parsing YAML is slow: each
+    # section is parsed by itself and cached.
     found: dict[str, Any] = {}
-    for section in BLOCK.split(content):
+    for section in SECTION.split(content):
         if not section.strip():
             continue
-        part = _parsed(section)
+        part = _parse(section)
         if part is None:
-            return _parsed(content)
+            return _parse(content)
         found |= part
     return found or None
 
 
 @lru_cache(maxsize=2048)
-def _parsed(content: str) -> dict[str, Any] | None:
+def _parse(content: str) -> dict[str, Any] | None:
     try:
         found = yaml.load(content, Loader)  # noqa: S506 - a safe loader
-        return dict(_flat(found, "")) if isinstance(found, dict) and found else None
+        return dict(_flatten(found, "")) if isinstance(found, dict) and found else None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError):
         return None
 
 
-def _flat(section: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flatten(section: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in section.items():
-        key = prefix + text(name)
+        key = prefix + as_text(name)
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{key}.")
+            yield from _flatten(value, f"{key}.")
         else:
             yield key, _plain(value)
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold."""
+    """The value in types that JSON has."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
-        return text(value)
+        return as_text(value)
     if isinstance(value, list):
         return [_plain(v) for v in value]
     if isinstance(value, dict):
-        return {text(k): _plain(v) for k, v in value.items()}
-    return text(value)
+        return {as_text(k): _plain(v) for k, v in value.items()}
+    return as_text(value)
 
 
-PREFIX = re.compile(r"^\++")  # Hydra's signs for a key that is added
+# --- overrides.yaml, and overrides in trials.csv ---
+
+ADDED = re.compile(r"^\++")  # Hydra's prefix of a key that is added
 
 
-def command_of(overrides: str) -> str:
-    """The command of a line of overrides, as trials.csv has it."""
-    return f"python train.py {text(overrides)}".strip()
+def command_line(overrides: str) -> str:
+    """The command that runs with `overrides`, a line as in trials.csv."""
+    return f"python train.py {as_text(overrides)}".strip()
 
 
-def command_in(file: Path) -> str:
-    """The command of an overrides.yaml; empty where there is none that can be read."""
+def read_command(file: Path) -> str:
+    """The command of an overrides.yaml; empty where it cannot be read."""
     try:
-        content = read_bytes(file).decode("utf-8-sig")
+        content, _ = read_text(file)
         if len(NESTING.findall(content)) > MOST_NESTING:
             return ""
         found = yaml.load(content, Loader)  # noqa: S506 - a safe loader
@@ -203,10 +189,10 @@ def command_in(file: Path) -> str:
         return ""
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
         return ""
-    return command_of(shlex.join(found))
+    return command_line(shlex.join(found))
 
 
-def pairs(line: str) -> dict[str, str]:
-    """Key -> value of each word `key=value`: of an arm's label, or of a line of overrides."""
-    split = [PREFIX.sub("", word).partition("=") for word in words(text(line))]
+def parse_overrides(line: str) -> dict[str, str]:
+    """Key -> value of each override `key=value` in a line, or in the label of a variant."""
+    split = [ADDED.sub("", word).partition("=") for word in words(as_text(line))]
     return {key: value for key, equals, value in split if equals and key}

@@ -1,80 +1,103 @@
-"""One run as the report sees it, wherever it was read."""
+"""The runs and studies of a report as plain data, whether they come from folders or from W&B."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-Series = tuple[list[float], list[float]]  # steps (updates done), values
+from odyssey.tasks.metric import Metric
+
+Series = tuple[list[float], list[float]]  # steps (updates done) and values
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run: what it was asked to do, and what came of it."""
+class ReportRun:
+    """One run: its configuration, its results and where they come from.
+
+    What is not known is empty, nan or None.
+    """
 
     study: str
     name: str
     state: str  # one of odyssey.study.state.STATES
     cell: str = ""
     task: str = ""
-    data: str = ""
-    data_hash: str = ""  # SHA-256 of the data
+    data: str = ""  # name of the data
+    data_hash: str = ""  # SHA-256 of their content
+    cell_source: str = ""  # SHA-256 of the source of a user's own cell
     seed: int | None = None
-    params: int | None = None  # trainable parameters
-    monitor: str = ""  # the metric that chose the checkpoint, without `valid/`
-    mode: str = "min"  # "min" where a smaller value of the monitor is better, else "max"
+    params: int | None = None  # number of trainable parameters
+    monitor: str = ""  # metric that chose the checkpoint, without `valid/`
+    mode: str = "min"  # direction of the monitor: "min" or "max"
     metrics: Mapping[str, float] = field(default_factory=dict)  # `valid/…` and `test/…`
+    measures: Mapping[str, Metric] = field(default_factory=dict)  # by name, as the task declares
     config: Mapping[str, Any] = field(default_factory=dict)  # flat keys, as on the command line
-    compared: Mapping[str, str] = field(default_factory=dict)  # what tells the arm: {"cell": "gru"}
-    trial: int | None = None
-    seconds: float = math.nan  # in training
-    steps: int | None = None
+    compared: Mapping[str, str] = field(default_factory=dict)  # scientific parameters -> values
+    trial: int | None = None  # None for a run outside the study's plan
+    seconds: float = math.nan  # time in training
+    steps: int | None = None  # updates done
     epochs: float = math.nan
-    best_step: int | None = None
+    best_step: int | None = None  # update of the best checkpoint
     device: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    code: str = ""  # hash of the sources that compute numbers
-    commit: str = ""  # of git; with a + where files had changed
-    started: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)  # package -> version
+    code: str = ""  # hash of the code that computes numbers
+    commit: str = ""  # of git, followed by + where files differed from it
+    started: str = ""  # ISO 8601
     error: str = ""
     command: str = ""  # repeats this run alone
-    path: str = ""  # of its folder, or its address at W&B
-    curves: Mapping[str, Series] = field(default_factory=dict)  # thinned
+    path: str = ""  # run folder, or address at W&B
+    curves: Mapping[str, Series] = field(default_factory=dict)  # a few dozen points each
 
     @property
     def done(self) -> bool:
-        """Whether it ended with a result; divergence is one."""
+        """Whether the run ended with a result; divergence is one."""
         return self.state in ("finished", "diverged")
 
     def value(self, metric: str, part: str = "valid") -> float:
-        """Its value of a metric (`nats_per_frame`), nan where there is none."""
+        """Value of a metric (`nats_per_frame`) at the best checkpoint; nan if there is none."""
         return float(self.metrics.get(f"{part}/{metric}", math.nan))
 
 
 @dataclass(frozen=True)
-class Study:
-    """What a study was meant to be, from study.json; empty where there is none."""
+class ReportStudy:
+    """Plan of a study, from study.json; empty where there is none."""
 
     name: str
     path: str = ""
-    compare: Mapping[str, list[Any]] = field(default_factory=dict)
-    space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # key -> distribution
+    compare: Mapping[str, list[Any]] = field(default_factory=dict)  # scientific: key -> values
+    space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # nuisance: distributions
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    trials: int | None = None
+    trials: int | None = None  # of each variant
     sampler: str = ""
-    draws: str = ""  # "shared": trial n of all arms has the same settings; else "independent"
-    seed: int | None = None
+    draws: str = ""  # "shared": trial n of all variants has the same settings; or "independent"
+    seed: int | None = None  # of the sampler
     commands: tuple[Mapping[str, str], ...] = ()  # {"time": …, "command": …}
-    notes: tuple[str, ...] = ()  # what could not be read
-    planned: int = 0  # runs in the plan
-    to_come: int = 0  # trials of an adaptive search that it has yet to propose
+    notes: tuple[str, ...] = ()  # sentences on files that could not be read
+    planned: int = 0  # number of runs in the plan
+    to_come: int = 0  # trials that an adaptive search has yet to propose
 
 
 @dataclass
 class Collection:
-    """All that was read."""
+    """All studies and runs that were read for one report."""
 
-    studies: list[Study] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
+    studies: list[ReportStudy] = field(default_factory=list)
+    runs: list[ReportRun] = field(default_factory=list)
+
+
+def find_metric(runs: Iterable[ReportRun], name: str) -> Metric:
+    """Direction, label and unit of the metric `name` (without `valid/`) in some runs.
+
+    They are those that the first run which records them has. Runs of earlier versions record only
+    the direction of their monitor; anything else is then taken from `Metric.unknown`.
+    """
+    mode = None
+    for run in runs:
+        if name in run.measures:
+            return run.measures[name]
+        if mode is None and run.monitor == name:
+            mode = run.mode
+    unknown = Metric.unknown(name)
+    return replace(unknown, mode="max") if mode == "max" else unknown

@@ -1,7 +1,8 @@
-"""The runs of a W&B project, as their run folders would have them.
+"""Reading the runs of a W&B project, as far as W&B knows them.
 
-W&B has of a run the configuration, the history and, once it has ended, all of run.json in its
-summary. What it has not: a run that has not ended has no metrics of its best checkpoint.
+W&B has the configuration and the history of a run and, once it has ended, all of run.json in its
+summary. It has no plan of a study, so that trials which never began are not known, and no metrics
+of the best checkpoint of a run that has not ended.
 """
 
 from __future__ import annotations
@@ -12,23 +13,27 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from odyssey.errors import UserError
-from odyssey.report.io.collect import Kept, run_of
-from odyssey.report.io.run_files import number, table, text, thinned, whole
-from odyssey.report.io.runs import Collection, Run, Study
+from odyssey.report.io.collect import RunFiles, make_run, make_study
+from odyssey.report.io.run_files import as_int, as_mapping, as_text, thin
+from odyssey.report.io.runs import Collection, ReportRun, Series
 from odyssey.study.formatting import several
 from odyssey.study.state import STATES, RunState
-from odyssey.training.record import STATUSES, RunRecord, as_float
+from odyssey.study.store import StudyRecord, TrialRow
+from odyssey.training.record import STATUSES, RunRecord
+from odyssey.typed_json import LaterSchema, as_float, from_values
 
-WAY_IN = "type `wandb login` or set WANDB_API_KEY"
+# --- the connection ---
+
+LOGIN_HINT = "type `wandb login` or set WANDB_API_KEY"
 
 
 def split_path(text: str, option: str = "--wandb") -> tuple[str, str]:
-    """`entity/project` as the two. Raises UserError, which names `option`, for anything else."""
+    """Entity and project of `entity/project`. Raises UserError, naming `option`, if it is none."""
     parts = text.strip().strip("/").split("/")
     if len(parts) != 2 or not all(part.strip() for part in parts):
         raise UserError(
@@ -39,35 +44,35 @@ def split_path(text: str, option: str = "--wandb") -> tuple[str, str]:
 
 
 @contextmanager
-def connected(doing: str, path: str) -> Iterator[Any]:
-    """A `wandb.Api` that never asks for a key at the terminal, nor leaves folders behind.
+def connect(doing: str, path: str) -> Iterator[Any]:
+    """A `wandb.Api` that never asks for a key at the terminal and leaves no folders behind.
 
-    doing, path: what a sentence about a failure says, `reading W&B's runs`, and of which project.
+    doing, path: what is done, as in `reading runs from W&B`, and with which project; for messages.
 
-    Raises UserError where there is no login, it is not accepted, W&B does not answer, there is no
-    such project, or it may not be read or written.
+    Raises UserError for any error inside the block: no login, one that is not accepted, a server
+    that does not answer, a project that is not there or may not be read or written.
     """
     import wandb
 
-    # It makes a folder for each run that it reads.
-    with tempfile.TemporaryDirectory() as folder, _environment("WANDB_DIR", folder):
+    # wandb.Api makes a folder for each run that it reads.
+    with tempfile.TemporaryDirectory() as folder, _environment_variable("WANDB_DIR", folder):
         try:
             wandb.setup(settings=wandb.Settings(silent=True))  # a silent one does not prompt
             yield wandb.Api()
         except UserError:
             raise
-        except Exception as error:  # its own, its service's, requests', pydantic's
-            raise UserError(_sentence(error, doing, path)) from None
+        except Exception as error:  # of wandb, its service, requests or pydantic
+            raise UserError(_explain(error, doing, path)) from None
 
 
-def _sentence(error: Exception, doing: str, path: str) -> str:
-    """What went wrong, and what to type."""
+def _explain(error: Exception, doing: str, path: str) -> str:
+    """A sentence on an error of wandb's client: what went wrong, and what to type."""
     import wandb
 
     why = " ".join(str(error).split()).removeprefix("input: ").rstrip(".") or type(error).__name__
     host = os.environ.get("WANDB_BASE_URL", "its server")
     if isinstance(error, wandb.errors.UsageError):
-        return f"{doing} needs a W&B login, and there is none: {WAY_IN}"
+        return f"{doing} needs a W&B login, and there is none: {LOGIN_HINT}"
     if re.search(r"busy|time[d ]*out|connect|dial tcp|no such host", why, re.IGNORECASE):
         return f"{doing}: W&B at {host} did not answer; check the network and WANDB_BASE_URL"
     if isinstance(error, wandb.errors.AuthenticationError):
@@ -88,7 +93,8 @@ def _sentence(error: Exception, doing: str, path: str) -> str:
 
 
 @contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
+def _environment_variable(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable for the duration of a block."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -100,16 +106,27 @@ def _environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-SAMPLES = 500  # rows of history that are asked for; of longer ones W&B leaves rows out
+# --- the runs ---
+
+SAMPLES = 500  # rows of history asked for at once; W&B samples longer histories
 PAGE = 100  # runs in one answer
-AT_ONCE = 8  # runs whose history is asked for at the same time
-KEPT = (  # of run.json, as W&B's summary has them
-    *("config_hash", "cell", "cell_source", "task", "data", "seed", "params", "monitor"),
-    *("best_epoch", "best_step", "steps", "epochs", "seconds", "clipped_share"),
-    *("device", "backend", "versions", "code", "git", "started", "error"),
-)
-NOT_CONFIG = ("params", "data", "search")  # what the runs' W&B config has beside config.yaml
-PARTS = ("train/", "valid/")
+AT_ONCE = 8  # runs whose history is asked for in parallel
+ADDED_TO_CONFIG = ("params", "data", "search")  # keys of W&B's config that config.yaml has not
+CURVE_PREFIXES = ("train/", "valid/")
+COUNTS = ("seed", "params", "steps", "best_step")
+
+
+@dataclass
+class ProjectRun:
+    """A run as a W&B project has it, or its folder."""
+
+    name: str  # of the run folder
+    study: str  # W&B's group
+    record: RunRecord  # without metrics if the run has not ended
+    url: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)  # flat keys, as on the command line
+    search: Mapping[str, Any] = field(default_factory=dict)  # the plan, its trial and variant
+    curves: Mapping[str, Series] = field(default_factory=dict)  # `valid/…`, `train/…`
 
 
 def read_project(
@@ -119,81 +136,101 @@ def read_project(
     progress: Callable[[int, int], None] | None = None,
     notes: list[str] | None = None,
     curves: bool = True,
-) -> list[dict[str, Any]]:
+) -> list[ProjectRun]:
     """The runs of Odyssey in the W&B project `entity/project`, oldest first.
 
-    Each is a dict with the keys of run.json, `metrics` being empty for a run that has not ended,
-    and with
-
-    - `config`: flat, with keys as on the command line (`optimizer.lr`);
-    - `study`: W&B's group; `name`: the run folder's; `url`;
-    - `search`: what a study's run says of its search (`space`, `trial`, `arm`, …), or {};
-    - `curves`: {`valid/…` or `train/…`: [steps, values]}, at most about 500 points each.
-
-    group: only the runs of this study.
-    progress: called with (histories read, all).
-    notes: gets a sentence for each kind of thing that was set apart.
-    curves: whether to ask for histories, a request or more for each run.
+    group: a study, to read only its runs.
+    progress: called with (histories read, all runs).
+    notes: gets a sentence for each kind of run that is left out.
+    curves: whether to read learning curves, of about 500 points at most; takes a request or more
+        for each run.
 
     Raises UserError for a project that cannot be read, or that has no runs of Odyssey.
     """
     entity, project = split_path(entity_project)
     path = f"{entity}/{project}"
-    said: list[str] = [] if notes is None else notes
-    with connected("reading runs from W&B", path) as api:
+    notes = [] if notes is None else notes
+    with connect("reading runs from W&B", path) as api:
         filters = {} if group is None else {"group": group}
-        there = list(api.runs(path, filters=filters, per_page=PAGE, lazy=False))
-        kept = _once([run for run in there if _is_ours(run.config)], said)
-        foreign = [run for run in there if not _is_ours(run.config) and not _is_summary(run)]
-        _say_foreign(foreign, said)
-        if not kept:
-            raise UserError(_nothing(path, group, len(there)))
-        found = [record(run) for run in kept]
+        every = list(api.runs(path, filters=filters, per_page=PAGE, lazy=False))
+        ours = [run for run in every if _is_odyssey_run(run.config)]
+        others = [run for run in every if not _is_odyssey_run(run.config)]
+        ours = _drop_duplicates(ours, notes)
+        _note_foreign([run for run in others if not _is_summary(run)], notes)
+        if not ours:
+            raise UserError(_no_runs_message(path, group, len(every)))
+        found = _project_runs(ours, notes)
         if curves:
-            _add_curves(kept, found, progress)
+            _add_curves(found, progress)
+    return [run for _, run in found]
+
+
+def _project_runs(runs: Iterable[Any], notes: list[str]) -> list[tuple[Any, ProjectRun]]:
+    """Runs of `wandb.Api`, each with what it is here, without curves."""
+    found: list[tuple[Any, ProjectRun]] = []
+    later = 0
+    for run in runs:
+        try:
+            record = record_from_wandb(run)
+        except LaterSchema:
+            later += 1
+            continue
+        search = run.config.get("search")
+        own = ProjectRun(
+            name=run.name or run.id,
+            study=run.group or "",
+            record=record,
+            url=run.url,
+            config=_flat_config(run.config),
+            search=search if isinstance(search, dict) else {},
+        )
+        found.append((run, own))
+    if later:
+        notes.append(
+            f"{several(later, 'run')} of the W&B project {'is' if later == 1 else 'are'} of a "
+            "later version of Odyssey and left out: update this one"
+        )
     return found
 
 
-def record(run: Any) -> dict[str, Any]:
-    """One run of `wandb.Api`, without its curves."""
+def record_from_wandb(run: Any) -> RunRecord:
+    """The record of a run of `wandb.Api`, from its summary and its configuration.
+
+    Raises LaterSchema where a later version of Odyssey wrote it.
+    """
     config, summary = run.config, run.summary_metrics
     status = _status(run.state, summary.get("status"))
-    found = {key: summary.get(key) for key in KEPT}  # W&B keeps no null
-    found |= {
+    names = {f.name for f in fields(RunRecord)} - {"status", "metrics", "odd"}
+    values = {name: summary[name] for name in names if summary.get(name) is not None}
+    values |= {
         "status": status,
-        "cell": found.get("cell") or run.job_type or "",
-        "task": found.get("task") or _section(config, "task")["name"],
+        "cell": values.get("cell") or run.job_type or "",
+        "task": values.get("task") or _section(config, "task")["name"],
         "data": _section(config, "data"),
         "seed": config.get("seed"),
         "params": config.get("params"),
-        "started": found.get("started") or run.created_at,
+        "steps": summary.get("steps"),
+        "seconds": summary.get("seconds"),
+        "started": values.get("started") or run.created_at,
         "metrics": _metrics(summary) if status in ("finished", "diverged") else {},
         "wandb": {"id": run.id, "url": run.url},
     }
-    search = config.get("search")
-    return found | {
-        "study": run.group or "",
-        "name": run.name or run.id,
-        "url": run.url,
-        "config": _configuration(config),
-        "search": search if isinstance(search, dict) else {},
-        "curves": {},
-    }
+    return RunRecord.from_dict(values | {name: as_int(values.get(name)) for name in COUNTS})
 
 
-def flat(tree: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested tables with their keys joined by dots; an empty one stays a value."""
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with keys joined by dots; an empty mapping stays a value."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{before}{key}.")
+            found |= flatten(value, f"{prefix}{key}.")
         else:
-            found[f"{before}{key}"] = value
+            found[f"{prefix}{key}"] = value
     return found
 
 
-def _is_ours(config: Mapping[str, Any]) -> bool:
-    """Whether this is the configuration of one of Odyssey's runs."""
+def _is_odyssey_run(config: Mapping[str, Any]) -> bool:
+    """Whether this is the configuration of a run of Odyssey."""
     data, task = _section(config, "data"), _section(config, "task")
     return (
         {"name", "sha256"} <= data.keys() and "name" in task and bool(_section(config, "trainer"))
@@ -201,7 +238,10 @@ def _is_ours(config: Mapping[str, Any]) -> bool:
 
 
 def _section(config: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A table of the configuration, which a value of a W&B sweep may hide; else an empty one."""
+    """A table of the configuration; empty if there is none.
+
+    Under a W&B sweep a value of the sweep may have the section's key, and the section `…_config`.
+    """
     for name in (key, f"{key}_config"):
         if isinstance(config.get(name), dict):
             return dict(config[name])
@@ -209,11 +249,11 @@ def _section(config: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _is_summary(run: Any) -> bool:
-    """Whether it is a study's tables, logged by `scripts/status.py --wandb`."""
+    """Whether it holds a study's tables, logged by `scripts/status.py --wandb`."""
     return run.job_type == "summary" and "study" in run.config
 
 
-def _say_foreign(runs: list[Any], notes: list[str]) -> None:
+def _note_foreign(runs: Sequence[Any], notes: list[str]) -> None:
     if runs:
         some = ", ".join(str(run.name or run.id) for run in runs[:3])
         more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
@@ -223,26 +263,27 @@ def _say_foreign(runs: list[Any], notes: list[str]) -> None:
         )
 
 
-def _nothing(path: str, group: str | None, there: int) -> str:
+def _no_runs_message(path: str, group: str | None, count: int) -> str:
+    """count: runs in the project that are not Odyssey's."""
     if group is not None:
         return (
             f"{path} has no runs of the study {group}: check its name, which is W&B's group of "
             "the runs, or leave it out to take all"
         )
-    if there:
-        return f"{path}: none of its {several(there, 'run')} is Odyssey's; check the project's name"
+    if count:
+        return f"{path}: none of its {several(count, 'run')} is Odyssey's; check the project's name"
     return (
         f"{path} has no runs: upload them with `wandb sync outputs/wandb`, or check the "
         "project's name"
     )
 
 
-def _once(runs: list[Any], notes: list[str]) -> list[Any]:
-    """A run folder that W&B has several times, once: one that ended, else the newest."""
+def _drop_duplicates(runs: Sequence[Any], notes: list[str]) -> list[Any]:
+    """One run of each name and study: one that ended, else the newest. runs: oldest first."""
     best: dict[tuple[str, str], Any] = {}
-    for run in runs:  # oldest first
+    for run in runs:
         key = (run.group or "", run.name or run.id)
-        if key not in best or _place(run) <= _place(best[key]):
+        if key not in best or _rank(run) <= _rank(best[key]):
             best[key] = run
     more = len(runs) - len(best)
     if more:
@@ -253,24 +294,24 @@ def _once(runs: list[Any], notes: list[str]) -> list[Any]:
     return list(best.values())
 
 
-def _place(run: Any) -> int:
+def _rank(run: Any) -> int:
     return STATES.index(_status(run.state, run.summary_metrics.get("status")))
 
 
-def _status(state: str, said: Any) -> str:
-    """The run's status by W&B's state and what its summary says.
+def _status(state: str, recorded: Any) -> str:
+    """Status of a run from W&B's state and the status in its summary.
 
-    A run that goes on has the summary of the session before; one that W&B lost has none.
+    The summary of a running one may be that of an earlier session; a run that W&B lost has none.
     """
     if state in ("running", "pending", "preempting"):
         return "running"
-    if said in STATUSES and said != "running":
-        return str(said)
+    if recorded in STATUSES and recorded != "running":
+        return str(recorded)
     return "failed" if state == "failed" else "interrupted"
 
 
 def _metrics(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Of the best checkpoint. Where there was none, W&B has the last values under these names."""
+    """Metrics of the best checkpoint. Without one, W&B has the last values under these names."""
     if summary.get("best_step") is None:
         return {}
     return {
@@ -280,39 +321,43 @@ def _metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _configuration(config: Mapping[str, Any]) -> dict[str, Any]:
-    """As in config.yaml, flat. A W&B sweep's own values hide sections, kept as `…_config`."""
+def variant_of(search: Mapping[str, Any]) -> str:
+    """The label of a run's variant: `cell=gru bptt.length=25`; of earlier versions under `arm`."""
+    return as_text(search.get("variant") or search.get("arm"))
+
+
+def _flat_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as in config.yaml, with flat keys; see `_section` for W&B sweeps."""
     hidden = {key.removesuffix("_config"): key for key in config if key.endswith("_config")}
-    hidden = {key: there for key, there in hidden.items() if isinstance(config[there], dict)}
+    hidden = {key: section for key, section in hidden.items() if isinstance(config[section], dict)}
     own = {
         key: config[hidden.get(key, key)]
         for key in config
-        if key not in NOT_CONFIG and key not in hidden.values() and "." not in key
+        if key not in ADDED_TO_CONFIG and key not in hidden.values() and "." not in key
     }
-    return flat(own)
+    return flatten(own)
 
 
 def _add_curves(
-    runs: list[Any], records: list[dict[str, Any]], progress: Callable[[int, int], None] | None
+    found: Sequence[tuple[Any, ProjectRun]], progress: Callable[[int, int], None] | None
 ) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for done, (one, curves) in enumerate(
-            zip(records, pool.map(_curves, runs), strict=True), start=1
-        ):
-            one["curves"] = curves
+        histories = pool.map(_curves, (run for run, _ in found))
+        for count, ((_, own), curves) in enumerate(zip(found, histories, strict=True), start=1):
+            own.curves = curves
             if progress is not None:
-                progress(done, len(runs))
+                progress(count, len(found))
 
 
-def _curves(run: Any) -> dict[str, list[list[float]]]:
-    """Each metric by updates done; a row that was uploaded twice counts once."""
+def _curves(run: Any) -> dict[str, Series]:
+    """Each metric against updates done; a row that was uploaded twice counts once."""
     if (run.history_line_count or 0) <= SAMPLES:
         rows: Iterable[Mapping[str, Any]] = run.history(samples=SAMPLES, pandas=False)
-    else:  # a metric alone, or the few rows of validation would be left out
+    else:  # one metric at a time: sampled rows would miss the few with validation values
         rows = [
             row
             for name in (run.history_keys or {}).get("keys", {})
-            if name.startswith(PARTS)
+            if name.startswith(CURVE_PREFIXES)
             for row in run.history(samples=SAMPLES, keys=[name], x_axis="step", pandas=False)
         ]
     points: dict[str, dict[float, float]] = {}
@@ -320,14 +365,12 @@ def _curves(run: Any) -> dict[str, list[list[float]]]:
         step = row.get("step")
         if isinstance(step, (int, float)):
             for name, value in row.items():
-                if name.startswith(PARTS):
+                if name.startswith(CURVE_PREFIXES):
                     points.setdefault(name, {})[float(step)] = as_float(value)
-    return {name: _sorted(found) for name, found in sorted(points.items())}
+    return {name: thin(series, len(series)) for name, series in sorted(points.items())}
 
 
-def _sorted(points: Mapping[float, float]) -> list[list[float]]:
-    steps = sorted(points)
-    return [steps, [points[step] for step in steps]]
+# --- runs and studies of the report ---
 
 
 def collect_project(
@@ -338,61 +381,43 @@ def collect_project(
 ) -> Collection:
     """The runs of a W&B project `entity/project`, or of one group (study) of it.
 
-    W&B has no plan of a study: trials that never began are not known. Raises UserError where the
-    project cannot be read.
+    Raises UserError where the project cannot be read.
     """
     notes: list[str] = []
-    found = read_project(entity_project, group=group, progress=progress, notes=notes)
-    return collection(found, notes)
+    runs = read_project(entity_project, group=group, progress=progress, notes=notes)
+    return make_collection(runs, notes)
 
 
-def collection(records: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> Collection:
-    """Of runs as `read_project` gives them."""
-    studies: dict[str, list[Mapping[str, Any]]] = {}
-    for record in records:
-        studies.setdefault(text(record.get("study")), []).append(record)
-    made = Collection()
-    for place, (name, members) in enumerate(studies.items()):
-        search = next((s for r in members if (s := table(r.get("search")))), {})
-        where = text(members[0].get("url")).rpartition("/runs/")[0]
-        made.studies.append(_study(name, search, len(members), () if place else notes, where))
-        made.runs += [_run(name, record) for record in members]
-    return made
+def make_collection(runs: Sequence[ProjectRun], notes: Sequence[str]) -> Collection:
+    """The report's runs and studies of a project; the first study gets the notes."""
+    studies: dict[str, list[ProjectRun]] = {}
+    for run in runs:
+        studies.setdefault(as_text(run.study), []).append(run)
+    found = Collection()
+    for number, (name, members) in enumerate(studies.items()):
+        search = next((run.search for run in members if run.search), {})
+        plan, _ = from_values(StudyRecord, search)
+        source = (
+            f"{name or 'runs of no study'}: read from W&B, which knows no trials that never began."
+        )
+        found.studies.append(
+            make_study(
+                name,
+                as_text(members[0].url).rpartition("/runs/")[0],
+                plan,
+                notes=[*(() if number else notes), source],
+                planned=len(members),
+            )
+        )
+        found.runs += [_report_run(name, run) for run in members]
+    return found
 
 
-def _run(study: str, record: Mapping[str, Any]) -> Run:
-    search = table(record.get("search"))
-    name = text(record.get("name"))
-    state = RunState(name, Path(name), str(record["status"]), RunRecord.from_dict(record))
-    curves = {
-        text(metric): thinned({number(s): number(v) for s, v in zip(*series, strict=True)})
-        for metric, series in table(record.get("curves")).items()
-    }
-    kept = Kept(state, config=dict(table(record.get("config"))), curves=curves)
-    row = {"arm": text(search.get("arm")), "trial": whole(search.get("trial")), "overrides": ""}
-    run = run_of(study, kept, row if search else None, {}, True)
-    return replace(run, path=text(record.get("url")), command="")
-
-
-def _study(
-    name: str, search: Mapping[str, Any], count: int, notes: Sequence[str], where: str
-) -> Study:
-    space = {text(k): dict(v) for k, v in table(search.get("space")).items() if table(v)}
-    compare = {
-        text(k): list(v) for k, v in table(search.get("compare")).items() if isinstance(v, list)
-    }
-    return Study(
-        name=name,
-        path=where,
-        compare=compare,
-        space=space,
-        trials=whole(search.get("trials")),
-        sampler=text(search.get("sampler")),
-        draws=text(search.get("draws")),
-        seed=whole(search.get("seed")),
-        notes=(
-            *notes,
-            f"{name or 'runs of no study'}: read from W&B, which knows no trials that never began.",
-        ),
-        planned=count,
-    )
+def _report_run(study: str, run: ProjectRun) -> ReportRun:
+    name = as_text(run.name)
+    curves = {as_text(metric): thin(dict(zip(*s, strict=True))) for metric, s in run.curves.items()}
+    state = RunState(name, Path(name), run.record.status, run.record)
+    files = RunFiles(state, config=dict(as_mapping(run.config)), curves=curves)
+    row = TrialRow(as_int(run.search.get("trial")), name, variant_of(run.search), "")
+    made = make_run(study, files, row if run.search else None, {}, curves=True)
+    return replace(made, path=as_text(run.url), command="")

@@ -1,4 +1,4 @@
-"""One number for many runs: mean, median, interquartile mean, and their bootstrap intervals."""
+"""Statistics of one sample: averages with bootstrap intervals, shares, and expected best values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from scipy import special
 from odyssey.report.stats.samples import (
     Interval,
     chunks,
-    comparable,
     costs,
+    ordinal_sample,
     percentiles,
     refuse_undefined,
-    tail,
+    tail_probability,
 )
 
 # Each takes one sample and gives a float, or rows of samples and gives one number for each.
@@ -88,7 +88,7 @@ def bootstrap(
     Source: Agarwal et al. (NeurIPS 2021), section 4.1; B. Efron, "Bootstrap methods: another look
     at the jackknife", Annals of Statistics 7 (1979) 1-26.
     """
-    samples = [s for s in map(comparable, strata) if len(s)]
+    samples = [s for s in map(ordinal_sample, strata) if len(s)]
     together = np.concatenate(samples) if samples else np.empty(0)
     value = float(statistic(together))
     if not samples or min(map(len, samples)) < 2:
@@ -110,7 +110,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
     Journal of the American Statistical Association 22 (1927) 209-212.
     """
-    z = -float(special.ndtri(tail(level)))
+    z = -float(special.ndtri(tail_probability(level)))
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} of {n} is no share")
     if n == 0:
@@ -127,11 +127,11 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
 def top_share(valid: ArrayLike, better: str, share: float = 0.1) -> np.ndarray:
     """The indices of the best `share` of the trials by validation value, best first.
 
-    `valid` holds every trial that was done, those that diverged or failed as the worst value
-    (infinite): they were trials, and count in the number of which the share is taken. That is
-    rounded up (2 of 11) and at least 1. A worst trial is never chosen: with too few others, fewer
-    are given, none if there are none. Ties go to the earlier trial. ValueError for a share
-    outside (0, 1].
+    `valid` has a value for every trial; of those that diverged or failed it is the worst one
+    (infinite), and they count in the number of which the share is taken. That is rounded up (2 of
+    11) and at least 1. Trials with the worst value are never chosen, so that fewer may be
+    returned. Of equal values the earlier trial is chosen. Raises ValueError for a share outside
+    (0, 1].
 
     Source: K. Greff, R. K. Srivastava, J. Koutnik, B. R. Steunebrink and J. Schmidhuber, "LSTM: A
     Search Space Odyssey", IEEE Transactions on Neural Networks and Learning Systems 28 (2017)
@@ -140,18 +140,18 @@ def top_share(valid: ArrayLike, better: str, share: float = 0.1) -> np.ndarray:
     if not 0 < share <= 1:
         raise ValueError(f"a share of the trials lies above 0 and is at most 1, not {share}")
     cost = costs(valid, better)
-    chosen = np.argsort(cost, kind="stable")[: count_of(len(cost), share)]
+    chosen = np.argsort(cost, kind="stable")[: share_count(len(cost), share)]
     return chosen[np.isfinite(cost[chosen])]
 
 
-def count_of(trials: int, share: float) -> int:
-    """How many trials a share is: rounded up, at least 1 if there are any."""
+def share_count(trials: int, share: float) -> int:
+    """The number of trials in a share of them: rounded up, and at least 1 if there are any."""
     # 0.07 * 100 is a little above 7 in floating point, and must not become 8.
     return min(trials, max(1, math.ceil(round(share * trials, 9))))
 
 
 POINTS = 100  # of a curve, when nobody says which
-ROUND = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)  # numbers of trials that a table shows
+TABLE_COUNTS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)  # numbers of trials that a table shows
 
 
 @dataclass(frozen=True)
@@ -188,13 +188,13 @@ def expected_best(
     every n; without, for each n that no finite trial is sure to be among. With `worst`, a finite
     stand-in, the curve is that of the values capped there: all that are worse count as `worst`.
 
-    Nothing is said beyond the trials that were done: ValueError for an n above their number.
+    Raises ValueError for an n above the number of trials.
 
     Sources: J. Dodge, S. Gururangan, D. Card, R. Schwartz and N. A. Smith, "Show your work:
     improved reporting of experimental results", EMNLP 2019, section 3; R. Tang, J. Lee, J. Xin,
     X. Liu, Y. Yu and J. Lin, "Showing your work doesn't always work", ACL 2020.
     """
-    tail(level)
+    tail_probability(level)
     cost = np.sort(costs(values, better))
     if worst is not None:
         if not np.isfinite(worst):
@@ -205,14 +205,14 @@ def expected_best(
     if sizes.size and not (1 <= sizes.min() and sizes.max() <= trials):
         raise ValueError(f"of {trials} trials, 1 to {trials} can be drawn, not {sizes}")
     weights = _weights(trials, sizes, replacement)
-    mean = _best_of(cost[None, :], weights, sizes, replacement)[0]
+    mean = _expected_smallest(cost[None, :], weights, sizes, replacement)[0]
     low, high = np.full(sizes.shape, np.nan), np.full(sizes.shape, np.nan)
     if trials > 1:
         random = np.random.default_rng(seed)
         found = []
         for rows in chunks(draws, trials):
             at = np.sort(random.integers(0, trials, size=(rows, trials)), axis=1)
-            found.append(_best_of(cost[at], weights, sizes, replacement))
+            found.append(_expected_smallest(cost[at], weights, sizes, replacement))
         low, high = percentiles(np.concatenate(found), level)
     if better == "higher":
         mean, low, high = -mean, -high, -low
@@ -224,11 +224,11 @@ def _default_counts(trials: int) -> np.ndarray:
     if trials <= POINTS:
         return np.arange(1, trials + 1)
     spread = np.rint(np.geomspace(1, trials, POINTS)).astype(int)
-    return np.unique([*spread, *(n for n in ROUND if n <= trials)])
+    return np.unique([*spread, *(n for n in TABLE_COUNTS if n <= trials)])
 
 
 def _weights(trials: int, sizes: np.ndarray, replacement: bool) -> np.ndarray:
-    """The chance that the i-th best trial is the best of those drawn; a row for each size."""
+    """Probability that the i-th best trial is the best of those drawn; a row for each size."""
     n = sizes[:, None]
     left = np.arange(trials, -1, -1)  # trials that are no better than the i-th, itself included
     if replacement:
@@ -246,7 +246,7 @@ def _log_choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
     return special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
 
 
-def _best_of(
+def _expected_smallest(
     cost: np.ndarray, weights: np.ndarray, sizes: np.ndarray, replacement: bool
 ) -> np.ndarray:
     """Expected smallest cost; rows of sorted costs to rows of one number for each size."""

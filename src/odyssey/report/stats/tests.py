@@ -1,4 +1,4 @@
-"""Do two samples differ? Welch's t-test on means, the Brunner-Munzel test on ranks."""
+"""Tests of two samples (Welch, Brunner-Munzel, Wilcoxon, equivalence) and corrected p-values."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from odyssey.errors import UserError
 from odyssey.report.stats.samples import (
     Interval,
     chunks,
-    comparable,
     costs,
-    finite,
-    one_sided_pairs,
+    finite_sample,
+    ordinal_sample,
     percentiles,
-    tail,
+    tail_probability,
+    unanimous_interval,
 )
 
 NAN = math.nan
@@ -29,9 +29,9 @@ SMALL = "a sample has fewer than 10 values, where the p-value is only rough"
 
 @dataclass(frozen=True)
 class Test:
-    """A two-sided test: what was estimated, and how surprising it is if nothing differs.
+    """Result of a two-sided test.
 
-    `p` is nan where the test could not be made; `note` says why, or what to be wary of.
+    `p` is nan where the test could not be made; `note` gives the reason, or a warning.
     """
 
     statistic: float
@@ -41,7 +41,7 @@ class Test:
     note: str = ""
 
 
-def mean_difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+def welch_difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
     """mean(a) - mean(b), its standard error and degrees of freedom (Welch 1947; Satterthwaite
     1946), for two or more finite values each. An error of 0 says that neither sample varies.
     """
@@ -56,22 +56,22 @@ def mean_difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
 
 
 def welch(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
-    """Welch's t-test: are the means of two samples of unequal variance the same?
+    """Welch's t-test of the means of two samples of unequal variance.
 
     The difference is mean(a) - mean(b) in the unit of the values, with its t interval. p is nan,
-    with a note, for fewer than two values in a sample and where neither sample varies. A mean has
-    no place for worst values: ValueError for anything that is not finite.
+    with a note, for fewer than two values in a sample and where neither sample varies. Raises
+    ValueError for anything that is not finite, such as worst values.
 
     Source: B. L. Welch, "The generalization of 'Student's' problem when several different
     population variances are involved", Biometrika 34 (1947) 28-35.
     """
-    outside = tail(level)
-    first, second = finite(a), finite(b)
+    outside = tail_probability(level)
+    first, second = finite_sample(a), finite_sample(b)
     if min(len(first), len(second)) < 2:
         known = len(first) and len(second)
         value = float(first.mean() - second.mean()) if known else NAN
         return Test(NAN, NAN, NAN, Interval(value, NAN, NAN, level), TOO_FEW)
-    difference, error, df = mean_difference(first, second)
+    difference, error, df = welch_difference(first, second)
     if math.isnan(df):
         return Test(NAN, NAN, NAN, Interval(difference, NAN, NAN, level), NO_VARIANCE)
     t = difference / error
@@ -81,24 +81,24 @@ def welch(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
 
 
 def brunner_munzel(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
-    """Brunner-Munzel test: is a value of `a` as likely below one of `b` as above it?
+    """Brunner-Munzel test of whether values of `a` tend to be smaller or larger than those of `b`.
 
-    The difference is P(a < b) + P(a = b) / 2, 0.5 if neither tends to be smaller, with its t
-    interval cut to [0, 1]. Only the order of the values counts: worst values (infinities) are
-    ties at the worst. p is nan for fewer than two values in a sample.
+    The difference is P(a < b) + P(a = b) / 2, which is 0.5 if neither tends to be smaller, with
+    its t interval clipped to [0, 1]. Only the order of the values counts; worst values
+    (infinities) are ties. p is nan for fewer than two values in a sample.
 
-    Where nothing varies the statistic is undefined, and p is that of the permutation test
-    (the way of Neubert and Brunner 2007 for small samples): for two samples that do not
-    overlap 2 / C(n_a + n_b, n_a), two labellings of all being that extreme, with a statistic of
-    -inf or inf; if all values are equal, 1, with a statistic of 0. df is nan in both, and the
-    limits are those of `one_sided_pairs`.
+    Where nothing varies the statistic is undefined, and p is that of the permutation test, as
+    Neubert and Brunner (2007) propose for small samples: for two samples that do not overlap
+    2 / C(n_a + n_b, n_a), since two of all labellings are as extreme, with a statistic of -inf or
+    inf; if all values are equal 1, with a statistic of 0. df is nan in both cases, and the limits
+    are those of `unanimous_interval`.
 
     Source: E. Brunner and U. Munzel, "The nonparametric Behrens-Fisher problem: asymptotic theory
     and a small-sample approximation", Biometrical Journal 42 (2000) 17-25.
     """
-    outside = tail(level)
-    first, second = comparable(a), comparable(b)
-    comparable(np.concatenate([first, second]))  # the worst is the same infinity in both
+    outside = tail_probability(level)
+    first, second = ordinal_sample(a), ordinal_sample(b)
+    ordinal_sample(np.concatenate([first, second]))  # the worst is the same infinity in both
     n, m = len(first), len(second)
     if not (n and m):
         return Test(NAN, NAN, NAN, Interval(NAN, NAN, NAN, level), TOO_FEW)
@@ -114,7 +114,7 @@ def brunner_munzel(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
     squared = first_part + second_part
     note = SMALL if min(n, m) < 10 else ""
     if squared == 0:
-        limits = one_sided_pairs(chance, n, m, level)
+        limits = unanimous_interval(chance, n, m, level)
         if chance == 0.5:
             return Test(0.0, NAN, 1.0, limits, "all values are equal")
         p = 2 / math.comb(n + m, n)
@@ -131,27 +131,27 @@ def brunner_munzel(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
 def bonferroni(ps: ArrayLike) -> np.ndarray:
     """Each p-value times the number of tests, at most 1 (Dunn 1961).
 
-    A test that could not be made (nan) stays nan and still counts: it was part of the question
-    asked, and leaving it out because of what the data were would make the others look better.
+    A test that could not be made (nan) stays nan and still counts in the number of tests: leaving
+    it out depending on the data would make the other p-values too small.
 
     Source: O. J. Dunn, "Multiple comparisons among means", Journal of the American Statistical
     Association 56 (1961) 52-64.
     """
-    values = _checked(ps)
+    values = _check_p_values(ps)
     return np.minimum(values * len(values), 1.0)
 
 
 def holm(ps: ArrayLike) -> np.ndarray:
-    """Holm's step-down p-values: never larger than Bonferroni's, with the same guarantee.
+    """Holm's step-down p-values, which control the same error rate as Bonferroni's.
 
-    The smallest of m is multiplied by m, the next by m - 1, and so on; none is below the one
-    before it. A test that could not be made (nan) stays nan and counts as one more, with the
-    largest p, for the reason given under `bonferroni`.
+    They are never larger. The smallest of m is multiplied by m, the next by m - 1, and so on; none
+    is below the one before it. A test that could not be made (nan) stays nan and counts as one
+    with the largest p; see `bonferroni`.
 
     Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
     Journal of Statistics 6 (1979) 65-70.
     """
-    values = _checked(ps)
+    values = _check_p_values(ps)
     order = np.argsort(values, kind="stable")  # nan last
     steps = values[order] * np.arange(len(values), 0, -1)
     adjusted = np.empty_like(values)
@@ -159,7 +159,7 @@ def holm(ps: ArrayLike) -> np.ndarray:
     return adjusted
 
 
-def _checked(ps: ArrayLike) -> np.ndarray:
+def _check_p_values(ps: ArrayLike) -> np.ndarray:
     values = np.asarray(ps, dtype=float)
     known = values[~np.isnan(values)]
     if values.ndim != 1 or (known < 0).any() or (known > 1).any():
@@ -167,14 +167,15 @@ def _checked(ps: ArrayLike) -> np.ndarray:
     return values
 
 
-EXACT = 50  # differences, up to which p is counted out
+MOST_EXACT = 50  # differences, up to which p is counted out
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Of n pairs, how many the first variant wins and how many are ties; p is two-sided.
+    """Result of a paired comparison of n pairs; p is two-sided.
 
-    The difference is the first minus the second, in the unit of the values.
+    wins: pairs in which the first sample is better. The difference is the first minus the second,
+    in the unit of the values.
     """
 
     n: int
@@ -184,7 +185,7 @@ class Paired:
     p: float
 
 
-def paired(
+def paired_comparison(
     a: ArrayLike,
     b: ArrayLike,
     better: str,
@@ -196,28 +197,29 @@ def paired(
     """Wilcoxon's signed-rank test of a[i] against b[i], and the median of a[i] - b[i].
 
     A worst value (infinite) against a finite one is a difference of the largest rank; two worst
-    values are a tie, a difference of 0. Ties leave the test, as Wilcoxon had it; if all pairs are
-    ties p is 1. p is exact up to 50 differences (over all signs of the ranks found, equal ranks
-    shared) and a normal approximation beyond. The limits of the median are percentile bootstrap
-    ones over pairs. p and the limits are nan for fewer than two pairs; the median is nan where
-    its two middle values are infinite in both directions. ValueError for samples of unequal size.
+    values are a tie, a difference of 0. Ties are left out of the test, as by Wilcoxon; if all
+    pairs are ties p is 1. p is exact up to 50 differences (over all signs of the ranks, equal
+    differences sharing their mean rank) and a normal approximation for more. The limits of the
+    median are percentile bootstrap ones over pairs. p and the limits are nan for fewer than two
+    pairs; the median is nan where its two middle values are infinite in both directions. Raises
+    ValueError for samples of unequal size.
 
     Source: F. Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1 (1945)
     80-83.
     """
-    first, second = comparable(a), comparable(b)
+    first, second = ordinal_sample(a), ordinal_sample(b)
     if len(first) != len(second):
         raise ValueError(f"pairs need as many values on both sides: {len(first)}, {len(second)}")
     first_cost, second_cost = costs(first, better), costs(second, better)
     equal = first == second  # two worst values too
     difference = np.subtract(first, second, out=np.zeros(len(first)), where=~equal)
     n, wins, ties = len(first), int((first_cost < second_cost).sum()), int(equal.sum())
-    middle = float(_middle(difference)) if n else math.nan
+    middle = float(_median(difference)) if n else math.nan
     if n < 2:
         return Paired(n, wins, ties, Interval(middle, math.nan, math.nan, level), math.nan)
     random = np.random.default_rng(seed)
     found = [
-        _middle(difference[random.integers(0, n, size=(rows, n))]) for rows in chunks(draws, n)
+        _median(difference[random.integers(0, n, size=(rows, n))]) for rows in chunks(draws, n)
     ]
     low, high = percentiles(np.concatenate(found), level)
     interval = Interval(middle, float(low), float(high), level)
@@ -230,10 +232,10 @@ def signed_rank(differences: np.ndarray) -> float:
     total = int(doubled.sum())
     positive = int(doubled[differences > 0].sum())
     smaller = min(positive, total - positive)
-    if len(doubled) > EXACT:
+    if len(doubled) > MOST_EXACT:
         error = math.sqrt(float((doubled.astype(float) ** 2).sum())) / 2
         return min(1.0, 2 * float(special.ndtr((smaller - total / 2) / error)))
-    # chances[s]: that the ranks with a plus sum up to s, each sign being a coin's.
+    # chances[s]: the probability that the positive ranks sum up to s, for random signs.
     chances = np.zeros(total + 1)
     chances[0] = 1.0
     for rank in doubled:
@@ -242,7 +244,7 @@ def signed_rank(differences: np.ndarray) -> float:
     return min(1.0, 2 * float(chances[: smaller + 1].sum()))
 
 
-def _middle(differences: np.ndarray) -> np.ndarray:
+def _median(differences: np.ndarray) -> np.ndarray:
     """The median along the last axis; nan between -inf and inf."""
     with np.errstate(invalid="ignore"):
         return np.median(differences, axis=-1)
@@ -250,10 +252,10 @@ def _middle(differences: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Whether two means were shown to be the same within `margin` (in the metric's unit).
+    """Result of a test of whether two means are the same within `margin`, in the metric's unit.
 
-    `smallest_margin` is the one with which it would just be shown, whatever `margin` is; choosing
-    it after the fact shows nothing. `interval` is that of the difference at level 1 - 2 alpha.
+    `smallest_margin` is the smallest with which they would be; it is no evidence if it is chosen
+    after the test. `interval` is that of the difference at level 1 - 2 alpha.
     """
 
     p: float
@@ -274,12 +276,12 @@ def check_margin(margin: float | None) -> None:
 
 
 def tost(a: ArrayLike, b: ArrayLike, margin: float | None, alpha: float = 0.05) -> Equivalence:
-    """Two one-sided t-tests: is mean(a) - mean(b) above -margin and below +margin?
+    """Two one-sided t-tests of whether mean(a) - mean(b) is above -margin and below +margin.
 
     p is the larger of the two. Variances may be unequal (error and degrees of freedom are
-    Welch's). Without a margin p is nan and nothing is shown, but the smallest margin is given. It
-    is nan for fewer than two values in a sample, or where neither sample varies. No place for
-    worst values: ValueError for anything that is not finite. UserError for a bad margin.
+    Welch's). Without a margin p is nan and the smallest margin is still computed. Both are nan for
+    fewer than two values in a sample, or where neither sample varies. Raises ValueError for
+    anything that is not finite, such as worst values, and UserError for a bad margin.
 
     Source: D. J. Schuirmann, "A comparison of the two one-sided tests procedure and the power
     approach for assessing the equivalence of average bioavailability", Journal of
@@ -289,10 +291,10 @@ def tost(a: ArrayLike, b: ArrayLike, margin: float | None, alpha: float = 0.05) 
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha lies between 0 and 0.5, not {alpha}")
     level, nan = 1 - 2 * alpha, math.nan
-    first, second = finite(a), finite(b)
+    first, second = finite_sample(a), finite_sample(b)
     if min(len(first), len(second)) < 2:
         return Equivalence(nan, margin, False, nan, Interval(nan, nan, nan, level), TOO_FEW)
-    difference, error, df = mean_difference(first, second)
+    difference, error, df = welch_difference(first, second)
     if math.isnan(df):
         unknown = Interval(difference, nan, nan, level)
         return Equivalence(nan, margin, False, nan, unknown, NO_VARIANCE)

@@ -1,4 +1,7 @@
-"""The saved view of a W&B workspace."""
+"""The W&B workspace view and the W&B report of a dashboard, and saving them.
+
+Typed again, the same command replaces what it saved before, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,15 @@ import wandb_workspaces.workspaces.interface as ws
 from wandb_workspaces import expr
 from wandb_workspaces.workspaces import internal
 
-from odyssey.report.analysis.names import name_of_metric
 from odyssey.report.palette import colour_of
 from odyssey.report.wandb_dashboard import panels
 from odyssey.report.wandb_dashboard.subject import CELL, Subject
 
 
-def workspace(subject: Subject, entity: str, project: str) -> ws.Workspace:
+def make_workspace(subject: Subject, entity: str, project: str) -> ws.Workspace:
     """The view of one subject, not saved yet.
 
-    It has the same internal name each time, so that the same command changes the view that it made.
+    Its internal name depends on the subject alone, so that saving it again replaces it.
     """
     sections = [
         _section("Results by variant", panels.results(subject), columns=2, pinned=True),
@@ -33,32 +35,32 @@ def workspace(subject: Subject, entity: str, project: str) -> ws.Workspace:
     made = ws.Workspace(
         entity=entity,
         project=project,
-        name=_plain(f"Odyssey, {subject.title}"),
+        name=_without_symbols(f"Odyssey, {subject.title}"),
         sections=sections,
         settings=ws.WorkspaceSettings(x_axis=panels.STEP, max_runs=panels.RUNS),
-        runset_settings=_runs(subject),
+        runset_settings=_workspace_runset(subject),
     )
     made._internal_name = view_name(subject)
-    # The groups' colours name the set of runs, whose identity is random otherwise.
+    # Colours of groups refer to the set of runs by this id, which would be random.
     made._internal_runset_id = _digest(subject, "runs")
     return made
 
 
 def view_name(subject: Subject) -> str:
-    """How W&B calls the view, whatever its title: `nw-…-v`."""
+    """W&B's internal name of the view, `nw-…-v`, which does not depend on its title."""
     return f"nw-{_digest(subject, 'view')}-v"
 
 
-def _runs(subject: Subject) -> ws.RunsetSettings:
-    """The table of runs: which, grouped by variant, best first, in the page's colours."""
+def _workspace_runset(subject: Subject) -> ws.RunsetSettings:
+    """The table of runs: the subject's, grouped by variant, best first, in the page's colours."""
     best_first = expr.Ordering(
-        expr.Summary(f"valid/{subject.metric}"), ascending=subject.better == "lower"
+        expr.Summary(f"valid/{subject.metric.name}"), ascending=subject.better == "lower"
     )
     return ws.RunsetSettings(
         filters=panels.filters(subject),
         groupby=[_level(key) for key in subject.levels],
         order=[best_first],
-        group_colors=_group_colours(subject),
+        group_colors=_workspace_colours(subject),
         run_settings={
             id: ws.RunSettings(color=subject.colour(label)) for id, label in subject.labels.items()
         },
@@ -70,8 +72,8 @@ def _level(key: str) -> Any:
     return expr.Metric("JobType") if key == CELL else expr.Config(key)
 
 
-def _group_colours(subject: Subject) -> dict[Any, Any]:
-    """Of each variant; a cell that has several is a group above them, in its own colour."""
+def _workspace_colours(subject: Subject) -> dict[Any, Any]:
+    """Colours of variants, and of cells with several variants, which are a group above them."""
     found: dict[Any, Any] = {}
     for label, path in subject.paths.items():
         if len(path) > 1:
@@ -93,16 +95,16 @@ def _section(name: str, made: list[Any], columns: int, pinned: bool = False) -> 
 
 
 def _digest(subject: Subject, what: str) -> str:
-    key = (what, subject.study, subject.task, subject.data, subject.data_hash, subject.metric)
+    key = (what, subject.study, subject.task, subject.data, subject.data_hash, subject.metric.name)
     return hashlib.sha256(repr(key).encode()).hexdigest()[:11]
 
 
-def _plain(title: str) -> str:
-    """W&B refuses symbols in a view's name: pictures, and signs such as `=`, `+` and `|` too."""
+def _without_symbols(title: str) -> str:
+    """The title without symbols such as `=` or `|`, which W&B refuses in a view's name."""
     return "".join("-" if unicodedata.category(c)[0] == "S" else c for c in title)
 
 
-MARK = "Made by Odyssey's scripts/dashboard.py"  # in the description: this report is ours to change
+OWN_REPORT = "Made by Odyssey's scripts/dashboard.py"  # in the description of reports made here
 WIDE, HALF, HIGH = 24, 12, 8  # a panel grid has 24 columns
 ABOUT = """Each panel is live: it shows what W&B has of the runs now. A variant has the colour that
 it has in Odyssey's page. What a study can and cannot tell, with tests, intervals and equivalence,
@@ -110,11 +112,13 @@ is in that page: `python scripts/report.py --wandb {path}`. The panels here show
 together by variant; they have no statistics, and a diverged run is not counted as the worst."""
 
 
-def report(subjects: Sequence[Subject], entity: str, project: str, bound: bool = True) -> wr.Report:
+def make_report(
+    subjects: Sequence[Subject], entity: str, project: str, bound: bool = True
+) -> wr.Report:
     """A report with a part for each subject, not saved yet.
 
-    bound: whether its sets of runs name their project, which W&B is asked for; else they take the
-    report's own.
+    bound: whether its sets of runs name their project, which takes a request to W&B; otherwise
+    they are of the report's own project.
     """
     study = subjects[0].study
     where = (entity, project) if bound else ("", "")
@@ -123,22 +127,22 @@ def report(subjects: Sequence[Subject], entity: str, project: str, bound: bool =
         wr.MarkdownBlock(ABOUT.format(path=f"{entity}/{project}").replace("\n", " ")),
     ]
     for subject in subjects:
-        blocks += _part(subject, *where)
+        blocks += _report_part(subject, *where)
     return wr.Report(
         entity=entity,
         project=project,
         title=f"Odyssey: {study or 'all runs'}"[:128],
-        description=f"{MARK}. The same command writes it anew.",
+        description=f"{OWN_REPORT}. The same command writes it anew.",
         blocks=blocks,
         width="fluid",
     )
 
 
-def _part(subject: Subject, entity: str, project: str) -> list[Any]:
+def _report_part(subject: Subject, entity: str, project: str) -> list[Any]:
     where = f"{subject.task} on {subject.data} (SHA-256 {subject.data_hash[:12]})"
     found: list[Any] = [
         wr.H1(f"{subject.task} on {subject.data}"),
-        wr.P(f"{where}, by {name_of_metric(subject.metric)}: {subject.better} is better."),
+        wr.P(f"{where}, by {subject.metric.label}: {subject.better} is better."),
     ]
     everything = {
         "Results by variant": panels.results(subject),
@@ -148,10 +152,10 @@ def _part(subject: Subject, entity: str, project: str) -> list[Any]:
         "How runs ended": panels.endings(subject),
     }
     for name, made in everything.items():
-        runset = _runs_report(subject, entity, project, "runs", panels.filters(subject))
+        runset = _report_runset(subject, entity, project, "runs", panels.filters(subject))
         found += [wr.H2(name), _grid(subject, runset, made, hide=name != "Results by variant")]
     diverged = panels.filters(subject, status="diverged")
-    runset = _runs_report(subject, entity, project, "diverged runs", diverged)
+    runset = _report_runset(subject, entity, project, "diverged runs", diverged)
     found += [wr.P("The runs that diverged:"), _grid(subject, runset, [], hide=False)]
     return found
 
@@ -169,13 +173,15 @@ def _grid(subject: Subject, runset: wr.Runset, made: list[Any], hide: bool) -> w
         runsets=[runset],
         panels=made,
         hide_run_sets=hide,
-        custom_run_colors=_group_colours_report(subject, runset.name),
+        custom_run_colors=_report_colours(subject, runset.name),
     )
 
 
-def _runs_report(subject: Subject, entity: str, project: str, name: str, filters: str) -> wr.Runset:
+def _report_runset(
+    subject: Subject, entity: str, project: str, name: str, filters: str
+) -> wr.Runset:
     best_first = wr.OrderBy(
-        wr.SummaryMetric(f"valid/{subject.metric}"), ascending=subject.better == "lower"
+        wr.SummaryMetric(f"valid/{subject.metric.name}"), ascending=subject.better == "lower"
     )
     return wr.Runset(
         entity=entity,
@@ -192,7 +198,7 @@ def _runs_report(subject: Subject, entity: str, project: str, name: str, filters
     )
 
 
-def _group_colours_report(subject: Subject, runset: str) -> dict[Any, Any]:
+def _report_colours(subject: Subject, runset: str) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for label, path in subject.paths.items():
         keys = tuple(
@@ -206,17 +212,17 @@ def _group_colours_report(subject: Subject, runset: str) -> dict[Any, Any]:
 
 
 class Saved(NamedTuple):
-    """What was saved, whether it was there before, and its address."""
+    """A view or report that was saved."""
 
-    what: str
-    again: bool
+    what: str  # as in a sentence: `the report “…”`
+    again: bool  # whether an earlier one was replaced
     url: str
 
 
 def specifications(subjects: Sequence[Subject], entity: str, project: str) -> dict[str, Any]:
-    """What would be saved, as JSON: the views and the report. Asks W&B nothing."""
-    views = [workspace(subject, entity, project)._to_model() for subject in subjects]
-    page = report(subjects, entity, project, bound=False)._to_model()
+    """The views and the report as plain JSON. Makes no request to W&B."""
+    views = [make_workspace(subject, entity, project)._to_model() for subject in subjects]
+    page = make_report(subjects, entity, project, bound=False)._to_model()
     return {
         "views": [view.model_dump(mode="json", by_alias=True, exclude_none=True) for view in views],
         "report": page.model_dump(mode="json", by_alias=True, exclude_none=True),
@@ -224,15 +230,15 @@ def specifications(subjects: Sequence[Subject], entity: str, project: str) -> di
 
 
 def save(api: Any, subjects: Sequence[Subject], entity: str, project: str) -> list[Saved]:
-    """Save a view for each subject and a report of all; raises what W&B's libraries raise."""
+    """Save a view for each subject and one report. Raises what W&B's libraries raise."""
     found = []
     for subject in subjects:
-        view = workspace(subject, entity, project)
+        view = make_workspace(subject, entity, project)
         view._internal_id = _view_id(view)
         again = bool(view._internal_id)
         view.save()
         found.append(Saved(f"the workspace view “{view.name}”", again, view.url))
-    page = report(subjects, entity, project)
+    page = make_report(subjects, entity, project)
     page.id = _report_id(api, page)
     again = bool(page.id)
     page.save()
@@ -240,7 +246,7 @@ def save(api: Any, subjects: Sequence[Subject], entity: str, project: str) -> li
 
 
 def _view_id(view: ws.Workspace) -> str:
-    """Of the view that has this internal name already, or nothing."""
+    """W&B's id of the view with this internal name; empty if there is none."""
     try:
         name = internal._internal_name_to_url_query_str(view._internal_name)
         there = internal.get_view_dict(view.entity, view.project, name)
@@ -252,8 +258,8 @@ def _view_id(view: ws.Workspace) -> str:
 
 
 def _report_id(api: Any, page: Any) -> str:
-    """Of the report of this title that an earlier command made, or nothing."""
+    """W&B's id of a report of this title that an earlier command made; empty if there is none."""
     for there in api.reports(f"{page.entity}/{page.project}"):
-        if there.display_name == page.title and MARK in (there.description or ""):
+        if there.display_name == page.title and OWN_REPORT in (there.description or ""):
             return str(there.id)
     return ""

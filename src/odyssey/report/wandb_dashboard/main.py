@@ -12,22 +12,22 @@ from typing import Any
 
 from odyssey.cli_utils import Parser, exit_status
 from odyssey.errors import UserError
-from odyssey.report.io.wandb_project import connected, read_project, split_path
-from odyssey.report.wandb_dashboard.subject import Subject, records_of, subjects
+from odyssey.report.io.wandb_project import connect, read_project, split_path
+from odyssey.report.wandb_dashboard.subject import Subject, make_subjects, read_folder
 
 EXAMPLE = "python scripts/dashboard.py --entity my-team --project odyssey --study truncation"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0; 1 W&B cannot do it; 2 wrong options; 130 Ctrl-C."""
+    """Make a dashboard; returns 0, 1 if W&B cannot do it, 2 for wrong options, 130 for Ctrl-C."""
     asked: list[argparse.Namespace] = []
-    words = sys.argv[1:] if arguments is None else arguments
-    wrong = exit_status(lambda: asked.append(_asked(words)))
-    return wrong or exit_status(lambda: _build(asked[0]), on_error=1)
+    given = sys.argv[1:] if arguments is None else arguments
+    wrong = exit_status(lambda: asked.append(_parse_arguments(given)))
+    return wrong or exit_status(lambda: _make_dashboard(asked[0]), on_error=1)
 
 
-def _asked(words: Sequence[str]) -> argparse.Namespace:
-    asked = _parser().parse_args(words)
+def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    asked = _parser().parse_args(arguments)
     if not asked.entity:
         raise UserError(f"--entity is missing, the W&B user or team: type {EXAMPLE}")
     split_path(f"{asked.entity}/{asked.project}", "--entity/--project")
@@ -57,41 +57,45 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build(asked: argparse.Namespace) -> None:
-    saving = _extra()
+def _make_dashboard(asked: argparse.Namespace) -> None:
+    documents = _import_documents()
     entity, project = asked.entity, asked.project
-    wanted = _subjects(asked)
+    subjects = _read_subjects(asked)
     if asked.dry_run is not None:
-        found = saving.specifications(wanted, entity, project)
-        _write(asked.dry_run, found)
+        found = documents.specifications(subjects, entity, project)
+        _write_json(asked.dry_run, found)
         views = len(found["views"])
         print(f"{asked.dry_run}: {views} workspace view{'' if views == 1 else 's'} and a report")
         return
-    with connected("saving the dashboard at W&B", f"{entity}/{project}") as api:
-        for what, again, url in saving.save(api, wanted, entity, project):
+    with connect("saving the dashboard at W&B", f"{entity}/{project}") as api:
+        for what, again, url in documents.save(api, subjects, entity, project):
             print(f"{'Changed' if again else 'Made'} {what}: {url}")
 
 
-def _subjects(asked: argparse.Namespace) -> list[Subject]:
+def _read_subjects(asked: argparse.Namespace) -> list[Subject]:
+    """From the study's folder if --study is one, else from W&B. Prints notes on what is left out.
+
+    Raises UserError where no run can be shown.
+    """
     folder = Path(asked.study)
     if asked.study and folder.is_dir():
-        study, records = folder.resolve().name, records_of(folder)
-        if not records:
+        study, runs = folder.resolve().name, read_folder(folder)
+        if not runs:
             raise UserError(f"--study {folder} has no run that has begun: type a study's folder")
     else:
         study, notes = asked.study, list[str]()
-        records = read_project(
+        runs = read_project(
             f"{asked.entity}/{asked.project}", group=study or None, notes=notes, curves=False
         )
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
-    return subjects(records, study, asked.metric)
+    return make_subjects(runs, study, asked.metric)
 
 
-def _extra() -> Any:
-    """What builds and saves, which needs the extra."""
+def _import_documents() -> Any:
+    """The module that needs wandb-workspaces. Raises UserError where that is not installed."""
     try:
-        from odyssey.report.wandb_dashboard import documents as save
+        from odyssey.report.wandb_dashboard import documents
     except ImportError as error:
         if not (error.name or "").startswith("wandb_workspaces"):
             raise
@@ -99,10 +103,10 @@ def _extra() -> Any:
             "the dashboard needs wandb-workspaces, which is not installed: type "
             "pip install -e '.[dashboard]'"
         ) from None
-    return save
+    return documents
 
 
-def _write(file: Path, found: dict[str, Any]) -> None:
+def _write_json(file: Path, found: dict[str, Any]) -> None:
     try:
         file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     except OSError as error:

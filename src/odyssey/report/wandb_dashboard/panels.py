@@ -1,6 +1,6 @@
 """The panels of a dashboard, for a workspace and a report alike.
 
-None groups the runs itself: they follow the table of runs, which is grouped by variant, and so
+No panel groups the runs itself. Panels follow the table of runs, which is grouped by variant, and
 have its colours.
 """
 
@@ -10,37 +10,37 @@ from typing import Any
 
 import wandb_workspaces.reports.v2.interface as wr
 
-from odyssey.report.analysis.names import name_of_metric, name_of_setting
+from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.wandb_dashboard.subject import Subject
 from odyssey.study.state import STATES
 
-STEP = "step"  # updates done: what our rows are placed by, instead of W&B's count of rows
-RUNS = 1000  # that a panel takes into its groups, W&B's own limit being 10 or so
-BARS = 100
+STEP = "step"  # updates done, the x axis in place of W&B's count of rows
+RUNS = 1000  # most runs in the groups of a panel; W&B's default is about 10
+BARS = 100  # most bars in a chart
 GRADIENT = ("#009e73", "#e69f00", "#aa3377")  # best to worst
 
 
 def results(subject: Subject) -> list[Any]:
-    """Validation and test values by variant: medians, from the least to the most."""
-    metric, name = subject.metric, name_of_metric(subject.metric)
-    found = [_bars(f"valid/{metric}", f"Validation, best checkpoint: {name} ({_way(subject)})")]
+    """Validation and test values of each variant: median, smallest and largest."""
+    name, label = subject.metric.name, f"{subject.metric.label} ({subject.better} is better)"
+    found = [_bars(f"valid/{name}", f"Validation, best checkpoint: {label}")]
     if subject.tested:
-        found.append(_bars(f"test/{metric}", f"Test, same weights: {name} ({_way(subject)})"))
+        found.append(_bars(f"test/{name}", f"Test, same weights: {label}"))
     return found
 
 
 def curves(subject: Subject) -> list[Any]:
-    """Learning curves, a median and a band from least to most for each variant."""
+    """Learning curves of each variant: median, and a band from the smallest to the largest."""
     wanted = {
-        f"valid/{subject.metric}": f"Validation: {name_of_metric(subject.metric)}",
+        f"valid/{subject.metric.name}": f"Validation: {subject.metric.label}",
         "train/loss": "Training loss",
     }
     return [_lines(name, title) for name, title in wanted.items()]
 
 
 def settings(subject: Subject) -> list[Any]:
-    """The metric against each setting, parameters and time: a point is a run."""
-    y = wr.SummaryMetric(f"valid/{subject.metric}")
+    """The metric against each setting, the number of parameters and the time; points are runs."""
+    y = wr.SummaryMetric(f"valid/{subject.metric.name}")
     x: list[tuple[Any, str, bool]] = [
         (wr.Config(s.key), name_of_setting(s.key), s.log) for s in subject.settings
     ]
@@ -53,11 +53,11 @@ def settings(subject: Subject) -> list[Any]:
 
 
 def importance(subject: Subject) -> list[Any]:
-    """What matters for the metric, by W&B's own random forest, and all settings at once."""
-    target = f"valid/{subject.metric}"
+    """Importance of settings for the metric by W&B's random forest, and all settings at once."""
+    target = f"valid/{subject.metric.name}"
     columns = [_column(wr.Config(s.key), name_of_setting(s.key), s.log) for s in subject.settings]
     columns.append(_column(wr.Config("params"), "parameters", True))
-    columns.append(_column(wr.SummaryMetric(target), name_of_metric(subject.metric), False))
+    columns.append(_column(wr.SummaryMetric(target), subject.metric.label, False))
     colours = GRADIENT if subject.better == "lower" else GRADIENT[::-1]
     return [
         wr.ParameterImportancePlot(with_respect_to=target),
@@ -73,7 +73,7 @@ def importance(subject: Subject) -> list[Any]:
 
 
 def endings(subject: Subject) -> list[Any]:
-    """How runs ended: counts, how far they came, and the gradients before that."""
+    """How runs ended: counts by status, updates done, and gradient norms."""
     return [
         wr.MarkdownPanel(markdown=counts(subject)),
         wr.ScatterPlot(
@@ -87,7 +87,7 @@ def endings(subject: Subject) -> list[Any]:
 
 
 def counts(subject: Subject) -> str:
-    """A table of the runs by status, as they were when the dashboard was made."""
+    """A Markdown table of runs by variant and status, as of when the dashboard is made."""
     states = [s for s in STATES if any(c[s] for c in subject.counts.values())]
     lines = [
         "Runs when this was made, by variant and status (`status` in the table of runs):\n",
@@ -101,11 +101,11 @@ def counts(subject: Subject) -> str:
 
 
 def columns(subject: Subject) -> list[str]:
-    """What the table of runs shows, left to right."""
+    """Columns of the table of runs, from left to right."""
     found = ["run:displayName", "run:jobType", "summary:status"]
-    found.append(f"summary:valid/{subject.metric}")
+    found.append(f"summary:valid/{subject.metric.name}")
     if subject.tested:
-        found.append(f"summary:test/{subject.metric}")
+        found.append(f"summary:test/{subject.metric.name}")
     found += [f"config:{backend_key(s.key)}" for s in subject.settings]
     return [*found, "config:params.value", "summary:seconds", "summary:steps", "summary:device"]
 
@@ -117,7 +117,7 @@ def backend_key(key: str) -> str:
 
 
 def filters(subject: Subject, **summary: str) -> str:
-    """The expression that picks the subject's runs, and among these the summary's values."""
+    """Filter expression for the subject's runs, with these values in their summary."""
     found = ['Metric("JobType") != "summary"']  # the tables that status.py --wandb logs
     if subject.study:
         found.append(f'Metric("Group") == {_quoted(subject.study)}')
@@ -128,13 +128,9 @@ def filters(subject: Subject, **summary: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string of the expression; W&B's parser rewrites `=`, `<` and `>` even inside of one."""
+    """A string literal; other than plain signs are escaped, since W&B's parser rewrites them."""
     safe = (c if c.isalnum() or c in " -_./" else f"\\U{ord(c):08x}" for c in text)
     return f'"{"".join(safe)}"'
-
-
-def _way(subject: Subject) -> str:
-    return f"{subject.better} is better"
 
 
 def _bars(metric: str, title: str) -> Any:

@@ -106,10 +106,9 @@ def lost(study: Mapping[str, Any], words: Sequence[str], index: int, why: str) -
 def _note(cfg: Any, error: str) -> dict[str, Any]:
     from odyssey.config.compose import finish
     from odyssey.study.state import read_run
-    from odyssey.study.trial import died
-    from odyssey.training.run_dir import run_path
+    from odyssey.study.trial import died, planned_folder
 
-    now = read_run(run_path(finish(cfg)))
+    now = read_run(planned_folder(finish(cfg)))
     said = now.record.status if now.record else None
     if now.state == "running":
         return {"status": "elsewhere", "folder": str(now.path), "error": error}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import signal
@@ -16,7 +17,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from odyssey.data.download import CHUNK, RemoteFile, data_folder, fetch, sha256
+from odyssey.data.download import (
+    CHUNK,
+    InstalledFile,
+    RemoteFile,
+    data_folder,
+    fetch,
+    installed_file,
+    package_folder,
+    sha256,
+)
 from odyssey.errors import UserError
 
 CONTENT = np.random.RandomState(3).bytes(1_000_003)
@@ -262,6 +272,36 @@ def test_where_the_data_folder_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_sha256_of_parts_is_that_of_the_whole() -> None:
     array = np.frombuffer(CONTENT, np.uint8)
     assert sha256([array[:7], array[7:11].tobytes(), array[11:]]) == SHA
+
+
+@pytest.fixture
+def carrier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstalledFile:
+    """A package that carries CONTENT, and cannot be imported."""
+    folder = tmp_path / "carrier_of_data"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise SystemExit('imported')")
+    (folder / "content.bin").write_bytes(CONTENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    return InstalledFile("mine", "carrier_of_data", "content.bin", SHA, "carrier-of-data==1.0")
+
+
+def test_a_file_of_an_installed_package(carrier: InstalledFile, tmp_path: Path) -> None:
+    path = tmp_path / "carrier_of_data" / "content.bin"
+    assert installed_file(carrier) == path and package_folder("carrier_of_data") == path.parent
+    path.write_bytes(DAMAGED)
+    damaged = hashlib.sha256(DAMAGED).hexdigest()
+    with pytest.raises(UserError, match=f"task.data=mine: .*sha256:{damaged}, not sha256:{SHA}"):
+        installed_file(carrier)
+    path.unlink()
+    with pytest.raises(UserError, match="carrier-of-data ships it no more; `pip install 'carrier-"):
+        installed_file(carrier)
+
+
+def test_a_package_that_is_not_installed(carrier: InstalledFile) -> None:
+    missing = dataclasses.replace(carrier, module="no_such_package")
+    assert package_folder("no_such_package") is None
+    with pytest.raises(UserError, match="needs the package carrier-of-data; `pip install 'carrier"):
+        installed_file(missing)
 
 
 def _fetching(url: str, folder: Path) -> subprocess.Popen[bytes]:

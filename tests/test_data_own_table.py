@@ -18,7 +18,7 @@ def parts(d: data.Dataset[data.Labelled]) -> tuple[data.Labelled, data.Labelled,
 
 
 def load(path: Path) -> data.Dataset[data.Labelled]:
-    return data.sentences("csv", path=path)
+    return data.labelled_texts("csv", path=path)
 
 
 def table(path: Path, rows: list[tuple[str, str]], delimiter: str = ",") -> Path:
@@ -114,7 +114,7 @@ def test_a_bad_file_gets_a_sentence(tmp_path: Path, content: str, words: str) ->
 
 def test_bad_places_get_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs task.path="):
-        data.sentences("csv")
+        data.labelled_texts("csv")
     with pytest.raises(UserError, match="does not exist"):
         load(tmp_path / "t.csv")
     with pytest.raises(UserError, match="folder without all of train.csv"):

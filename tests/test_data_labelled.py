@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import random_kit
 from odyssey import data
 from odyssey.data.download import RemoteFile, data_folder, sha256
 from odyssey.data.labelled import read_imdb
 from odyssey.data.splits import stratified
 from odyssey.errors import UserError
 
-module = importlib.import_module("odyssey.data.labelled")  # `data.sentences` is the function
+module = importlib.import_module("odyssey.data.labelled")  # `data.labelled_texts` is the function
 
 
 def parts(d: data.Dataset[data.Labelled]) -> tuple[data.Labelled, data.Labelled, data.Labelled]:
@@ -36,13 +37,13 @@ def no_index(folder: Path) -> bool:
 def snippets(tmp_path_factory: pytest.TempPathFactory) -> data.Dataset[data.Labelled]:
     """Fetched by pip into an empty folder, or taken from the user's own where there is no index."""
     try:
-        return data.sentences("snippets", tmp_path_factory.mktemp("data"))
+        return data.labelled_texts("snippets", tmp_path_factory.mktemp("data"))
     except UserError as error:
         if not no_index(tmp_path_factory.mktemp("index")):
             raise  # the package is to be had, so the fault is ours
         if not (data_folder() / "snippets" / "vaderSentiment-2.5.tar.gz").exists():
             pytest.skip(str(error))
-        return data.sentences("snippets")
+        return data.labelled_texts("snippets")
 
 
 def test_snippets_are_what_they_are(snippets: data.Dataset[data.Labelled]) -> None:
@@ -63,7 +64,8 @@ def test_the_foreign_package_is_not_run(tmp_path: Path, snippets: object) -> Non
     """A second fetch finds the file, and no process is started for it."""
     folder = tmp_path / "data"
     code = (
-        "import subprocess, sys; from odyssey import data; data.sentences('snippets', sys.argv[1])"
+        "import subprocess, sys; from odyssey import data; "
+        "data.labelled_texts('snippets', sys.argv[1])"
     )
     run = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
     if run.returncode and no_index(tmp_path / "index"):
@@ -81,7 +83,7 @@ def test_snippets_without_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError) as caught:
-        data.sentences("snippets", tmp_path)
+        data.labelled_texts("snippets", tmp_path)
     message = str(caught.value)
     assert "no connection to the package index" in message and "b960c954" in message
     assert str(tmp_path / "snippets" / "vaderSentiment-2.5.tar.gz") in message
@@ -92,11 +94,11 @@ def test_a_damaged_snippets_file_is_refused(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"damaged")
     with pytest.raises(UserError, match="damaged or another file"):
-        data.sentences("snippets", tmp_path)
+        data.labelled_texts("snippets", tmp_path)
 
 
 def test_sst2_is_the_three_official_files(shared_data: Path) -> None:
-    d = data.sentences("sst2", shared_data)
+    d = data.labelled_texts("sst2", shared_data)
     assert [len(p.texts) for p in parts(d)] == [6920, 872, 1821]
     for part, name in zip(parts(d), ("train", "dev", "test"), strict=True):
         lines = (shared_data / "sst2" / f"{name}.tsv").read_text().splitlines()
@@ -110,7 +112,7 @@ def test_sst2_and_imdb_without_a_network(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     for name in ("sst2", "imdb"):
         with pytest.raises(UserError, match="by hand.*task.data=snippets"):
-            data.sentences(name, tmp_path)
+            data.labelled_texts(name, tmp_path)
 
 
 def archive(path: Path, count: int) -> None:
@@ -148,7 +150,7 @@ def test_imdb_is_read_from_its_archive(tmp_path: Path, monkeypatch: pytest.Monke
             assert text.startswith(f"{part} {('neg', 'pos')[label]} naïve")
     digest = sha256([path.read_bytes()])
     monkeypatch.setattr(module, "IMDB", RemoteFile(module.IMDB.name, (), f"sha256:{digest}", ""))
-    d = data.sentences("imdb", tmp_path)
+    d = data.labelled_texts("imdb", tmp_path)
     assert [len(p.texts) for p in parts(d)] == [360, 40, 400] and d.sha256 == digest
     train, valid, test = (set(p.texts) for p in parts(d))
     assert not train & valid and not (train | valid) & test  # each text is there twice in train
@@ -174,14 +176,14 @@ def test_foreign_archives_get_a_sentence(tmp_path: Path) -> None:
 
 def test_unknown_names_and_needless_paths() -> None:
     with pytest.raises(UserError, match="did you mean 'imdb'.*csv, imdb, snippets, sst2"):
-        data.sentences("imbd")
+        data.labelled_texts("imbd")
     with pytest.raises(UserError, match="task.path=x.csv is for task.data=csv only"):
-        data.sentences("sst2", path="x.csv")
+        data.labelled_texts("sst2", path="x.csv")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 101])
 def test_a_split_has_every_row_once(count: int) -> None:
-    random = np.random.default_rng(count)
+    random = random_kit.rng()
     labels = random.integers(0, 3, count)
     texts = [str(i) for i in random.integers(0, max(1, count // 2), count)]
     for given in (None, texts):

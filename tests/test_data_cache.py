@@ -1,4 +1,4 @@
-"""Arrays kept in the data directory: the same as made anew, and never another's."""
+"""Arrays cached in the data directory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from odyssey import data
 from odyssey.data import chorales
-from odyssey.data.cache import kept
+from odyssey.data.cache import cached
 
 KEY, OTHER = "0123456789abcdef" * 4, "0123456789abcdef" + "f" * 48
 
@@ -33,12 +33,12 @@ def same(found: object, made: dict[str, np.ndarray]) -> bool:
 def test_made_once_for_a_key(tmp_path: Path) -> None:
     make = Maker()
     for _ in range(3):
-        assert same(kept(tmp_path, "x", KEY, make), Maker()())
+        assert same(cached(tmp_path, "x", KEY, make), Maker()())
     assert make.times == 1
     # Keys that begin alike share a file, of which each takes only its own.
-    assert same(kept(tmp_path, "x", OTHER, make), Maker()())
+    assert same(cached(tmp_path, "x", OTHER, make), Maker()())
     assert make.times == 2
-    kept(tmp_path, "x", OTHER, make)
+    cached(tmp_path, "x", OTHER, make)
     assert make.times == 2
     (file,) = (tmp_path / "cache").iterdir()
     assert file.suffix == ".npz"
@@ -46,7 +46,7 @@ def test_made_once_for_a_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", ["empty", "cut", "changed", "foreign", "folder"])
 def test_a_damaged_file_is_made_anew(tmp_path: Path, spoil: str) -> None:
-    kept(tmp_path, "x", KEY, Maker())
+    cached(tmp_path, "x", KEY, Maker())
     (file,) = (tmp_path / "cache").iterdir()
     whole = file.read_bytes()
     at = whole.index(np.arange(1000).tobytes()[:64])
@@ -62,9 +62,9 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path, spoil: str) -> None:
         file.unlink()
         file.mkdir()
     make = Maker()
-    assert same(kept(tmp_path, "x", KEY, make), Maker()())
+    assert same(cached(tmp_path, "x", KEY, make), Maker()())
     assert make.times == 1
-    kept(tmp_path, "x", KEY, make)
+    cached(tmp_path, "x", KEY, make)
     assert make.times == (2 if spoil == "folder" else 1)  # a folder in its place is left alone
 
 
@@ -72,15 +72,15 @@ def test_without_a_place_to_keep_them(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     make = Maker()
-    assert same(kept(file, "x", KEY, make), Maker()())
-    assert same(kept(file, "x", KEY, make), Maker()())
+    assert same(cached(file, "x", KEY, make), Maker()())
+    assert same(cached(file, "x", KEY, make), Maker()())
     assert make.times == 2
 
 
 def test_kept_chorales_are_the_chorales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Every score in four parts, but fewer of them: the whole reading is tested elsewhere.
-    files = chorales._files()[::12]
-    monkeypatch.setattr(chorales, "_files", lambda: files)
+    files = chorales.score_files()[::12]
+    monkeypatch.setattr(chorales, "score_files", lambda: files)
     made = data.rolls("music21", tmp_path)
     (file,) = (tmp_path / "cache").iterdir()
     before = file.stat().st_mtime_ns
@@ -93,7 +93,7 @@ def test_kept_chorales_are_the_chorales(tmp_path: Path, monkeypatch: pytest.Monk
         assert len(one) == len(other) > 0
         for a, b in zip(one, other, strict=True):
             assert a.dtype == b.dtype == np.uint8 and np.array_equal(a, b)
-    monkeypatch.setattr(chorales, "_files", lambda: files[::2])
+    monkeypatch.setattr(chorales, "score_files", lambda: files[::2])
     other_scores = data.rolls("music21", tmp_path)
     assert len(list((tmp_path / "cache").iterdir())) == 2
     assert other_scores.sha256 != made.sha256

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
+import random_kit
 from odyssey.tasks.batching import Order
 from odyssey.tasks.language_model import IGNORED, Windows
 from tasks_kit import same
 
 SIZES = [(2, 1, 1), (3, 1, None), (7, 3, 2), (97, 7, 5), (101, 1, 100), (101, 1, 25), (64, 32, 10)]
-CHANCE = np.random.default_rng(0)
-RANDOM = [
-    (int(n), int(CHANCE.integers(1, n // 2 + 1)), int(CHANCE.integers(1, 40)))
-    for n in CHANCE.integers(2, 500, 30)
-]
 
 
-@pytest.mark.parametrize(("size", "lanes", "window"), SIZES + RANDOM)
+@pytest.mark.parametrize("sizes", [*SIZES, *["random"] * 30], ids=str)
 @pytest.mark.parametrize("drop_last", [False, True])
-def test_windows_cover_each_target_once(size, lanes, window, drop_last):
+def test_windows_cover_each_target_once(sizes, drop_last, rng):
+    if sizes == "random":
+        size = int(rng.integers(2, 500))
+        sizes = size, int(rng.integers(1, size // 2 + 1)), int(rng.integers(1, 40))
+    size, lanes, window = sizes
     ids = torch.arange(size, dtype=torch.int16)  # each id is its own place
     windows = Windows(ids, lanes=lanes, window=window, drop_last=drop_last)
     seen: list[list[int]] = [[] for _ in range(lanes)]
@@ -72,7 +71,7 @@ def test_ids_keep_their_small_type():
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 @pytest.mark.parametrize("bucket", [False, True])
 def test_order_is_a_function_of_seed_and_epoch(rows, batch_size, bucket):
-    lengths = np.random.default_rng(1).integers(1, 90, rows) if bucket else None
+    lengths = random_kit.rng().integers(1, 90, rows) if bucket else None
 
     def epoch(seed, number, shuffle=True):
         order = Order(rows, batch_size, seed=seed, shuffle=shuffle, lengths=lengths)
@@ -93,7 +92,7 @@ def test_order_is_a_function_of_seed_and_epoch(rows, batch_size, bucket):
 
 
 def test_buckets_have_little_padding():
-    lengths = np.random.default_rng(0).integers(1, 200, 3000)
+    lengths = random_kit.rng().integers(1, 200, 3000)
 
     def padding(bucket):
         order = Order(3000, 10, seed=0, shuffle=True, lengths=lengths if bucket else None)

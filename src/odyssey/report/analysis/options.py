@@ -1,0 +1,47 @@
+"""Options of the analysis, as on the command line."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from odyssey.errors import UserError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the analysis. Raises UserError for what is out of range."""
+
+    baseline: str | None = None  # label of a variant
+    margin: float | None = None  # of equivalence, in the metric's unit
+    share: float = 0.1  # of a search's trials that are compared, the best by validation
+    alpha: float = 0.05  # level of significance
+    draws: int = 2000  # of the bootstrap
+    seed: int = 0  # of the bootstrap and the forests
+    trees: int = 64  # of a forest
+
+    def __post_init__(self) -> None:
+        messages = []
+        if self.margin is not None and not (0 < self.margin < math.inf):
+            messages.append(
+                f"--margin {self.margin:g} is out of range: type a difference above 0 that would "
+                "not matter to you, in the metric's unit, such as 0.05"
+            )
+        if not 0 < self.share <= 1:
+            messages.append(
+                f"--share {self.share:g} is out of range: type the share of the trials that are "
+                "compared, above 0 and at most 1, such as 0.1"
+            )
+        if not 1e-9 <= self.alpha < 0.5:
+            messages.append(
+                f"--alpha {self.alpha:g} is out of range: type a level of significance from 1e-9 "
+                "to below 0.5, such as 0.05"
+            )
+        if not 0 <= self.seed < 2**32:
+            messages.append(
+                f"--seed {self.seed} is out of range: type 0 or a number up to {2**32 - 1}"
+            )
+        if self.draws < 100:
+            messages.append(f"--draws {self.draws} is too few for an interval: type 100 or more")
+        if messages:
+            raise UserError(*messages)
