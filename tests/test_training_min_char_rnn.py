@@ -20,7 +20,6 @@ import torch
 import random_kit
 from min_char_rnn import MinCharRnn, smoothed
 from odyssey.tasks import build as build_task
-from odyssey.training import run as room
 from odyssey.training import train as training
 from training_kit import settings
 
@@ -61,14 +60,14 @@ class Beside:
         self.wanted: list[float] = []
         self.restarts = 0
         self.apart = 0.0  # the largest difference in a weight or a state after one update
-        build = room.build_model
+        build = training.build_model
 
         def spy(cfg, spec):
             model = build(cfg, spec)
             model.register_forward_pre_hook(self.update, with_kwargs=True)
             return model
 
-        monkeypatch.setattr(room, "build_model", spy)
+        monkeypatch.setattr(training, "build_model", spy)
         folder = training.train(cfg).folder
         self.losses = self.logged(folder)
 
@@ -133,6 +132,7 @@ def test_a_free_run_at_a_tenth_of_the_rate(own_text, monkeypatch):
     assert run.restarts == 2, "640 windows make one reading"
 
 
+@pytest.mark.slow
 def test_every_update_in_double_precision(own_text, monkeypatch):
     """At the rate of 0.1: losses, states and the weights after each update."""
     text, options = own_text
@@ -146,6 +146,7 @@ def test_every_update_in_double_precision(own_text, monkeypatch):
     assert run.restarts == 2
 
 
+@pytest.mark.slow
 def test_the_experiment_as_it_stands(shared_data, tmp_path, monkeypatch):
     """On tiny-shakespeare in float32, with weights drawn from N(0, 0.01²) and biases of zero."""
     text = (shared_data / "shakespeare" / "input.txt").read_text(encoding="utf-8")
