@@ -61,6 +61,8 @@ CONFIG: dict[str, Any] = {
     "trainer.sample": False,
     "trainer.progress_bar": True,
     "trainer.threads": 1,
+    "callbacks.early_stopping._target_": "odyssey.training.callbacks.EarlyStopping",
+    "callbacks.early_stopping.patience": 15,
     "logger.mode": "disabled",
     "logger.project": "odyssey",
     "logger.entity": None,
@@ -82,7 +84,16 @@ MEASURES = {
     "accuracy": ("max", "accuracy", "accuracy"),
     "recalled": ("max", "share of symbols recalled", "of the symbols"),
 }
-UNHASHED = ("study", "output_dir", "data_dir", "device", "resume.", "logger.", "task.sample_")
+UNHASHED = (
+    "study",
+    "output_dir",
+    "data_dir",
+    "device",
+    "resume.",
+    "logger.",
+    "callbacks.",
+    "task.sample_",
+)
 
 
 def write_run(
