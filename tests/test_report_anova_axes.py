@@ -34,7 +34,7 @@ def test_what_a_study_draws_is_uniform_on_its_axis(name: str) -> None:
     points = [
         dict(zip(parameter.keys, parameter.at(rng.random()), strict=True)) for _ in range(25000)
     ]
-    u = axis.to_unit([axis.of(point) for point in points])
+    u = axis.to_unit([axis.value_in(point) for point in points])
     # What follows is missed by chance less than once in 200,000.
     if axis.discrete:
         shares = np.unique(u, return_counts=True)[1] / len(u)
@@ -48,9 +48,9 @@ def test_what_a_study_draws_is_uniform_on_its_axis(name: str) -> None:
         assert quantiles == pytest.approx(np.arange(1, 10) / 10, abs=0.02)
     found = axis.from_unit(u)
     if axis.kind == "choice":
-        assert found == [axis.of(point) for point in points]
+        assert found == [axis.value_in(point) for point in points]
     else:
-        assert found == pytest.approx([axis.of(point) for point in points], rel=1e-9)
+        assert found == pytest.approx([axis.value_in(point) for point in points], rel=1e-9)
 
 
 @pytest.mark.parametrize("name", [n for n in SPACE if "values" not in SPACE[n]])
@@ -98,10 +98,10 @@ def test_what_an_axis_cannot_hold_is_nan() -> None:
 
 def test_values_of_keys_that_belong_together() -> None:
     axis = axis_from_description("clip,clip.threshold", SPACE["clip,clip.threshold"])
-    assert axis.of({"clip": "norm", "clip.threshold": 1.0, "x": 1}) == ("norm", 1.0)
-    assert axis.of({"clip,clip.threshold": ["none", None]}) == ["none", None]
+    assert axis.value_in({"clip": "norm", "clip.threshold": 1.0, "x": 1}) == ("norm", 1.0)
+    assert axis.value_in({"clip,clip.threshold": ["none", None]}) == ["none", None]
     assert axis.to_unit([["none", None], ("norm", 1)]).tolist() == [0.25, 0.75]
-    assert math.isnan(Axis("lr", "log", 1, 2).of({}))
+    assert math.isnan(Axis("lr", "log", 1, 2).value_in({}))
 
 
 def test_axes_of_values_alone() -> None:

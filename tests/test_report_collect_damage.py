@@ -95,6 +95,14 @@ def test_texts_that_no_file_can_hold(folder: Path) -> None:
     assert run.device == "" and "(device)" in study.notes[0]
 
 
+def test_a_record_of_a_later_version_is_named_as_one(folder: Path) -> None:
+    edit_json(first(folder) / "run.json", schema=99)
+    for _ in range(2):  # from the file, and from the cache
+        study, run = look(folder)
+        (note,) = study.notes
+        assert run.state == "damaged" and "of a later version of Odyssey: update this one" in note
+
+
 def test_damaged_and_missing_files(folder: Path) -> None:
     a, b = (folder / row["run"] for row in plan_of(folder))
     text = (a / "run.json").read_text()

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from odyssey.errors import UserError
-from odyssey.report.io.wandb_project import flatten, split_path
+from odyssey.report.io.wandb_project import flatten, split_path, variant_of
 from records_kit import real_run
 from report_wandb_kit import DATA, Project, configuration, summary
 from run_kit import record
@@ -122,6 +122,26 @@ def test_every_kind_of_ending(tmp_path: Path) -> None:
     assert runs["lost"]["task"] == "charlm" and runs["lost"]["params"] == 11
     assert [run["name"] for run in mine["runs"]] == ["other"]
     assert mine["runs"][0]["cell"] == "rnn" and mine["runs"][0]["study"] == "t"
+
+
+def test_what_tasks_say_of_metrics_and_later_versions() -> None:
+    server = Project()
+    info = {"accuracy": {"mode": "max", "label": "share of hits", "unit": "of the shots"}}
+    server.add("new", configuration(), summary=summary(metric_info=info, params=11.0, steps=5.0))
+    server.add("old", configuration(), summary=summary())
+    server.add("later", configuration(), summary=summary(schema=99))
+    with serving(server):
+        (found,) = read(server)
+    new, old = found["runs"]
+    assert new["metric_info"] == info and old["metric_info"] == {}
+    assert new["params"] == 11 and new["steps"] == 5 and new["odd"] == old["odd"] == []
+    (note,) = found["notes"]
+    assert note.startswith("1 run of the W&B project is of a later version of Odyssey")
+
+
+def test_variants_of_runs_of_earlier_versions() -> None:
+    assert variant_of({"variant": "cell=gru"}) == variant_of({"arm": "cell=gru"}) == "cell=gru"
+    assert variant_of({}) == ""
 
 
 def test_what_is_no_run_of_ours_is_set_apart() -> None:

@@ -65,6 +65,7 @@ def test_a_proposal_is_a_function_of_its_arguments():
     assert len(propose(ALL, diverged, 0, "", 20, 0)) == 8  # nothing to go by, and no crash
 
 
+@pytest.mark.slow
 def test_it_is_better_than_random():
     space = parse_space(
         {

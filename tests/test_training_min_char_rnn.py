@@ -133,6 +133,7 @@ def test_a_free_run_at_a_tenth_of_the_rate(own_text, monkeypatch):
     assert run.restarts == 2, "640 windows make one reading"
 
 
+@pytest.mark.slow
 def test_every_update_in_double_precision(own_text, monkeypatch):
     """At the rate of 0.1: losses, states and the weights after each update."""
     text, options = own_text
@@ -146,6 +147,7 @@ def test_every_update_in_double_precision(own_text, monkeypatch):
     assert run.restarts == 2
 
 
+@pytest.mark.slow
 def test_the_experiment_as_it_stands(shared_data, tmp_path, monkeypatch):
     """On tiny-shakespeare in float32, with weights drawn from N(0, 0.01²) and biases of zero."""
     text = (shared_data / "shakespeare" / "input.txt").read_text(encoding="utf-8")

@@ -1,4 +1,10 @@
-"""The equations. No loop over time, no device, no configuration."""
+"""Recurrent cells, each a class that writes one time step as the equations of its paper.
+
+In the docstrings `*` is the elementwise product, `sigm` the logistic function, x_t the input at
+step t, h_{t-1} the output of the step before; W, R, b and p are input weights, recurrent weights,
+biases and peepholes, with the name of their gate as index. There is no loop over time here, no
+device and no configuration.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +49,7 @@ __all__ = [
     "SimpleGRU",
 ]
 
-# Name on the command line -> class, by family.
+# Name on the command line -> class; families are together.
 CELLS: dict[str, type[Cell]] = {
     name: globals()[entry.kind] for name, entry in registry.CELLS.items()
 }

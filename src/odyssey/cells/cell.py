@@ -1,10 +1,10 @@
-"""What a cell is: names of states, gates and weights, and one step written as its equations."""
+"""The base class of cells: declared names of states, gates and weights, and one time step."""
 
 from __future__ import annotations
 
 import keyword
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -20,16 +20,16 @@ class Cell(nn.Module):
 
     A subclass declares its names and writes `step`:
 
-    - `state`: what is carried from step to step, each (batch, H); the first is the output.
+    - `state`: names of the states, each (batch, H); the first is the output.
     - `gates`: each has W (H × X), R (H × H) and b (H), stored one after another in this order.
-    - `lacks`: gate -> the letters of what it does not have, as in `{"n": "W"}`.
+    - `lacks`: gate -> letters of the weights (W, R, b) that it does not have, as in `{"n": "W"}`.
     - `recurrent`: further matrices (H × H), used as `R.name(v)` like those of the gates.
     - `vectors`: one weight a unit (H), as in peepholes. Those also named in `ones` start at 1, as
       gains do; those also named in `biases` start as the gates' b do.
-    - `bare`: names under which `step` wants the input itself. It has no weights where X = H and
-      is projected by a matrix P (H × X) of its own where sizes differ.
+    - `bare`: names under which `step` reads the input itself: x_t where X = H, else P x_t with a
+      matrix P (H × X).
     - `forget_gate`: the gate, or the one of `biases`, that the option `forget_bias` sets.
-    - `label`: what figures call it; the class's name where none is given.
+    - `label`: its name in figures; by default the class's name.
 
     In `step(x, R, p, s)`: `x.k` is W_k x_t + b_k, `R.k(v)` is R_k v, `p.k` a vector, `s.k` the
     state of the step before. It returns the new states in the order of `state`. Everything else
@@ -37,7 +37,7 @@ class Cell(nn.Module):
     vectorised and compiled.
 
     Parameters: `W` (#W·H, X), `R` (#R·H, H), `b` (#b·H), `p` (#vectors, H), `P` (#bare·H, X);
-    those that a cell has none of are absent. `part("R", "i")` is one gate's share.
+    those without any rows are absent. `part("R", "i")` is the rows of one gate.
     """
 
     state: ClassVar[tuple[str, ...]] = ("h",)
@@ -51,8 +51,8 @@ class Cell(nn.Module):
     forget_gate: ClassVar[str | None] = None
     label: ClassVar[str] = ""
 
-    # Made from the above, once a class.
-    rows: ClassVar[dict[str, tuple[str, ...]]]  # parameter -> the names it stacks
+    # Derived from the above for each class.
+    rows: ClassVar[dict[str, tuple[str, ...]]]  # parameter -> the names whose rows it stacks
     Inputs: ClassVar[type]
     State: ClassVar[type]
 
@@ -116,7 +116,7 @@ class Cell(nn.Module):
         return weight[i] if letter == "p" else weight[i * h : (i + 1) * h]
 
     def reset_parameters(self) -> None:
-        """Draw all weights anew, gate by gate, from torch's global generator."""
+        """Draw all weights, gate by gate, from torch's global generator."""
         of = {"W": "input", "R": "recurrent", "b": "bias", "p": "vector", "P": "input"}
         for letter, names in self.rows.items():
             if getattr(self, letter) is None:
@@ -133,12 +133,12 @@ class Cell(nn.Module):
                 letter = "b" if self.forget_gate in self.gates else "p"
                 self.part(letter, self.forget_gate).fill_(self.forget_bias)
 
-    # -- the pieces of a step --------------------------------------------------------------
+    # -- the parts of a step ---------------------------------------------------------------
 
     def project(self, x: Tensor) -> Any:
-        """x (..., X) -> `Inputs`, each (..., H): one product for all gates and all steps.
+        """x (..., X) -> `Inputs`, each (..., H): one matrix product for all gates and all steps.
 
-        A gate without W reads its bias alone, which keeps the shape (H).
+        For a gate without W it is the bias alone, with shape (H).
         """
         h = self.hidden_size
         parts: dict[str, Tensor] = {}
@@ -158,23 +158,23 @@ class Cell(nn.Module):
         return self.Inputs(**{name: parts[name] for name in self.Inputs._fields})  # type: ignore[attr-defined]
 
     def peeps(self) -> SimpleNamespace:
-        """The vectors by name, each (H)."""
+        """The vectors by name, each (H): `p` of `step`."""
         return SimpleNamespace(**{name: self.part("p", name) for name in self.vectors})
 
     def initial_state(self, like: Tensor) -> Any:
-        """Zeros for every state, each (batch, H), with the type and device of `like` (batch, X)."""
+        """Zeros for every state, each (batch, H), of the dtype and device of `like` (batch, X)."""
         zero = like.new_zeros(like.shape[:-1] + (self.hidden_size,))
         return self.State(*(zero for _ in self.state))
 
     def step(self, x: Any, R: Any, p: Any, s: Any) -> tuple[Tensor, ...] | Tensor:
-        """One time step: the cell's equations."""
+        """One time step: the cell's equations, which every subclass defines."""
         raise TypeError(f"{type(self).__name__} must define step(self, x, R, p, s)")
 
-    # -- what others ask of it -------------------------------------------------------------
+    # -- description -----------------------------------------------------------------------
 
     @classmethod
     def count(cls, input_size: int, hidden_size: int) -> int:
-        """The number of parameters, from the declaration alone."""
+        """The number of parameters of a cell with these sizes."""
         x, h = input_size, hidden_size
         n = {letter: len(names) for letter, names in cls.rows.items()}
         bare = 0 if x == h else n["P"] * h * x
@@ -185,7 +185,7 @@ class Cell(nn.Module):
 
 
 class Products:
-    """`R`, as `step` sees it: gates that are applied to the same operand share one product."""
+    """`R` of `step`: `R.name(v)` is a matrix product, computed once for all gates that read v."""
 
     def __init__(self, cell: Cell) -> None:
         self._where: dict[str, tuple[int, int]] = {}
@@ -216,10 +216,13 @@ class Products:
 
 
 def _products(cell: Cell) -> tuple[tuple[str, ...], ...]:
-    """Which recurrent products share an operand, seen by running one step on a batch of one."""
+    """The names of `R` in groups that read the same operand, found by running one step.
+
+    Raises ValueError if `step` does not fit the class's declaration.
+    """
     this = type(cell).__name__
     used: dict[int, list[str]] = {}
-    seen: list[Tensor] = []  # keeps operands alive, so that an id means one tensor
+    seen: list[Tensor] = []  # keeps operands alive, so that ids stay unique
     where: dict[str, int] = {}
 
     def record(name: str) -> Callable[[Tensor], Tensor]:
@@ -265,12 +268,12 @@ def _products(cell: Cell) -> tuple[tuple[str, ...], ...]:
 
 
 def _check_names(cls: type[Cell]) -> None:
-    """Refuse declarations that could not be meant."""
+    """Raise TypeError for an inconsistent declaration."""
 
     def refuse(why: str) -> None:
         raise TypeError(f"{cls.__name__}: {why}")
 
-    def words(field: str) -> Sequence[str]:
+    def check_tuple(field: str) -> None:
         names = getattr(cls, field)
         if isinstance(names, str):
             refuse(f'{field} = "{names}" must be a tuple of names, as in ("{names}",)')
@@ -279,10 +282,9 @@ def _check_names(cls: type[Cell]) -> None:
                 refuse(f"{field} holds {name!r}, which cannot be used as a name in step")
         if len(set(names)) != len(names):
             refuse(f"{field} names something twice")
-        return names
 
     for field in ("state", "gates", "recurrent", "vectors", "ones", "biases", "bare"):
-        words(field)
+        check_tuple(field)
     if not cls.state:
         refuse("state is empty; name at least the output, as in state = ('h',)")
     if set(cls.gates) & (set(cls.recurrent) | set(cls.bare)):

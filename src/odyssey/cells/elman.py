@@ -1,4 +1,4 @@
-"""Simple recurrent networks: no gates, one squashing function."""
+"""Simple recurrent networks, which have no gates."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class IRNN(ElmanReLU):
         forget_bias: float | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        # The start is what makes it an IRNN, so it holds in plain Python too, not by YAML alone.
+        # The initialization makes it an IRNN, so it is the default here too, not in the YAML alone.
         init = init or Init(input="normal", input_scale=0.001, recurrent="identity")
         super().__init__(input_size, hidden_size, init=init, forget_bias=forget_bias, dtype=dtype)
 

@@ -1,4 +1,4 @@
-"""Gated recurrent units. In all of them z weighs old against new, but not with the same sign."""
+"""Gated recurrent units. z = 1 keeps the old state in some of them and takes the new in others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the weights of a cell start."""
+"""Initial distributions of a cell's weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Init:
-    """Initial distributions, one for each kind of weight.
+    """Initial distributions: of input and recurrent weights, biases and vectors.
 
     Kinds: `uniform` on (-scale, scale); `normal` with standard deviation scale; `orthogonal`
     (Saxe et al. 2014) and `identity` (Le et al. 2015) times scale, gate by gate; `zeros`.
@@ -37,7 +37,7 @@ class Init:
 
 
 def fill(weight: Tensor, kind: str, scale: float | None, hidden_size: int) -> None:
-    """Draw `weight` in place. Matrices are one gate's (H × X or H × H), vectors one gate's (H)."""
+    """Draw the weights of one gate, (H, X), (H, H) or (H), in place by a kind of `Init`."""
     with torch.no_grad():
         if kind == "zeros":
             weight.zero_()

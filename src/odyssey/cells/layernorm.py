@@ -1,4 +1,4 @@
-"""An LSTM that normalises over its units: the one cell whose units do not act each by itself."""
+"""An LSTM with layer normalization, the one cell whose step has a reduction over its units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def LN(v: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
 
 
 class LayerNormLSTM(Cell):
-    """LSTM with layer normalization of every gate and of what the output reads of the cell.
+    """LSTM with layer normalization of every gate, and of the cell state that the output reads.
 
         i_t = sigm(LN(W_i x_t + R_i h_{t-1}; g_i, b_i))
         f_t = sigm(LN(W_f x_t + R_f h_{t-1}; g_f, b_f))

@@ -52,7 +52,7 @@ class PeepholeLSTM(Cell):
         o_t = sigm(W_o x_t + R_o h_{t-1} + p_o * c_t + b_o)
         h_t = tanh(c_t) * o_t
 
-    The output gate peeps at the new cell state. The paper calls h y.
+    The output gate reads the new cell state. The paper calls h y.
 
     Shapes: x_t (batch, X); the gates, c_t and h_t (batch, H); W (H, X); R (H, H); b and p (H).
     Parameters: 4(HX + H² + H) + 3H

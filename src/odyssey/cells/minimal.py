@@ -1,4 +1,4 @@
-"""Cells with a single gate."""
+"""Cells with a single gate: MGU, JANET, UGRNN."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class JANET(Cell):
         n_t = tanh(W_c x_t + R_c h_{t-1} + b_c)
         h_t = sigm(s_t) * h_{t-1} + (1 - sigm(s_t - beta)) * n_t,  beta = 1
 
-    Taking off beta lets a little more be stored than is forgotten. h is also the cell state c, and
+    Subtracting beta lets a little more be stored than is forgotten. h is also the cell state c, and
     n is the paper's c with a tilde.
 
     Shapes: x_t (batch, X); s_t, n_t, h_t (batch, H); W (H, X); R (H, H); b (H).

@@ -13,7 +13,7 @@ from odyssey.cells.cell import Cell
 
 
 class MUT1(Cell):
-    """MUT1: the update gate sees the input alone, the candidate the bare input.
+    """MUT1: the update gate reads the input alone, the candidate reads it without a matrix.
 
         z_t = sigm(W_z x_t + b_z)
         r_t = sigm(W_r x_t + R_r h_{t-1} + b_r)
@@ -43,7 +43,7 @@ class MUT1(Cell):
 
 
 class MUT2(Cell):
-    """MUT2: the reset gate sees the bare input.
+    """MUT2: the reset gate reads the input without a matrix.
 
         z_t = sigm(W_z x_t + R_z h_{t-1} + b_z)
         r_t = sigm(x_t + R_r h_{t-1} + b_r)
@@ -73,7 +73,7 @@ class MUT2(Cell):
 
 
 class MUT3(Cell):
-    """MUT3: a GRU whose update gate sees the squashed state.
+    """MUT3: a GRU whose update gate reads tanh of the state.
 
         z_t = sigm(W_z x_t + R_z tanh(h_{t-1}) + b_z)
         r_t = sigm(W_r x_t + R_r h_{t-1} + b_r)

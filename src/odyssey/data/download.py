@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from odyssey.errors import UserError
 
-CHUNK = 1 << 14  # bytes written at a time; of one that the line breaks off, nothing is kept
+CHUNK = 1 << 14  # bytes written at a time; a chunk that the connection breaks off is lost
 
 
 def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:

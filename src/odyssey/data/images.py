@@ -80,12 +80,12 @@ def _mnist(folder: Path) -> Dataset[Images]:
     labels = train_labels.astype(np.int64)
     # RandomState: its stream is frozen for good, a Generator's may change with NumPy's version.
     order = np.random.RandomState(0).permutation(len(labels))
-    held, kept = np.sort(order[:MNIST_VALID]), np.sort(order[MNIST_VALID:])
+    valid, train = np.sort(order[:MNIST_VALID]), np.sort(order[MNIST_VALID:])
     return Dataset(
         "mnist",
         sha256([file.read_bytes() for file in files]),
-        Images(train_images[kept], labels[kept]),
-        Images(train_images[held], labels[held]),
+        Images(train_images[train], labels[train]),
+        Images(train_images[valid], labels[valid]),
         Images(test_images, test_labels.astype(np.int64)),
     )
 

@@ -1,4 +1,4 @@
-"""Embedding, the stack of layers and directions, heads."""
+"""Models: embedding, layers of cells in one or two directions, linear heads."""
 
 from odyssey.nn.sequence import EncoderDecoder, HeadInit, SequenceModel, Sizes
 from odyssey.nn.stack import (

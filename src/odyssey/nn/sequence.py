@@ -1,4 +1,4 @@
-"""From a batch's inputs to logits: embedding, stack, head."""
+"""Models from a batch's inputs to logits: embedding, stack of cells, linear head."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from odyssey.nn.stack import MakeCell, Stack, StackState, read_end
 
 @dataclass(frozen=True)
 class HeadInit:
-    """How embedding and head start: torch.nn's own way where `kind` is None."""
+    """Initial distributions of embedding and head; torch.nn's own where `kind` is None."""
 
     kind: Literal["uniform", "normal"] | None = None
     scale: float | None = None
     bias: Literal["zeros", "uniform", "normal"] = "zeros"
 
     def apply(self, *modules: nn.Module) -> None:
-        """Draw weights (and biases) of linear and embedding modules in place."""
+        """Draw the weights and biases of linear and embedding modules in place."""
         if self.kind is None:
             return
         for module in modules:
@@ -38,7 +38,7 @@ class HeadInit:
 
 
 class Reader(nn.Module):
-    """Tokens (T, B) or reals (T, B, X) to what the first layer reads, (T, B, `output_size`)."""
+    """Inputs, tokens (T, B) or reals (T, B, X), to inputs of a stack (T, B, `output_size`)."""
 
     def __init__(self, kind: str, input_size: int, embedding_size: int | None) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Reader(nn.Module):
         self.output_size = embedding_size if embedded and embedding_size else input_size
 
     def forward(self, inputs: Tensor, lengths: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """One-hot rows of `dtype` where there is no embedding; padding may hold anything."""
+        """Embeddings, or one-hot vectors of `dtype` without one; padding may hold anything."""
         if not self.tokens:
             return inputs
         if lengths is not None:  # padding need not be a token at all
@@ -62,7 +62,7 @@ class Reader(nn.Module):
 
 @dataclass(frozen=True)
 class Sizes:
-    """The shape of a stack."""
+    """The sizes and options of a stack; see `Stack`."""
 
     hidden_size: int
     num_layers: int = 1
@@ -73,7 +73,7 @@ class Sizes:
 
 
 class SequenceModel(nn.Module):
-    """One stack with a linear head at each step or at each sequence's end.
+    """A stack with a linear head at each step or at the end of each sequence.
 
     head `step`: logits (T, B, K). head `last`: logits (B, K) from the forward direction's last
     valid step and the backward direction's first.
@@ -106,7 +106,7 @@ class SequenceModel(nn.Module):
         truncation: int | None = None,
         decoder: Tensor | None = None,
     ) -> tuple[Tensor, StackState]:
-        """Logits, and the state to go on from."""
+        """Logits, and the state at the end of each sequence."""
         x = self.reader(inputs, lengths, self.head.weight.dtype)
         y, state = self.stack(x, lengths, state, truncation)
         if self.last:
@@ -115,7 +115,7 @@ class SequenceModel(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """A stack reads the source; a second one starts from where it ended and reads the targets.
+    """A stack reads the source; a second one starts from its final state and reads the targets.
 
     Both read the same kind of tokens. The decoder is fed `decoder` (S, B), at training the
     target shifted by one (teacher forcing), and gives logits (S, B, K). Sutskever et al. 2014,

@@ -44,14 +44,17 @@ class Stack(nn.Module):
             for size in sizes
         )
         if backend != "auto":
-            choose(self.cells()[0], backend)  # an error is due now
+            choose(self.cells()[0], backend)  # to raise an error now and not in the first step
 
     def chosen(self, device: torch.device) -> str:
         """The backend that runs the layers on `device`, in the type of the weights."""
         return choose(self.cells()[0], self.backend, device, next(self.parameters()).dtype)
 
     def why_plain(self, device: torch.device) -> str | None:
-        """Why `auto` has only the plain loop for this cell, or None; not for want of a compiler."""
+        """Why only the plain loop can run this cell with backend `auto`; None if another one can.
+
+        A missing C compiler is no reason here: it is reported when kernels are built.
+        """
         cell = self.cells()[0]
         if self.backend != "auto" or self.chosen(device) != "reference":
             return None
@@ -60,7 +63,7 @@ class Stack(nn.Module):
         return compiled.why_no_kernels(cell, device, next(self.parameters()).dtype)
 
     def grid(self) -> list[list[Cell]]:
-        """[layer][direction] -> its cell."""
+        """The cells by layer and direction: `grid()[layer][direction]`."""
         return [list(cast(Iterable[Cell], layer)) for layer in self.layers]
 
     def cells(self) -> list[Cell]:
@@ -98,12 +101,12 @@ class Stack(nn.Module):
 
 
 def detach(state: StackState) -> StackState:
-    """The same numbers, cut from the graph that made them."""
+    """The state without its autograd graph."""
     return [tuple(type(s)(*(v.detach() for v in s)) for s in layer) for layer in state]
 
 
 def read_end(outputs: Tensor, lengths: Tensor | None, directions: int) -> Tensor:
-    """What each direction says after reading a whole sequence: outputs (T, B, K) -> (B, K).
+    """Each direction's output after it has read a whole sequence: outputs (T, B, K) -> (B, K).
 
     The forward half is taken at each sequence's last valid step, the backward half at its first.
     """
@@ -124,7 +127,7 @@ def flatten_state(state: StackState) -> list[list[list[Tensor]]]:
 
 
 def unflatten_state(stack: Stack, saved: Sequence[Sequence[Sequence[Tensor]]]) -> StackState:
-    """The state that `flatten_state` made lists of."""
+    """The state of `stack` from the lists of `flatten_state`."""
     return [
         tuple(cell.State(*s) for cell, s in zip(cells, layer, strict=True))
         for cells, layer in zip(stack.grid(), saved, strict=True)

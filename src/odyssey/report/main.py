@@ -109,7 +109,7 @@ def _default_folder(asked: argparse.Namespace) -> Path:
 
 
 class _ProgressBar:
-    """A progress bar for each stage, on a terminal alone."""
+    """A progress bar for each stage of a report; none where stderr is not a terminal."""
 
     def __init__(self, quiet: bool) -> None:
         self._off = quiet or not sys.stderr.isatty()
@@ -124,13 +124,13 @@ class _ProgressBar:
         self._bar = tqdm(desc=name, total=total, leave=False, dynamic_ncols=True)
 
     def tell(self, text: str) -> None:
-        """One more thing is done: say which."""
+        """Count one more step of the stage, and show what it was."""
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update()
 
     def count(self, done: int, total: int) -> None:
-        """So many of so many are done."""
+        """Set the steps of the stage that are done, and their number."""
         if self._bar is not None:
             self._bar.total = total
             self._bar.update(done - self._bar.n)
@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _parse_number(word: str) -> float:
-    """Raises argparse's error for what is no number."""
+    """A number of the command line. Raises ArgumentTypeError for nan and for what is none."""
     with suppress(ValueError):
         if not math.isnan(value := float(word)):
             return value

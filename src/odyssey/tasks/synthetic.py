@@ -176,15 +176,15 @@ class Copying(Synthetic):
         Metric("nats_per_step", "min", "nats per step", "nats per step"),
         Metric("recalled", "max", "share of symbols recalled", "of the symbols"),
     )
-    KINDS, BLANK, SIGN, KEPT = 8, 8, 9, 10
+    KINDS, BLANK, SIGN, COUNT = 8, 8, 9, 10
 
     def make(self, rng: np.random.Generator, size: int) -> Arrays:
-        steps = self.length + 2 * self.KEPT
+        steps = self.length + 2 * self.COUNT
         inputs = np.full((steps, size), self.BLANK, np.int64)
         targets = inputs.copy()
-        symbols = rng.integers(0, self.KINDS, (self.KEPT, size))
-        inputs[: self.KEPT] = targets[-self.KEPT :] = symbols
-        inputs[-self.KEPT - 1] = self.SIGN
+        symbols = rng.integers(0, self.KINDS, (self.COUNT, size))
+        inputs[: self.COUNT] = targets[-self.COUNT :] = symbols
+        inputs[-self.COUNT - 1] = self.SIGN
         return {"inputs": inputs, "targets": targets}
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -193,7 +193,7 @@ class Copying(Synthetic):
     def scores(self, logits: Tensor, batch: Batch) -> Sums:
         logits, targets = logits.detach(), batch.targets
         nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
-        end = slice(-self.KEPT, None)
+        end = slice(-self.COUNT, None)
         right = (logits[end].argmax(2) == targets[end]).sum()
         return {
             "nats": (nats, float(targets.numel())),

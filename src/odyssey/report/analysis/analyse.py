@@ -204,13 +204,14 @@ def importance(
 
     found = {}
     for summary in summaries:
-        here = [o for o in summary.outcomes if id(o) in values]
+        label = summary.variant.label
+        here = summary.outcomes if values else []
         points = [_coordinates(axes, o) for o in here]
-        found[summary.variant.label] = decomposed(axes, points, [values[id(o)] for o in here])
-        progress(f"importance: {summary.variant.label}")
+        found[label] = decomposed(axes, points, [values[id(o)] for o in here])
+        progress(f"importance: {label}")
     if len(summaries) > 1 and values:
-        labels = tuple(s.variant.label for s in summaries if s.outcomes)
-        variant = Axis(VARIANT, "choice", math.nan, math.nan, choices=labels)
+        labels = dict.fromkeys(label for label, _ in every)
+        variant = Axis(VARIANT, "choice", math.nan, math.nan, choices=tuple(labels))
         points = [_coordinates(axes, o) | {VARIANT: label} for label, o in every]
         found[OVERALL] = decomposed([*axes, variant], points, [values[id(o)] for _, o in every])
         progress("importance over all variants")
@@ -234,4 +235,4 @@ def _searched_axes(comparison: Comparison, outcomes: Sequence[Outcome]) -> list[
 
 
 def _coordinates(axes: Sequence[Axis], outcome: Outcome) -> dict[str, Any]:
-    return {axis.name: axis.of(outcome.run.config) for axis in axes}
+    return {axis.name: axis.value_in(outcome.run.config) for axis in axes}

@@ -1,4 +1,4 @@
-"""A searched parameter as a coordinate from 0 to 1, measured as the search drew it."""
+"""Searched parameters as coordinates from 0 to 1, on the scale on which they were drawn."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ LOG_RATIO = 20  # largest to smallest value from which unplanned numbers are tak
 
 @dataclass(frozen=True)
 class Axis:
-    """One parameter, of which equal parts of the coordinate were equally likely to be drawn.
+    """A parameter with a coordinate under which its distribution is uniform from 0 to 1.
 
-    name: as in a study's plan: `optimizer.lr`, or `clip,clip.threshold` of keys set together.
+    name: as in a study's plan: `optimizer.lr`, or `clip,clip.threshold` for keys set together.
     kind: linear, log, one_minus_log (1 - x, with x on a log scale) or choice.
-    low, high: the ends, both included; of x in one_minus_log; unused in a choice.
-    choices: the values of a choice, equally likely. integer: whole numbers only.
+    low, high: smallest and largest value; of x in one_minus_log; unused in a choice.
+    choices: the values of a choice, equally likely.
+    integer: whether all values are whole numbers.
 
-    A whole number or choice owns a part of the coordinate, as wide as it was likely, and stands
-    in its middle.
+    Each whole number or choice has an interval of coordinates as wide as its probability, and the
+    middle of that as its coordinate.
     """
 
     name: str
@@ -44,28 +45,28 @@ class Axis:
 
     @property
     def discrete(self) -> bool:
-        """Whether only some coordinates stand for a value."""
+        """Whether there is a finite number of values."""
         return self.integer or self.kind == "choice"
 
     @property
     def size(self) -> int | None:
-        """How many values there are; None of a continuous axis."""
+        """Number of values; None for a continuous axis."""
         if self.kind == "choice":
             return len(self.choices)
         return int(self.high) - int(self.low) + 1 if self.integer else None
 
-    def of(self, point: Mapping[str, Any]) -> Any:
-        """The value that a point has here; of several keys, a tuple; nan where a key lacks."""
+    def value_in(self, point: Mapping[str, Any]) -> Any:
+        """The value in a configuration; a tuple for several keys; nan for a key that is missing."""
         if self.name in point:
             return point[self.name]
         values = tuple(point.get(key, math.nan) for key in self.name.split(","))
         return values if len(values) > 1 else values[0]
 
     def to_unit(self, values: Iterable[Any]) -> NDArray[np.float64]:
-        """The coordinate of each value; below 0 or above 1 for those outside low..high.
+        """The coordinate of each value, growing with it; outside [0, 1] for those out of range.
 
-        Grows with the value. nan for what the axis cannot hold: another type, a number not
-        finite or without a logarithm, a choice that is not one of the choices.
+        It is nan for values of another type, numbers that are not finite or have no logarithm, and
+        what is not among the choices.
         """
         if self.kind == "choice":
             places = {_choice_key(choice): float(i) for i, choice in enumerate(self.choices)}
@@ -77,7 +78,7 @@ class Axis:
         return (self._edge(x) + self._edge(x + 1)) / 2 if self.discrete else self._edge(x)
 
     def from_unit(self, u: ArrayLike) -> list[Any]:
-        """The value at each coordinate from 0 to 1, both included."""
+        """The value at each coordinate; coordinates are clipped to [0, 1]."""
         inside = np.clip(np.atleast_1d(np.asarray(u, dtype=float)), 0, 1)
         if self.kind == "one_minus_log":
             return (1 - self._inverse(1 - inside)).tolist()
@@ -89,14 +90,14 @@ class Axis:
         return [self.choices[i] for i in places] if self.kind == "choice" else places
 
     def snap(self, thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What share of the axis is at or below each threshold.
+        """The part of the axis at or below each threshold.
 
-        Of a discrete axis all of a value counts, or nothing: whether its middle does.
+        On a discrete axis the interval of a value is included as a whole if its middle is.
         """
         if self.discrete:
             inside = np.clip(thresholds, 0, 1)
             place = np.floor(self._inverse(inside))
-            # A tree compares in single precision, which decides where a split is at a middle.
+            # Trees compare in single precision, which matters where a threshold is at a middle.
             middle = ((self._edge(place) + self._edge(place + 1)) / 2).astype(np.float32)
             thresholds = np.where(middle <= inside, self._edge(place + 1), self._edge(place))
         return np.clip(thresholds, 0.0, 1.0)
@@ -112,7 +113,7 @@ class Axis:
         return np.log(np.where(x > 0, x, np.nan))
 
     def _range(self) -> tuple[float, float]:
-        """The warped ends; a discrete axis ends where the last value's part does."""
+        """The warped ends; a discrete axis ends with the interval of its last value."""
         low, high = self._ends
         return float(self._warp(low)), float(self._warp(high + 1 if self.discrete else high))
 
@@ -131,9 +132,9 @@ class Axis:
 
 
 def axis_from_description(name: str, description: Mapping[str, Any]) -> Axis:
-    """The axis of a searched parameter as a study's plan describes it.
+    """The axis of a searched parameter from its distribution in study.json.
 
-    Raises UserError if the description is none, as in a plan edited by hand.
+    Raises UserError if that is not a valid one.
     """
     kind = KINDS.get(str(description.get("distribution")))
     if kind is None:
@@ -156,11 +157,10 @@ def axis_from_description(name: str, description: Mapping[str, Any]) -> Axis:
 
 
 def axis_from_values(name: str, values: Iterable[Any]) -> Axis:
-    """The axis that some values suggest, where no plan says how they were drawn.
+    """An axis guessed from values whose distribution is not known.
 
-    Numbers span their own range, on a log scale if all are positive and the largest is more
-    than 20 times the smallest. Anything else is a choice among the values, in order of
-    appearance.
+    Numbers get their own range, on a log scale if all are positive and the largest is more than
+    20 times the smallest. Anything else is a choice of the values, in order of appearance.
     """
     values = [_hashable(v) for v in values]
     numbers = [_finite_or_nan(v) for v in values]
@@ -192,7 +192,7 @@ def _hashable(value: Any) -> Any:
 
 
 def _choice_key(value: Any) -> Any:
-    """What makes two values of a choice the same: 1 is 1.0, but neither True nor '1'."""
+    """A key that is equal for equal values of a choice: 1 and 1.0, but not True or '1'."""
     if isinstance(value, (list, tuple)):
         return tuple(_choice_key(v) for v in value)
     if isinstance(value, (bool, np.bool_)):
@@ -202,20 +202,24 @@ def _choice_key(value: Any) -> Any:
     return type(value).__name__, str(value)
 
 
-ROUNDING = 1e-4  # of a coordinate: values are written with a few digits
+ROUNDING = 1e-4  # tolerance of coordinates, since values are written with a few digits
 
 
 @dataclass(frozen=True)
 class Points:
     """Different configurations and the mean outcome of each.
 
-    axes: those that vary; choices by their mean outcome. shown: the same, choices in the order
-    given. Choices without a point are left out of both.
-    unit: (configurations, axes), coordinates. used: points that are in it. notes: what is not.
+    axes: those that vary, with choices ordered by mean outcome, and without choices that no point
+        has.
+    ordered: the same axes, with choices in their given order.
+    unit: coordinates, (configurations, axes).
+    outcome: (configurations,).
+    used: number of points that are included.
+    notes: what is left out.
     """
 
     axes: tuple[Axis, ...]
-    shown: tuple[Axis, ...]
+    ordered: tuple[Axis, ...]
     unit: Floats
     outcome: Floats
     used: int
@@ -225,9 +229,9 @@ class Points:
 def read_points(
     axes: Sequence[Axis], points: Sequence[Mapping[str, Any]], outcome: Floats
 ) -> Points:
-    """The points as a forest needs them. The outcomes are finite."""
+    """Points as a forest needs them. points: configurations; outcome: of each, finite."""
     notes: list[str] = []
-    values = [[axis.of(point) for point in points] for axis in axes]
+    values = [[axis.value_in(point) for point in points] for axis in axes]
     unit = np.array([a.to_unit(v) for a, v in zip(axes, values, strict=True)])
     unit = unit.reshape(len(axes), len(points))
     inside = (unit >= -ROUNDING) & (unit <= 1 + ROUNDING)  # nan is not
@@ -239,7 +243,7 @@ def read_points(
             "no value, or one that was not searched"
         )
     y = outcome[good]
-    used, shown, columns = [], [], []
+    used, ordered, columns = [], [], []
     for axis, given, u in zip(axes, values, unit, strict=True):
         u = u[good]
         if not len(u):
@@ -251,23 +255,23 @@ def read_points(
         if axis.kind == "choice":
             axis, ranked = _order_by_mean(axis, u, y, notes)
             u = ranked.to_unit(value for value, kept in zip(given, good, strict=True) if kept)
-        shown.append(axis)
+        ordered.append(axis)
         used.append(ranked)
         columns.append(u)
     rows = np.array(columns).reshape(len(used), len(y)).T
     merged, mean = _merge_equal(rows, y)
     if len(mean) < len(y) and used:
         notes.append(f"{len(y)} points are {len(mean)} configurations, each with its mean outcome")
-    return Points(tuple(used), tuple(shown), merged, mean, len(y), tuple(notes))
+    return Points(tuple(used), tuple(ordered), merged, mean, len(y), tuple(notes))
 
 
 def _order_by_mean(
     axis: Axis, unit: Floats, outcome: Floats, notes: list[str]
 ) -> tuple[Axis, Axis]:
-    """A choice among those values that have points: as given, and by their mean outcome.
+    """A choice without values that no point has: in the given order, and by mean outcome.
 
-    The best of all ways to put the values in two parts is a split in that order (Fisher 1958,
-    "On grouping for maximum homogeneity").
+    The best split of the values into two groups is one in the latter order (W. D. Fisher, "On
+    grouping for maximum homogeneity", Journal of the American Statistical Association 53, 1958).
     """
     places = np.floor(unit * len(axis.choices)).astype(int)
     means = {int(i): outcome[places == i].mean() for i in np.unique(places)}

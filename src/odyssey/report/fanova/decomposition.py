@@ -1,10 +1,10 @@
-"""How much of the variance of an outcome each parameter explains, alone and with others.
+"""Functional ANOVA: shares of the variance of an outcome explained by parameters and interactions.
 
-Functional ANOVA by a random forest: Hutter, Hoos, Leyton-Brown, "An Efficient Approach for
-Assessing Hyperparameter Importance" (ICML 2014); of any function: Sobol (1993). Singles, pairs
-and the rest add up to 1, and the rest is not normalized away. Shares hold for parameters drawn
-independently over the axes' whole ranges, as measured there: on a log scale what was searched on
-one. They depend on those ranges: a parameter is unimportant only within the range it was given.
+The function is a random forest: F. Hutter, H. Hoos and K. Leyton-Brown, "An efficient approach for
+assessing hyperparameter importance", ICML 2014; the decomposition is that of Sobol (1993). Shares
+of singles, pairs and the rest add up to 1. They are for parameters drawn independently and
+uniformly in the coordinates of their axes, and depend on the ranges of these: a parameter may be
+important in a wider range.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from odyssey.report.fanova.forest import TreeVariance, decompose_tree, grow_fore
 from odyssey.report.stats.samples import Interval, tail_probability
 
 POINTS = 50  # of a curve
-SURFACE_POINTS = 24  # of each side of a surface
-LEVEL = 0.95  # share of the trees between low and high
+SURFACE_POINTS = 24  # along each side of a surface
+LEVEL = 0.95  # part of the trees between low and high
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The mean outcome at each value of one axis, all others averaged over their range.
+    """The mean outcome at values of one axis, averaged over the ranges of all others.
 
-    x: values, growing; of a choice, the choices that points had. mean: of the trees, in the
-    outcome's units. low, high: the middle 95% of the trees lie between: how far trees grown on
-    other draws of the points differ, not where single outcomes lie.
+    x: values in increasing order, or the choices that points have.
+    mean: of the trees, in the outcome's unit.
+    low, high: limits of the middle 95% of the trees; they show how trees of other samples differ,
+        not where single outcomes lie.
     """
 
     x: tuple[Any, ...]
@@ -43,20 +44,22 @@ class Curve:
 
 @dataclass(frozen=True)
 class Surface:
-    """The mean outcome at each pair of values of two axes, all others averaged: mean[i][j] is at
-    x[i] and y[j]. Both main effects and the constant are in it."""
+    """The mean outcome at values of two axes, averaged over the ranges of all others.
+
+    mean[i][j] is at x[i] and y[j], and includes the constant and both main effects.
+    """
 
     x: tuple[Any, ...]
     y: tuple[Any, ...]
     mean: tuple[tuple[float, ...], ...]
 
     def turned(self) -> Surface:
-        """The same with x and y exchanged."""
+        """The surface with x and y exchanged."""
         return Surface(self.y, self.x, tuple(zip(*self.mean, strict=True)))
 
 
 def axis_values(axis: Axis, points: int = POINTS) -> tuple[Any, ...]:
-    """Values to draw an axis at: all it has, or so many, evenly over its coordinate."""
+    """Values at which to draw an axis: all, or `points` of them evenly over its coordinate."""
     if axis.kind == "choice":
         return axis.choices
     if axis.size is not None and axis.size <= points:
@@ -69,7 +72,7 @@ def make_curve(x: Sequence[Any], heights: Floats) -> Curve:
     """The curve of the marginals of trees, (trees, len(x))."""
     mean = heights.mean(axis=0)
     low, high = np.quantile(heights, [tail_probability(LEVEL), 1 - tail_probability(LEVEL)], axis=0)
-    # The mean lies outside where a few trees are far from all others.
+    # With a few trees far from all others the mean may lie outside.
     low, high = np.minimum(low, mean), np.maximum(high, mean)
     return Curve(tuple(x), tuple(mean.tolist()), tuple(low.tolist()), tuple(high.tolist()))
 
@@ -79,21 +82,21 @@ def make_surface(x: Sequence[Any], y: Sequence[Any], height: Floats) -> Surface:
     return Surface(tuple(x), tuple(y), tuple(map(tuple, height.tolist())))
 
 
-FEWEST = 10  # points, below which a forest is not grown
-WEAK = 0.5  # R^2 from which on shares are given without a warning
+FEWEST = 10  # configurations for a forest
+WEAK = 0.5  # R^2, below which a note warns that shares are rough
 UNKNOWN = Interval(math.nan, math.nan, math.nan, LEVEL)
 
 
 @dataclass(frozen=True)
 class Decomposition:
-    """The variance of the outcome over the ranges of some axes, taken apart.
+    """Decomposition of the variance of the outcome over the ranges of some axes.
 
-    n: points used. variance: of a tree's function over the axes' ranges, the mean of the trees,
-    in the outcome's squared units. r2: how much of the variance of points that trees have not
-    seen the forest predicts (out-of-bag R^2).
-    singles, pairs, rest: shares of the variance, the mean over trees, and between which two
-    values the middle 95% of the trees are. A pair's is what the two explain beyond either alone;
-    the rest is all interactions of three and more. nan where nothing can be said; note says why.
+    n: points used.
+    variance: over the axes' ranges, mean of the trees, in the outcome's squared unit.
+    r2: out-of-bag R^2 of the forest.
+    singles, pairs, rest: shares of the variance, as means of the trees with the limits of the
+        middle 95% of them. Pairs are interactions of two axes, the rest those of three and more.
+        nan where no forest could be used; the note has the reason.
     curves: by axis. surfaces: by pair.
     """
 
@@ -109,7 +112,7 @@ class Decomposition:
     note: str = ""
 
     def surface(self, a: str, b: str) -> Surface | None:
-        """The mean outcome against two axes, `a` along x; None where there is none."""
+        """The surface of two axes with `a` along x, or None."""
         if (a, b) in self.surfaces:
             return self.surfaces[a, b]
         other = self.surfaces.get((b, a))
@@ -125,14 +128,16 @@ def decompose(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Decomposition:
-    """The decomposition of `outcome`, of which each point has one, into shares of `axes`.
+    """Decompose the variance of an outcome.
 
-    points: a mapping from axis (or key) to value for each. Those with a value that its axis
-    cannot hold, or outside its range, are left out, and the note says so. The same configuration
-    several times counts once, with the mean of its outcomes: seeds are no parameter.
-    progress: called with the trees done and their number.
-    Raises ValueError for an outcome that is not finite, of which no mean can be taken, and where
-    points and outcomes differ in number.
+    points: configurations, mappings from name of an axis (or key) to value. Those with a value
+        out of its axis' range, or of another type, are left out with a note. Equal ones count
+        once, with the mean of their outcomes.
+    outcome: of each point.
+    progress: called with the number of trees done, and of all.
+
+    Raises ValueError for an outcome that is not finite, for another number of outcomes than of
+    points, and for two axes of one name.
     """
     y = np.array(outcome, dtype=float)
     if y.shape != (len(points),):
@@ -145,7 +150,7 @@ def decompose(
     empty = _empty(axes, found.used)
     if why := _why_impossible(found, len(axes)):
         return replace(empty, note=_join_notes([*found.notes, why]))
-    # Standardized and rounded, so that the same outcomes in other units make the same trees.
+    # Standardized and rounded, so that the trees do not depend on the outcome's unit.
     scale = float(np.abs(found.outcome).max())
     inside = found.outcome / scale
     shift, spread = float(inside.mean()), float(inside.std())
@@ -187,10 +192,10 @@ def decompose(
 
 
 def least_r2(configurations: int) -> float:
-    """The out-of-bag R^2 above which a forest says anything.
+    """The out-of-bag R^2 above which a forest is taken to have found more than noise.
 
-    Measured: outcomes that were pure noise (normal, lognormal) exceeded it in about one case of
-    twenty or less, for 10 to 1,000 configurations of 2 to 5 axes.
+    Outcomes of pure noise (normal, lognormal) exceeded it in about one case of twenty or less, in
+    simulations of 10 to 1,000 configurations of 2 to 5 axes.
     """
     return 0.05 + 5 / configurations
 
@@ -209,7 +214,7 @@ def _empty(axes: Sequence[Axis], used: int) -> Decomposition:
 
 
 def _why_impossible(found: Points, axes: int) -> str:
-    """Why no forest is grown, or an empty text."""
+    """The reason why no forest can be grown; empty if there is none."""
     rows = len(found.outcome)
     if rows < FEWEST:
         return f"{rows} different configurations are too few: it takes {FEWEST}"
@@ -221,7 +226,10 @@ def _why_impossible(found: Points, axes: int) -> str:
 
 
 def _extreme_notes(standard: Floats) -> list[str]:
-    """A note if one configuration of a hundred makes most of the variance; mean 0, variance 1."""
+    """A note if the most extreme hundredth of the configurations has most of the variance.
+
+    standard: outcomes with mean 0 and variance 1.
+    """
     few = max(1, len(standard) // 100)
     held = float(np.sort(standard**2)[-few:].sum() / len(standard))
     if held <= 0.5:
@@ -235,7 +243,7 @@ def _extreme_notes(standard: Floats) -> list[str]:
 def _variance_shares(
     axes: Sequence[Axis], parted: Sequence[TreeVariance]
 ) -> tuple[dict[str, Interval], dict[tuple[str, str], Interval], Interval]:
-    # A tree whose sample happened to have one outcome only has nothing to share.
+    # Trees whose sample has equal outcomes have no variance.
     varying = [p for p in parted if p.variance > 0]
     singles = np.array([p.singles / p.variance for p in varying])
     pairs = {
@@ -252,22 +260,22 @@ def _variance_shares(
 def _tree_interval(values: Sequence[float] | Floats) -> Interval:
     mean = float(np.mean(values))
     low, high = np.quantile(values, [tail_probability(LEVEL), 1 - tail_probability(LEVEL)])
-    # The mean lies outside where a few trees are far from all others.
+    # With a few trees far from all others the mean may lie outside.
     return Interval(mean, min(float(low), mean), max(float(high), mean), LEVEL)
 
 
 def _marginal_curves(
     found: Points, parted: Sequence[TreeVariance], spread: float, shift: float
 ) -> tuple[dict[str, Curve], dict[tuple[str, str], Surface]]:
-    """Curves and surfaces in the outcome's units: spread * height + shift."""
+    """Curves and surfaces in the outcome's unit: spread * height + shift."""
     curves, surfaces = {}, {}
     for a, axis in enumerate(found.axes):
-        x = axis_values(found.shown[a])
+        x = axis_values(found.ordered[a])
         u = axis.to_unit(x)
         heights = np.array([p.mean + p.steps[a].at(u) for p in parted])
         curves[axis.name] = make_curve(x, heights * spread + shift)
     for a, b in combinations(range(len(found.axes)), 2):
-        x, y = (axis_values(found.shown[j], SURFACE_POINTS) for j in (a, b))
+        x, y = (axis_values(found.ordered[j], SURFACE_POINTS) for j in (a, b))
         u, v = found.axes[a].to_unit(x), found.axes[b].to_unit(y)
         height = np.mean([p.mean + p.planes[a, b].at(u, v) for p in parted], axis=0)
         name = found.axes[a].name, found.axes[b].name

@@ -1,4 +1,4 @@
-"""A random forest as boxes: each leaf of a tree is one, with a value."""
+"""Random forests as functions on boxes, with exact marginals and variances."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 
 from odyssey.report.fanova.axes import Axis, Floats
 
-PILOT = 16  # trees that try out a leaf size
-# A leaf holds at most this share of the points, so that few points are not left with one split.
+PILOT = 16  # trees grown to evaluate a leaf size
+# Limits of the smallest leaf, as a share of the points: with larger ones a few points would have
+# hardly any split, and with smaller ones many points would take too much time and memory.
 LARGEST_LEAF = 1 / 20
-# ... and at least this one, so that many points do not take time and memory without end.
 SMALLEST_LEAF = 1 / 3000
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A function that is constant on boxes, which together fill the unit cube.
+    """A function that is constant on boxes which partition the unit cube.
 
-    low, high: (boxes, axes), the sides of each box. value: (boxes,).
+    low, high: (boxes, axes), the limits of each box. value: (boxes,).
     """
 
     low: Floats
@@ -34,8 +34,9 @@ class Tree:
 class Forest:
     """Trees, each grown on a bootstrap sample of the points.
 
-    r2: out-of-bag R^2: how much of the outcomes' variance the mean of those trees predicts that
-    have not seen the point; nan if no point was left out. leaf: fewest points of a leaf.
+    r2: out-of-bag R^2, of predictions by the mean of the trees without the point in their sample;
+        nan if every point is in all samples.
+    leaf: smallest number of points in a leaf.
     """
 
     trees: tuple[Tree, ...]
@@ -52,11 +53,13 @@ def grow_forest(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Forest:
-    """A forest of the points at `unit` (points, axes), which are coordinates of `axes`.
+    """Fit a forest to points.
 
-    Every split may be along any axis. The smallest leaf is the power of two with which a single
-    tree best predicts the points it has not seen: shares of variance are taken tree by tree, so
-    that noise a tree has learnt would count as interaction, though the forest averages it out.
+    unit: coordinates of `axes`, (points, axes). outcome: (points,).
+
+    Every split may be along any axis. The smallest leaf is a power of two times the smallest
+    allowed, the one with which single trees best predict points outside their samples: variance is
+    decomposed tree by tree, so that noise fitted by a tree would count as interaction.
     """
     smallest = max(1, round(len(outcome) * SMALLEST_LEAF))
     leaf, best = smallest, -np.inf
@@ -78,7 +81,7 @@ def grow_forest(
 
 
 def tree_boxes(tree: Any, axes: Sequence[Axis]) -> Tree:
-    """The leaves of a scikit-learn tree, without those that hold no part of the unit cube."""
+    """The leaves of a scikit-learn tree as boxes, without those outside the unit cube."""
     low = np.zeros((tree.node_count, len(axes)))
     high = np.ones((tree.node_count, len(axes)))
     threshold = np.zeros(tree.node_count)
@@ -111,7 +114,7 @@ def _fit(unit: Floats, outcome: Floats, trees: int, leaf: int, seed: int) -> Any
 
 
 def _out_of_bag_r2(model: Any, unit: Floats, outcome: Floats) -> tuple[float, float]:
-    """R^2 on the points a tree has not seen: of single trees on average, and of their mean."""
+    """Out-of-bag R^2: of single trees on average, and of their mean."""
     total, count = np.zeros(len(outcome)), np.zeros(len(outcome), dtype=int)
     errors = []
     for tree, sample in zip(model.estimators_, model.estimators_samples_, strict=True):
@@ -143,24 +146,26 @@ class StepFunction:
 
 @dataclass(frozen=True)
 class GridFunction:
-    """A function of two coordinates, constant on the rectangles of a grid."""
+    """A function of two coordinates that is constant on the rectangles of a grid."""
 
     edges_a: Floats
     edges_b: Floats
     value: Floats  # (parts of a, parts of b)
 
     def at(self, u: Floats, v: Floats) -> Floats:
-        """The values at every pair of coordinates: (len(u), len(v))."""
+        """The values at all pairs of coordinates, (len(u), len(v))."""
         return self.value[np.ix_(_find_cell(self.edges_a, u), _find_cell(self.edges_b, v))]
 
 
 @dataclass(frozen=True)
 class TreeVariance:
-    """What a tree's variance is made of, in squared units of its values.
+    """The variance of a tree in parts, in squared units of its values.
 
-    variance: all of it. singles: by axis. pairs: by two axes (a < b), what the two explain
-    beyond either alone. rest: of all interactions of three axes and more.
-    steps, planes: the marginals, less the tree's mean.
+    variance: total.
+    singles: by axis.
+    pairs: interactions, by two axes (a, b) with a < b.
+    rest: of all interactions of three axes and more.
+    steps, planes: marginals of one and of two axes, minus the tree's mean.
     """
 
     mean: float
@@ -173,11 +178,11 @@ class TreeVariance:
 
 
 def decompose_tree(tree: Tree) -> TreeVariance:
-    """The variance of a tree under the uniform measure on the unit cube, taken apart."""
+    """Decompose the variance of a tree under the uniform distribution on the unit cube."""
     widths = tree.high - tree.low
     weight = widths.prod(axis=1)
     mean = float(weight @ tree.value)
-    # Less the mean, so that no variance is a small difference of large numbers.
+    # The mean is subtracted first, so that no variance is a small difference of large numbers.
     value = tree.value - mean
     variance = float(weight @ value**2)
     steps, planes = [], {}
@@ -191,7 +196,7 @@ def decompose_tree(tree: Tree) -> TreeVariance:
         plane = _joint_marginal(tree, a, b, value * weight / widths[:, a] / widths[:, b])
         planes[a, b] = plane
         both = np.diff(plane.edges_a) @ plane.value**2 @ np.diff(plane.edges_b)
-        # No part is negative but by rounding.
+        # Negative only by rounding.
         pairs[a, b] = max(0.0, float(both - singles[a] - singles[b]))
     explained = float(singles.sum() + sum(pairs.values()))
     rest = max(0.0, variance - explained) if len(singles) > 2 else 0.0
@@ -199,7 +204,10 @@ def decompose_tree(tree: Tree) -> TreeVariance:
 
 
 def _marginal(tree: Tree, a: int, height: Floats) -> StepFunction:
-    """The sum of boxes' heights over each part of an axis: up where one starts, down at its end."""
+    """Marginal of an axis: the sum of the heights of the boxes over each of its intervals.
+
+    It is a cumulative sum of heights, added where a box starts and subtracted where it ends.
+    """
     edges, start, stop = _box_edges(tree, a)
     size = len(edges)
     jumps = np.bincount(start, height, size) - np.bincount(stop, height, size)
@@ -207,7 +215,7 @@ def _marginal(tree: Tree, a: int, height: Floats) -> StepFunction:
 
 
 def _joint_marginal(tree: Tree, a: int, b: int, height: Floats) -> GridFunction:
-    """The same in two dimensions, where a box has four corners."""
+    """Marginal of two axes; as `_marginal`, with the four corners of each box."""
     edges_a, start_a, stop_a = _box_edges(tree, a)
     edges_b, start_b, stop_b = _box_edges(tree, b)
     shape = len(edges_a), len(edges_b)
@@ -224,11 +232,11 @@ def _joint_marginal(tree: Tree, a: int, b: int, height: Floats) -> GridFunction:
 
 
 def _box_edges(tree: Tree, a: int) -> tuple[Floats, np.ndarray, np.ndarray]:
-    """Where any box starts or ends along an axis, and which of these each box does."""
+    """Edges of boxes along an axis, and for each box the indices of its first and last edge."""
     edges = np.unique(np.concatenate([tree.low[:, a], tree.high[:, a]]))
     return edges, np.searchsorted(edges, tree.low[:, a]), np.searchsorted(edges, tree.high[:, a])
 
 
 def _find_cell(edges: Floats, u: Floats) -> np.ndarray:
-    # Left of an edge, as trees send a point that is at a threshold.
+    # A coordinate at an edge belongs to the cell on its left, as in the trees.
     return np.clip(np.searchsorted(edges, u, side="left") - 1, 0, len(edges) - 2)

@@ -95,7 +95,7 @@ class Setting:
         return math.nan if self.axis.kind == "log" and x <= 0 else x
 
     def of(self, run: ReportRun) -> float:
-        value = self.searched.of(run.config)
+        value = self.searched.value_in(run.config)
         return self.place(tuple(value) if isinstance(value, list) else value)
 
     @property

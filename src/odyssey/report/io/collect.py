@@ -25,7 +25,7 @@ from odyssey.report.io.runs import Collection, ReportRun, ReportStudy, Series
 from odyssey.study.formatting import several
 from odyssey.study.state import RunState, StudyState, not_a_study, read_study
 from odyssey.study.store import Stamp, StudyRecord, TrialRow, read_bytes, stamp_of
-from odyssey.training.record import RunRecord
+from odyssey.training.record import Code, Data, RunRecord
 
 EXAMPLE = "type a study's folder, as in python scripts/report.py outputs/truncation"
 LONGEST_ERROR = 2000  # characters kept of a run's error, from its end
@@ -174,7 +174,7 @@ def make_run(
         cell=cell,
         task=as_text(state.task),
         data=as_text(state.data),
-        data_hash=as_text(record.data.sha256) if record.data else "",
+        data_hash=as_text((record.data or Data()).sha256),
         cell_source=as_text(record.cell_source),
         seed=_seed(record, config, row, fixed),
         params=as_int(record.params),
@@ -191,7 +191,7 @@ def make_run(
         best_step=as_int(record.best_step),
         device=as_text(record.device),
         versions={as_text(k): as_text(v) for k, v in (record.versions or {}).items()},
-        code=as_text(record.code.sha256) if record.code else "",
+        code=as_text((record.code or Code()).sha256),
         commit=_commit(record),
         started=as_text(record.started),
         error=as_text(record.error).strip()[-LONGEST_ERROR:],
@@ -261,27 +261,31 @@ def make_study(
 
 def _damage_notes(read: Mapping[str, RunFiles]) -> list[str]:
     """A sentence for each kind of damage, naming the runs that have it."""
-    return [*_record_notes(read), *_config_note(read), *_curves_note(read)]
+    return [*_unreadable_notes(read), *_odd_note(read), *_config_note(read), *_curves_note(read)]
 
 
-def _record_notes(read: Mapping[str, RunFiles]) -> list[str]:
-    damaged = [name for name, files in read.items() if files.state.state == "damaged"]
-    later = [name for name in damaged if read[name].state.later]
-    damaged = [name for name in damaged if name not in later]
-    records = {name: files.state.record for name, files in read.items()}
-    odd = {name: record.odd for name, record in records.items() if record and record.odd}
+def _unreadable_notes(read: Mapping[str, RunFiles]) -> list[str]:
+    states = [files.state for files in read.values() if files.state.state == "damaged"]
+    damaged = [state.name for state in states if not state.later]
+    later = [state.name for state in states if state.later]
     notes = []
     if damaged:
         notes.append(f"{_runs_are(damaged)} damaged: run.json cannot be read as one")
     if later:
         notes.append(f"{_runs_are(later)} of a later version of Odyssey: update this one")
-    if odd:
-        keys = sorted({key for keys in odd.values() for key in keys})
-        notes.append(
-            f"{_runs_are(list(odd))} edited or damaged: run.json has values of another kind than "
-            f"runs write ({_join_names(keys)}), which are taken as unknown"
-        )
     return notes
+
+
+def _odd_note(read: Mapping[str, RunFiles]) -> list[str]:
+    records = {name: files.state.record for name, files in read.items()}
+    odd = {name: record.odd for name, record in records.items() if record and record.odd}
+    if not odd:
+        return []
+    keys = sorted({key for keys in odd.values() for key in keys})
+    return [
+        f"{_runs_are(list(odd))} edited or damaged: run.json has values of another kind than "
+        f"runs write ({_join_names(keys)}), which are taken as unknown"
+    ]
 
 
 def _config_note(read: Mapping[str, RunFiles]) -> list[str]:

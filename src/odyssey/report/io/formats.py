@@ -130,9 +130,9 @@ def format_cell(column: Column, cell: Any) -> str:
             return value
         low, high = (format_number(end, column.digits) for end in (cell.low, cell.high))
         return f"{value} [{low}, {high}]"
-    if cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell)):
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
-    if isinstance(cell, bool) or isinstance(cell, str):
+    if isinstance(cell, bool | str):
         return str(cell)
     if column.kind == "integer" and float(cell).is_integer():
         return f"{int(cell):,}"

@@ -1,4 +1,4 @@
-"""How large a difference of means is against the spread of the runs: Hedges' g."""
+"""Effect sizes of two samples: Hedges' g and the probability of improvement."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def hedges_g(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
     The correction is the exact one, gamma(df/2) / (sqrt(df/2) gamma((df-1)/2)). The limits come
     from the noncentral t distribution: the two effects under which the t statistic found would
     be at its upper or lower tail. Both assume equal variances. A pure number; nan with fewer than
-    two values in a sample, or where no value varies. No place for worst values: ValueError for
-    anything that is not finite.
+    two values in a sample, or where no value varies. Raises ValueError for anything that is not
+    finite, such as worst values.
 
     Source: L. V. Hedges, "Distribution theory for Glass's estimator of effect size and related
     estimators", Journal of Educational Statistics 6 (1981) 107-128; limits: J. H. Steiger and
@@ -83,7 +83,7 @@ def probability_of_improvement(
     The limits are stratified percentile bootstrap ones: `a` and `b` are each resampled. Only the
     order counts, so worst values (infinite) lose to all others and tie with each other. With one
     value in a sample the limits are nan, with none the value too. Where every pair has the same
-    outcome the bootstrap cannot vary, and the limits are those of `one_sided_pairs`.
+    outcome the bootstrap cannot vary, and the limits are those of `unanimous_interval`.
 
     Source: Agarwal et al., "Deep reinforcement learning at the edge of the statistical
     precipice", NeurIPS 2021, section 4.3 (the statistic is that of Mann and Whitney, 1947).

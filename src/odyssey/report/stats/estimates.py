@@ -1,4 +1,4 @@
-"""One number for many runs: mean, median, interquartile mean, and their bootstrap intervals."""
+"""Statistics of one sample: averages with bootstrap intervals, shares, and expected best values."""
 
 from __future__ import annotations
 
@@ -127,11 +127,11 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
 def top_share(valid: ArrayLike, better: str, share: float = 0.1) -> np.ndarray:
     """The indices of the best `share` of the trials by validation value, best first.
 
-    `valid` holds every trial that was done, those that diverged or failed as the worst value
-    (infinite): they were trials, and count in the number of which the share is taken. That is
-    rounded up (2 of 11) and at least 1. A worst trial is never chosen: with too few others, fewer
-    are given, none if there are none. Ties go to the earlier trial. ValueError for a share
-    outside (0, 1].
+    `valid` has a value for every trial; of those that diverged or failed it is the worst one
+    (infinite), and they count in the number of which the share is taken. That is rounded up (2 of
+    11) and at least 1. Trials with the worst value are never chosen, so that fewer may be
+    returned. Of equal values the earlier trial is chosen. Raises ValueError for a share outside
+    (0, 1].
 
     Source: K. Greff, R. K. Srivastava, J. Koutnik, B. R. Steunebrink and J. Schmidhuber, "LSTM: A
     Search Space Odyssey", IEEE Transactions on Neural Networks and Learning Systems 28 (2017)
@@ -145,7 +145,7 @@ def top_share(valid: ArrayLike, better: str, share: float = 0.1) -> np.ndarray:
 
 
 def share_count(trials: int, share: float) -> int:
-    """How many trials a share is: rounded up, at least 1 if there are any."""
+    """The number of trials in a share of them: rounded up, and at least 1 if there are any."""
     # 0.07 * 100 is a little above 7 in floating point, and must not become 8.
     return min(trials, max(1, math.ceil(round(share * trials, 9))))
 
@@ -188,7 +188,7 @@ def expected_best(
     every n; without, for each n that no finite trial is sure to be among. With `worst`, a finite
     stand-in, the curve is that of the values capped there: all that are worse count as `worst`.
 
-    Nothing is said beyond the trials that were done: ValueError for an n above their number.
+    Raises ValueError for an n above the number of trials.
 
     Sources: J. Dodge, S. Gururangan, D. Card, R. Schwartz and N. A. Smith, "Show your work:
     improved reporting of experimental results", EMNLP 2019, section 3; R. Tang, J. Lee, J. Xin,
@@ -228,7 +228,7 @@ def _default_counts(trials: int) -> np.ndarray:
 
 
 def _weights(trials: int, sizes: np.ndarray, replacement: bool) -> np.ndarray:
-    """The chance that the i-th best trial is the best of those drawn; a row for each size."""
+    """Probability that the i-th best trial is the best of those drawn; a row for each size."""
     n = sizes[:, None]
     left = np.arange(trials, -1, -1)  # trials that are no better than the i-th, itself included
     if replacement:

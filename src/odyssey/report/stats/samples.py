@@ -1,4 +1,4 @@
-"""A value with the limits between which it is thought to lie, and how limits come from draws."""
+"""Samples that the statistics accept, and intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its confidence limits, in the unit of the value; nan where unknown."""
+    """An estimate with its confidence limits, in the unit of the value; nan where unknown."""
 
     value: float
     low: float
@@ -20,7 +20,7 @@ class Interval:
 
 
 def tail_probability(level: float) -> float:
-    """The probability left out on each side of an interval; ValueError outside (0, 1)."""
+    """The probability outside an interval on each side. ValueError for a level outside (0, 1)."""
     if not 0 < level < 1:
         raise ValueError(f"a confidence level lies between 0 and 1, not {level}")
     return (1 - level) / 2
@@ -42,11 +42,11 @@ def percentiles(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray
 def unanimous_interval(value: float, n_a: int, n_b: int, level: float) -> Interval:
     """Limits for P(a < b) + P(a = b) / 2 where every pair of values had the same outcome.
 
-    `value` is 0 or 1 (two samples that do not overlap) or 0.5 (all values equal). Nothing varies
-    there, so the usual limits have no width. Of the pairs, m = min(n_a, n_b) share no value and
-    are independent; that all m of them come out alike has a probability of at most q^m, where q
-    is the chance of that outcome. So q >= tail^(1/m), the bound of Clopper and Pearson (1934) for
-    m successes of m. The limits hold exactly, and are wide for small samples.
+    `value` is 0 or 1 (two samples that do not overlap) or 0.5 (all values equal). Nothing varies,
+    so the usual limits would have no width. Of the pairs, m = min(n_a, n_b) have no value in
+    common and are independent; the probability that all m have the same outcome is at most q^m,
+    where q is the probability of that outcome. So q >= tail^(1/m), the bound of Clopper and
+    Pearson (1934) for m successes of m. The limits are exact, and wide for small samples.
     """
     least = tail_probability(level) ** (1 / min(n_a, n_b))
     if value == 0.5:
@@ -58,9 +58,9 @@ CHUNK = 1_000_000  # numbers in memory at a time while resampling
 
 
 def ordinal_sample(values: ArrayLike) -> np.ndarray:
-    """One sample as floats; the worst result (diverged, failed) may be an infinity.
+    """One sample as a float array. The worst result, of a diverged or failed run, may be infinite.
 
-    ValueError for nan, and for infinities of both signs: only one of them can be the worst.
+    Raises ValueError for nan and for infinities of both signs, since only one can be the worst.
     """
     sample = np.asarray(values, dtype=float)
     if sample.ndim != 1:
@@ -78,7 +78,7 @@ def refuse_undefined(values: np.ndarray) -> None:
 
 
 def finite_sample(values: ArrayLike) -> np.ndarray:
-    """One sample for a method that needs distances: ValueError for anything not finite."""
+    """One sample for a method that needs distances. Raises ValueError for what is not finite."""
     sample = ordinal_sample(values)
     if np.isinf(sample).any():
         raise ValueError("this statistic has no place for an infinite (worst) value")
@@ -86,9 +86,9 @@ def finite_sample(values: ArrayLike) -> np.ndarray:
 
 
 def costs(values: ArrayLike, better: str) -> np.ndarray:
-    """One sample turned so that smaller is better and the worst is +inf.
+    """One sample with signs such that smaller is better and the worst is +inf.
 
-    ValueError for an infinity on the good side: there, something was encoded the wrong way round.
+    Raises ValueError for an infinity on the better side.
     """
     if better not in ("lower", "higher"):
         raise ValueError(f"better is 'lower' or 'higher', not {better!r}")
@@ -99,7 +99,7 @@ def costs(values: ArrayLike, better: str) -> np.ndarray:
 
 
 def chunks(draws: int, width: int) -> Iterator[int]:
-    """How many bootstrap draws of `width` numbers to make at a time, until `draws` are made."""
+    """Sizes of the parts in which to make `draws` bootstrap draws of `width` numbers each."""
     if draws < 1:
         raise ValueError(f"a bootstrap needs at least one draw, not {draws}")
     rows = max(1, CHUNK // max(1, width))

@@ -1,4 +1,4 @@
-"""Do two samples differ? Welch's t-test on means, the Brunner-Munzel test on ranks."""
+"""Tests of two samples (Welch, Brunner-Munzel, Wilcoxon, equivalence) and corrected p-values."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ SMALL = "a sample has fewer than 10 values, where the p-value is only rough"
 
 @dataclass(frozen=True)
 class Test:
-    """A two-sided test: what was estimated, and how surprising it is if nothing differs.
+    """Result of a two-sided test.
 
-    `p` is nan where the test could not be made; `note` says why, or what to be wary of.
+    `p` is nan where the test could not be made; `note` gives the reason, or a warning.
     """
 
     statistic: float
@@ -56,11 +56,11 @@ def welch_difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]
 
 
 def welch(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
-    """Welch's t-test: are the means of two samples of unequal variance the same?
+    """Welch's t-test of the means of two samples of unequal variance.
 
     The difference is mean(a) - mean(b) in the unit of the values, with its t interval. p is nan,
-    with a note, for fewer than two values in a sample and where neither sample varies. A mean has
-    no place for worst values: ValueError for anything that is not finite.
+    with a note, for fewer than two values in a sample and where neither sample varies. Raises
+    ValueError for anything that is not finite, such as worst values.
 
     Source: B. L. Welch, "The generalization of 'Student's' problem when several different
     population variances are involved", Biometrika 34 (1947) 28-35.
@@ -81,17 +81,17 @@ def welch(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
 
 
 def brunner_munzel(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
-    """Brunner-Munzel test: is a value of `a` as likely below one of `b` as above it?
+    """Brunner-Munzel test of whether values of `a` tend to be smaller or larger than those of `b`.
 
-    The difference is P(a < b) + P(a = b) / 2, 0.5 if neither tends to be smaller, with its t
-    interval cut to [0, 1]. Only the order of the values counts: worst values (infinities) are
-    ties at the worst. p is nan for fewer than two values in a sample.
+    The difference is P(a < b) + P(a = b) / 2, which is 0.5 if neither tends to be smaller, with
+    its t interval clipped to [0, 1]. Only the order of the values counts; worst values
+    (infinities) are ties. p is nan for fewer than two values in a sample.
 
-    Where nothing varies the statistic is undefined, and p is that of the permutation test
-    (the way of Neubert and Brunner 2007 for small samples): for two samples that do not
-    overlap 2 / C(n_a + n_b, n_a), two labellings of all being that extreme, with a statistic of
-    -inf or inf; if all values are equal, 1, with a statistic of 0. df is nan in both, and the
-    limits are those of `one_sided_pairs`.
+    Where nothing varies the statistic is undefined, and p is that of the permutation test, as
+    Neubert and Brunner (2007) propose for small samples: for two samples that do not overlap
+    2 / C(n_a + n_b, n_a), since two of all labellings are as extreme, with a statistic of -inf or
+    inf; if all values are equal 1, with a statistic of 0. df is nan in both cases, and the limits
+    are those of `unanimous_interval`.
 
     Source: E. Brunner and U. Munzel, "The nonparametric Behrens-Fisher problem: asymptotic theory
     and a small-sample approximation", Biometrical Journal 42 (2000) 17-25.
@@ -131,8 +131,8 @@ def brunner_munzel(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Test:
 def bonferroni(ps: ArrayLike) -> np.ndarray:
     """Each p-value times the number of tests, at most 1 (Dunn 1961).
 
-    A test that could not be made (nan) stays nan and still counts: it was part of the question
-    asked, and leaving it out because of what the data were would make the others look better.
+    A test that could not be made (nan) stays nan and still counts in the number of tests: leaving
+    it out depending on the data would make the other p-values too small.
 
     Source: O. J. Dunn, "Multiple comparisons among means", Journal of the American Statistical
     Association 56 (1961) 52-64.
@@ -142,11 +142,11 @@ def bonferroni(ps: ArrayLike) -> np.ndarray:
 
 
 def holm(ps: ArrayLike) -> np.ndarray:
-    """Holm's step-down p-values: never larger than Bonferroni's, with the same guarantee.
+    """Holm's step-down p-values, which control the same error rate as Bonferroni's.
 
-    The smallest of m is multiplied by m, the next by m - 1, and so on; none is below the one
-    before it. A test that could not be made (nan) stays nan and counts as one more, with the
-    largest p, for the reason given under `bonferroni`.
+    They are never larger. The smallest of m is multiplied by m, the next by m - 1, and so on; none
+    is below the one before it. A test that could not be made (nan) stays nan and counts as one
+    with the largest p; see `bonferroni`.
 
     Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
     Journal of Statistics 6 (1979) 65-70.
@@ -172,9 +172,10 @@ MOST_EXACT = 50  # differences, up to which p is counted out
 
 @dataclass(frozen=True)
 class Paired:
-    """Of n pairs, how many the first variant wins and how many are ties; p is two-sided.
+    """Result of a paired comparison of n pairs; p is two-sided.
 
-    The difference is the first minus the second, in the unit of the values.
+    wins: pairs in which the first sample is better. The difference is the first minus the second,
+    in the unit of the values.
     """
 
     n: int
@@ -196,11 +197,12 @@ def paired_comparison(
     """Wilcoxon's signed-rank test of a[i] against b[i], and the median of a[i] - b[i].
 
     A worst value (infinite) against a finite one is a difference of the largest rank; two worst
-    values are a tie, a difference of 0. Ties leave the test, as Wilcoxon had it; if all pairs are
-    ties p is 1. p is exact up to 50 differences (over all signs of the ranks found, equal ranks
-    shared) and a normal approximation beyond. The limits of the median are percentile bootstrap
-    ones over pairs. p and the limits are nan for fewer than two pairs; the median is nan where
-    its two middle values are infinite in both directions. ValueError for samples of unequal size.
+    values are a tie, a difference of 0. Ties are left out of the test, as by Wilcoxon; if all
+    pairs are ties p is 1. p is exact up to 50 differences (over all signs of the ranks, equal
+    differences sharing their mean rank) and a normal approximation for more. The limits of the
+    median are percentile bootstrap ones over pairs. p and the limits are nan for fewer than two
+    pairs; the median is nan where its two middle values are infinite in both directions. Raises
+    ValueError for samples of unequal size.
 
     Source: F. Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1 (1945)
     80-83.
@@ -233,7 +235,7 @@ def signed_rank(differences: np.ndarray) -> float:
     if len(doubled) > MOST_EXACT:
         error = math.sqrt(float((doubled.astype(float) ** 2).sum())) / 2
         return min(1.0, 2 * float(special.ndtr((smaller - total / 2) / error)))
-    # chances[s]: that the ranks with a plus sum up to s, each sign being a coin's.
+    # chances[s]: the probability that the positive ranks sum up to s, for random signs.
     chances = np.zeros(total + 1)
     chances[0] = 1.0
     for rank in doubled:
@@ -250,10 +252,10 @@ def _median(differences: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Whether two means were shown to be the same within `margin` (in the metric's unit).
+    """Result of a test of whether two means are the same within `margin`, in the metric's unit.
 
-    `smallest_margin` is the one with which it would just be shown, whatever `margin` is; choosing
-    it after the fact shows nothing. `interval` is that of the difference at level 1 - 2 alpha.
+    `smallest_margin` is the smallest with which they would be; it is no evidence if it is chosen
+    after the test. `interval` is that of the difference at level 1 - 2 alpha.
     """
 
     p: float
@@ -274,12 +276,12 @@ def check_margin(margin: float | None) -> None:
 
 
 def tost(a: ArrayLike, b: ArrayLike, margin: float | None, alpha: float = 0.05) -> Equivalence:
-    """Two one-sided t-tests: is mean(a) - mean(b) above -margin and below +margin?
+    """Two one-sided t-tests of whether mean(a) - mean(b) is above -margin and below +margin.
 
     p is the larger of the two. Variances may be unequal (error and degrees of freedom are
-    Welch's). Without a margin p is nan and nothing is shown, but the smallest margin is given. It
-    is nan for fewer than two values in a sample, or where neither sample varies. No place for
-    worst values: ValueError for anything that is not finite. UserError for a bad margin.
+    Welch's). Without a margin p is nan and the smallest margin is still computed. Both are nan for
+    fewer than two values in a sample, or where neither sample varies. Raises ValueError for
+    anything that is not finite, such as worst values, and UserError for a bad margin.
 
     Source: D. J. Schuirmann, "A comparison of the two one-sided tests procedure and the power
     approach for assessing the equivalence of average bioavailability", Journal of

@@ -19,15 +19,15 @@ EXAMPLE = "python scripts/dashboard.py --entity my-team --project odyssey --stud
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0; 1 W&B cannot do it; 2 wrong options; 130 Ctrl-C."""
+    """Make a dashboard; returns 0, 1 if W&B cannot do it, 2 for wrong options, 130 for Ctrl-C."""
     asked: list[argparse.Namespace] = []
-    words = sys.argv[1:] if arguments is None else arguments
-    wrong = exit_status(lambda: asked.append(_parse_arguments(words)))
+    given = sys.argv[1:] if arguments is None else arguments
+    wrong = exit_status(lambda: asked.append(_parse_arguments(given)))
     return wrong or exit_status(lambda: _make_dashboard(asked[0]), on_error=1)
 
 
-def _parse_arguments(words: Sequence[str]) -> argparse.Namespace:
-    asked = _parser().parse_args(words)
+def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    asked = _parser().parse_args(arguments)
     if not asked.entity:
         raise UserError(f"--entity is missing, the W&B user or team: type {EXAMPLE}")
     split_path(f"{asked.entity}/{asked.project}", "--entity/--project")
