@@ -115,18 +115,20 @@ def let_go(holder: subprocess.Popen[str]) -> None:
 
 # A run that starts and ends many times, with its lock held as a trainer does.
 RUNNING_AND_BACK = """
-import json, sys, threading, time
+import sys, threading, time
+from dataclasses import replace
 from pathlib import Path
+from odyssey.training.record import RunRecord
 from odyssey.training.run_dir import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
-record = json.loads(folder.record_path.read_text())
+record = RunRecord.load(folder.record_path.read_text())
 over = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
 print("begun", flush=True)
 while not over.is_set():
     folder.acquire()
-    folder.write(record | {"status": "running", "metrics": {}})
-    folder.write(record | {"status": "finished"})
+    folder.write_record(replace(record, status="running", metrics={}))
+    folder.write_record(replace(record, status="finished"))
     folder.release()
     time.sleep(0.005)  # a file system's clock is that coarse
 print("ended")

@@ -16,14 +16,16 @@ from odyssey.config.schema import DECAYS, OPTIMIZERS
 from odyssey.config.task_schema import TASKS
 from odyssey.study.plan import prepare
 
+OPEN = ("cell.options", "trainer.lightning", "callbacks")  # sections that users fill
+
 
 def _leaves(cfg: DictConfig, prefix: str = "") -> set[str]:
     found = set()
     for name, value in cfg.items():
         key = f"{prefix}{name}"
-        if isinstance(value, DictConfig) and key != "cell.options":
+        if isinstance(value, DictConfig) and key not in OPEN:
             found |= _leaves(value, f"{key}.")
-        else:
+        elif key not in keys.GROUPS:
             found.add(key)
     return found
 

@@ -10,7 +10,7 @@ import pytest
 from odyssey.cli import main
 
 CELLS = "lstm, lstm_layernorm, lstm_peephole, mgu"
-SECTIONS = "bptt.*, cell, clip"
+SECTIONS = "bptt.*, callbacks, cell, clip"
 JARGON = ("Traceback", "hydra", "Hydra", "override", "full_key", "ConfigKey", "struct", "OmegaConf")
 
 # The command line, how its sentence begins, and what it must hold besides.
@@ -118,7 +118,7 @@ WRONG = [
     ("logger.mode=onlin", "logger.mode=onlin is unknown (did you mean 'online'?)", "offline"),
     ("device=tpu", "device=tpu is unknown", "auto, cpu, cuda"),
     ("resume=maybe", "resume=maybe is unknown", "auto, force, never"),
-    ("trainer.precision=64", "trainer.precision=64 is unknown", "32, bf16-mixed, tf32"),
+    ("trainer.precision=16", "trainer.precision=16 is unknown", "32, 64, bf16-mixed, tf32"),
     ("model.backend=fast", "model.backend=fast is unknown", "auto, compiled, library, reference"),
     ("cell.init.recurrent=orthogonall", "cell.init.recurrent=orthogonall is", "'orthogonal'"),
     ("task.data=shakespear", "task.data=shakespear is unknown", "did you mean 'shakespeare'"),

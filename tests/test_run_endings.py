@@ -13,7 +13,7 @@ import pytest
 
 from odyssey.config.compose import compose
 from odyssey.training import checkpoint
-from odyssey.training.keeper import Keeper
+from odyssey.training.callbacks import Checkpoints
 from odyssey.training.module import RecurrentModule
 from odyssey.training.wandb import Tracker
 from run_kit import STREAMED, assert_same_run, folder, record, train, write_text
@@ -55,7 +55,7 @@ SLOW = pytest.mark.slow
         pytest.param(RecurrentModule, "validation_step", 1, marks=SLOW),
         pytest.param(RecurrentModule, "test_step", 1, marks=SLOW),
         pytest.param(Tracker, "finish", 1, marks=SLOW),  # all is done but the closing
-        (Keeper, "on_train_start", 1),
+        (Checkpoints, "on_train_start", 1),
     ],
 )
 def test_interrupted_anywhere_and_gone_on(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
@@ -246,3 +247,60 @@ def test_several_runs_of_one_process_leave_nothing_behind(tmp_path: Path, tiny: 
         assert train(among, *tiny, f"seed={seed}", f"study=s{seed}") == 0
     assert torch.get_num_threads() == threads
     assert metrics(folder(alone)) == metrics(next(iter(among.glob("s3/*/run.json"))).parent)
+
+
+def edit_record(path: Path, **changes: object) -> None:
+    """Change keys of run.json; None takes one away."""
+    run = record(path) | changes
+    kept = {k: v for k, v in run.items() if k not in changes or v is not None}
+    (path / "run.json").write_text(json.dumps(kept))
+
+
+def test_a_record_of_a_later_version_is_left_alone(
+    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert train(out, *tiny) == 0
+    edit_record(folder(out), schema=99)
+    before = (folder(out) / "run.json").read_bytes()
+    assert train(out, *tiny) == 2
+    (sentence,) = capsys.readouterr().err.strip().splitlines()
+    assert "later version of Odyssey (schema 99" in sentence and "resume=force" in sentence
+    assert (folder(out) / "run.json").read_bytes() == before
+
+
+def test_a_record_from_before_records_had_a_schema_is_read(
+    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert train(out, *tiny) == 0
+    new = dict.fromkeys(("schema", "metric_info", "callback_sources", "precision", "epochs"))
+    edit_record(folder(out), **new)
+    assert not set(new) & set(record(folder(out)))
+    capsys.readouterr()
+    assert train(out, *tiny) == 0
+    assert "finished already" in capsys.readouterr().out
+
+
+def test_metrics_have_the_names_and_directions_of_their_task(
+    tmp_path: Path, tiny: list[str]
+) -> None:
+    from odyssey.training.record import RunRecord
+
+    assert train(tmp_path / "out", *tiny) == 0
+    run = RunRecord.load((folder(tmp_path / "out") / "run.json").read_text())
+    assert set(run.metric_info) == {n.removeprefix("valid/") for n in run.metrics if "valid" in n}
+    bits = run.metric("bits_per_char")
+    assert (bits.mode, bits.label) == ("min", "bits per character")
+
+
+def test_a_run_does_not_resume_on_other_data_than_its_record_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also of data whose name stands for them, which another version may have changed."""
+    out, options = tmp_path / "out", [*TINY, "task.data=hello", "trainer.max_steps=2"]
+    assert train(out, *options) == 0
+    edit_record(folder(out), status="interrupted", data={"name": "hello", "sha256": "0" * 64})
+    assert train(out, *options) == 2
+    assert "sha256 000000000000…" in capsys.readouterr().err
+    assert record(folder(out))["status"] == "interrupted"

@@ -62,28 +62,28 @@ def test_interrupted_at_any_update_in_one_process(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from odyssey.training.keeper import Keeper
+    from odyssey.training.callbacks import Signals
 
     options = overrides(task, tmp_path, request)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert train(whole, *options) == 0
     total = record(folder(whole))["steps"]
-    real = Keeper.on_train_batch_end
+    real = Signals.on_train_batch_end
     # Among them an update right before a validation, and the last one.
     stops = sorted({random.randrange(1, total), 20 if task == "sequences" else 25, total})
 
     for stop in stops:
 
-        def signalled(self: Keeper, trainer, module, *rest, stop: int = stop) -> None:
-            if module.updates + 1 == stop:
+        def signalled(self: Signals, trainer, module, *rest, stop: int = stop) -> None:
+            if module.updates == stop:
                 signal.raise_signal(number)
             real(self, trainer, module, *rest)
 
-        monkeypatch.setattr(Keeper, "on_train_batch_end", signalled)
+        monkeypatch.setattr(Signals, "on_train_batch_end", signalled)
         assert train(broken, *options) == 130
         now = record(folder(broken))
         assert now["status"] == "interrupted" and now["steps"] == stop
-    monkeypatch.setattr(Keeper, "on_train_batch_end", real)
+    monkeypatch.setattr(Signals, "on_train_batch_end", real)
     assert train(broken, *options) == 0
     assert_same_run(folder(whole), folder(broken))
 

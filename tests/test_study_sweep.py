@@ -58,6 +58,7 @@ def test_a_single_run_is_the_studys_run(tmp_path, capsys):
     assert results(alone)[name] == results(tmp_path)[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["local_pool", "basic"])
 def test_a_failing_trial_stops_no_other_and_is_told(tmp_path, monkeypatch, launcher, capfd):
     monkeypatch.chdir(tmp_path)

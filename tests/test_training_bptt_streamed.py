@@ -135,7 +135,7 @@ def test_evaluation_leaves_the_carried_state_alone(tmp_path, cell):
             if validate and k in (2, 5):
                 for i, batch in enumerate(net.task.val_dataloader()):
                     net.validation_step(batch, i)
-                net.on_validation_epoch_end()
+                net.on_test_epoch_end()
         return found
 
     assert losses(True) == losses(False)

@@ -131,16 +131,16 @@ def _rows(folder, name):
 
 def test_a_step_of_a_run_is_as_long_as_the_threshold(tmp_path, monkeypatch):
     """Plain gradient descent with lr 1: the weights move by the clipped gradient."""
-    from odyssey.training import run as room
+    from odyssey.training import train as training
 
-    starts, build = [], room.build_model
+    starts, build = [], training.build_model
 
     def spy(cfg, spec):
         model = build(cfg, spec)
         starts.append({k: v.clone() for k, v in model.state_dict().items()})
         return model
 
-    monkeypatch.setattr(room, "build_model", spy)
+    monkeypatch.setattr(training, "build_model", spy)
     threshold = 0.01
     cfg = charlm(
         tmp_path,

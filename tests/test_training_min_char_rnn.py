@@ -20,7 +20,6 @@ import torch
 import random_kit
 from min_char_rnn import MinCharRnn, smoothed
 from odyssey.tasks import build as build_task
-from odyssey.training import run as room
 from odyssey.training import train as training
 from training_kit import settings
 
@@ -61,14 +60,14 @@ class Beside:
         self.wanted: list[float] = []
         self.restarts = 0
         self.apart = 0.0  # the largest difference in a weight or a state after one update
-        build = room.build_model
+        build = training.build_model
 
         def spy(cfg, spec):
             model = build(cfg, spec)
             model.register_forward_pre_hook(self.update, with_kwargs=True)
             return model
 
-        monkeypatch.setattr(room, "build_model", spy)
+        monkeypatch.setattr(training, "build_model", spy)
         folder = training.train(cfg).folder
         self.losses = self.logged(folder)
 

@@ -45,6 +45,7 @@ def same(part: Part, run: Path) -> None:
         assert kept_there.startswith("<pre>") and len(kept_there) >= len(text.read_text())
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_process_are_two_whole_wandb_runs(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_sweep_gives_each_run_its_own(tmp_path: Path) -> None:
         same(found[Path(record(run)["wandb"]["dir"]).name], run)
 
 
+@pytest.mark.slow
 def test_forks_of_one_process_do_not_share_what_the_first_to_end_removes(tmp_path: Path) -> None:
     given = [*overrides(tmp_path), f"output_dir={tmp_path / 'out'}", "logger.mode=offline"]
     code = f"""

@@ -98,6 +98,7 @@ def test_killed_and_gone_on_with(tmp_path: Path) -> None:
     assert on_server(server, run) == rows_in(run)
 
 
+@pytest.mark.slow
 def test_interrupted_uploaded_and_gone_on_with(tmp_path: Path) -> None:
     out = tmp_path / "out"
     given = overrides(tmp_path, "trainer.max_steps=300", "trainer.val_every=50")

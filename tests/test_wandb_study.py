@@ -30,6 +30,7 @@ def rows(study: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_study_are_a_group_that_knows_its_search(tmp_path: Path) -> None:
     out = tmp_path / "out"
     given = overrides(tmp_path, "trainer.max_steps=4", f"output_dir={out}", "logger.mode=offline")

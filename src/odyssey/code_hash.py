@@ -28,6 +28,8 @@ PACKAGES = ("cells", "recurrence", "nn", "data", "tasks", "training")
 WITHOUT_NUMBERS = (
     "recurrence/compiled/explain.py",
     "tasks/midi.py",
+    "training/callbacks/progress.py",
+    "training/callbacks/samples.py",
     "training/console.py",
     "training/failure.py",
     "training/figures.py",

@@ -41,7 +41,7 @@ def write_text(path: Path, text: str, *, sync: bool = True) -> None:
     write_bytes(path, text.encode(), sync=sync)
 
 
-def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
+def write_bytes(path: Path, content: bytes | memoryview, *, sync: bool = True) -> None:
     """Replace the content of `path` by `content`."""
     with atomic_path(path, sync=sync) as part:
         part.write_bytes(content)

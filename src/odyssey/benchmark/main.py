@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def main() -> int:
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "versions": versions(),
-        "git": git(),
+        "git": asdict(git()),
         "rows": [row.plain() for row in results.rows],
         "facts": results.facts,
     }

@@ -30,10 +30,14 @@ def config_hash(cfg: DictConfig) -> str:
         node = content
         *parents, last = key.split(".")
         for part in parents:
-            node = node.get(part, {})
+            node = node.get(part) or {}
         node.pop(last, None)
     _identify_data(content.get("task", {}))
     _identify_classes(content)
+    # Sections that users fill are part of it only where they have.
+    for section, name in ((content, "callbacks"), (content.get("trainer", {}), "lightning")):
+        if not section.get(name):
+            section.pop(name, None)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

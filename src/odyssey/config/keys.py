@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -39,6 +39,7 @@ GROUPS = {
     "optimizer": "how the weights are updated",
     "decay": "how the learning rate falls",
     "clip": "what is done to large gradients",
+    "callbacks": "what happens around the updates",
     "experiment": "settings that reproduce something known",
     "debug": "settings to find mistakes with",
     "resume": "what becomes of a run that is there already",
@@ -72,6 +73,7 @@ TYPES: dict[Any, str] = {
     float: "a number",
     str: "a text",
     bool: "true or false",
+    dict: "keys with values, as in {a: 1}",
 }
 
 
@@ -275,7 +277,8 @@ def _type(key: str) -> tuple[Any, bool]:
 
 
 def _type_name(key: str) -> str:
-    return TYPES.get(_type(key)[0], "a list of numbers")
+    kind = _type(key)[0]
+    return TYPES.get(get_origin(kind) or kind, "a list of numbers")
 
 
 def _wanted(cfg: DictConfig, key: str) -> str:

@@ -24,7 +24,8 @@ from odyssey.config.keys import (
     unknown_key_error,
 )
 
-OPTIONS = "cell.options."  # of a user's own cell: the only keys that the schema does not name
+# Sections of keys that the schema does not name.
+OPTIONS = ("cell.options.", "callbacks.", "trainer.lightning.")
 EXAMPLE = "write key=value, as in optimizer.lr=1e-3"
 
 
@@ -72,11 +73,12 @@ def parse_overrides(
 def to_hydra(overrides: Iterable[str]) -> list[str]:
     """The overrides as Hydra wants them, which is stricter in two things.
 
-    Options of a user's own cell are not in the schema, and so are to be added with `++`; and an
-    optional group is null by default, and must not be set to it.
+    Options of a user's own cell or callback, and those of Lightning, are not in the schema, and so
+    are to be added with `++`; and an optional group is null by default, and must not be set to it.
     """
     left_out = {f"{group}=null" for group in OPTIONAL}
-    return [re.sub(r"^\+*(?=cell\.options[.=])", "++", o) for o in overrides if o not in left_out]
+    open_section = r"^\+*(?=(?:cell\.options[.=]|callbacks\.|trainer\.lightning[.=]))"
+    return [re.sub(open_section, "++", o) for o in overrides if o not in left_out]
 
 
 def choice_errors(setting: Setting) -> list[str]:
@@ -128,7 +130,7 @@ def _syntax_error(override: str) -> str | None:
         return _no_value_error(bare)
     if not key:
         return f"{override} is not a setting, since no key is before the '=': {EXAMPLE}"
-    if sign and not f"{key}.".startswith((OPTIONS, "hydra")):
+    if sign and not f"{key}.".startswith((*OPTIONS, "hydra")):
         if known(key):
             return f"{override} is not allowed: type {bare} without the '{sign}'"
         return unknown_key_error(key, text, override)

@@ -14,6 +14,25 @@ from typing import Any, get_type_hints
 from odyssey.config.fields import key
 from odyssey.config.task_schema import TASKS, TaskConfig
 
+# Odyssey's own callbacks, with the option that each of their arguments is set by.
+CALLBACKS: dict[str, dict[str, str]] = {
+    "metrics": {"every": "trainer.log_every"},
+    "early_stopping": {"patience": "trainer.patience"},
+    "samples": {"enabled": "trainer.sample"},
+    "progress": {"bar": "trainer.progress_bar"},
+    "signals": {},
+    "checkpoints": {"every": "trainer.checkpoint_every"},
+}
+# Arguments of Lightning's Trainer that change no result but for rounding.
+NEUTRAL_TRAINER_ARGUMENTS = (
+    "benchmark",
+    "detect_anomaly",
+    "deterministic",
+    "enable_model_summary",
+    "inference_mode",
+    "num_sanity_val_steps",
+    "profiler",
+)
 MISSING: Any = "???"  # omegaconf.MISSING: a value that a choice of the group must give
 
 
@@ -185,7 +204,7 @@ class TrainerConfig:
     max_steps: int | None = key(None, "updates; null: no limit")
     val_every: int | None = key(None, "updates between validations; null: each epoch")
     patience: int | None = key(None, "stop after so many validations without a better one")
-    precision: str = key("32", "32, tf32 (a GPU's faster 32-bit products) or bf16-mixed")
+    precision: str = key("32", "64, 32, tf32 (a GPU's faster 32-bit products) or bf16-mixed")
     overfit_batch: bool = key(False, "train and validate on the first batch alone")
     log_every: int = key(20, "updates between two lines of metrics", neutral=True)
     checkpoint_every: int | None = key(
@@ -196,6 +215,9 @@ class TrainerConfig:
     )
     progress_bar: bool = key(True, "show a progress bar", neutral=True)
     threads: int | None = key(None, "CPU threads; null: torch's own choice", neutral=True)
+    lightning: dict[str, Any] = key(
+        dict, "further arguments of Lightning's Trainer, as trainer.lightning.profiler=simple"
+    )
 
 
 @dataclass
@@ -228,6 +250,7 @@ class Config:
     decay: DecayConfig = MISSING
     clip: ClipConfig = MISSING
     trainer: TrainerConfig = key(TrainerConfig, "training")
+    callbacks: dict[str, Any] = key(dict, "what happens around the updates")
     logger: LoggerConfig = key(LoggerConfig, "W&B", neutral=True)
     seed: int = key(0, "seed of weights, data order, noise and dropout")
     study: str = key(
@@ -274,7 +297,12 @@ def _all_marked(mark: str) -> tuple[str, ...]:
 
 # Keys and sections of keys that do not change what a run computes: where and how it is computed,
 # stored and printed. They are not part of a run's identity.
-NEUTRAL_KEYS = _all_marked("neutral")
+NEUTRAL_KEYS = (
+    *_all_marked("neutral"),
+    # Odyssey's own callbacks: what they are told that matters is said by trainer.patience.
+    *(f"callbacks.{name}" for name in CALLBACKS),
+    *(f"trainer.lightning.{name}" for name in NEUTRAL_TRAINER_ARGUMENTS),
+)
 # Keys that say where something lies. Its content is part of a run's identity, the place is not.
 PLACE_KEYS = _all_marked("place")
 

@@ -23,6 +23,7 @@ from odyssey import registry
 from odyssey.cli_utils import see_current_folder
 from odyssey.config.fields import above, as_typed, at_least, below_one, between, finite, one_of
 from odyssey.config.keys import subject
+from odyssey.config.lightning import lightning_errors
 from odyssey.device import DEVICES, device_error
 from odyssey.errors import did_you_mean, options
 
@@ -42,7 +43,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.init.kind": ("uniform", "normal"),
     "model.init.bias": VECTORS,
     "clip.kind": ("norm", "value", "none"),
-    "trainer.precision": ("32", "tf32", "bf16-mixed"),
+    "trainer.precision": ("64", "32", "tf32", "bf16-mixed"),
     "logger.mode": ("offline", "online", "disabled"),
     "device": DEVICES,
     "resume.mode": ("auto", "never", "force"),
@@ -104,7 +105,7 @@ def config_errors(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
                 found.append(error)
                 known.add(subject(error))
 
-    for check in (_choices, _ranges, _combinations, _task, _places, _device):
+    for check in (_choices, _ranges, _combinations, _task, _places, _device, lightning_errors):
         add(check(cfg))
     if not known & {"cell", "cell._target_"}:
         add(_cell(cfg, known))

@@ -60,18 +60,23 @@ class Batches(Protocol):
 
 
 class Pass:
-    """Iterates over the batches of updates `start` to `stop`, counted over all epochs."""
+    """The batches from number `start` to before `stop`, counted over all epochs, to iterate.
 
-    def __init__(self, batches: Batches, start: int, stop: int) -> None:
+    per_epoch: how many batches of each epoch are used, the first ones; None: all
+    """
+
+    def __init__(
+        self, batches: Batches, start: int, stop: int, per_epoch: int | None = None
+    ) -> None:
         self.batches, self.start, self.stop = batches, start, stop
+        self.per_epoch = len(batches) if per_epoch is None else per_epoch
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch_length = len(self.batches)
-        for update in range(self.start, self.stop):
-            yield self.batches.get(*divmod(update, epoch_length))
+        for number in range(self.start, self.stop):
+            yield self.batches.get(*divmod(number, self.per_epoch))
 
 
 class FirstBatch:
@@ -121,8 +126,9 @@ class Task(LightningDataModule, ABC):
         self.window = window
         self.device: torch.device | str = "cpu"  # of the batches
         self.overfit = False  # train and evaluate on the first training batch alone
-        # Returns the updates (start, stop) of `train_dataloader`; called for each loader.
+        # Returns the batches (start, stop) of `train_dataloader`; called for each loader.
         self.round: Callable[[], tuple[int, int]] | None = None
+        self.train_batches: int | None = None  # of each epoch, in training; None: all
         self._ready: dict[str, Batches] = {}
 
     @property
@@ -202,9 +208,10 @@ class Task(LightningDataModule, ABC):
         return self._ready[split]
 
     def train_dataloader(self) -> Pass:
-        """The updates of `round`, else one epoch."""
+        """The batches of `round`, else one epoch."""
         batches = self.ready("train")
-        return Pass(batches, *(self.round() if self.round else (0, len(batches))))
+        per_epoch = len(batches) if self.train_batches is None else self.train_batches
+        return Pass(batches, *(self.round() if self.round else (0, per_epoch)), per_epoch)
 
     def val_dataloader(self) -> Pass:
         """The whole validation part."""

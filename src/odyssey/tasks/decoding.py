@@ -23,8 +23,8 @@ def sample_generator(length: int, temperature: float, seed: int) -> torch.Genera
 
 
 def finite(logits: Tensor) -> Tensor:
-    """The logits in float64 on the CPU. Raises UserError if one is not finite."""
-    logits = logits.detach().to("cpu", torch.float64)
+    """A copy of the logits in float64 on the CPU. Raises UserError if one is not finite."""
+    logits = logits.detach().to("cpu", torch.float64, copy=True)
     if not bool(logits.isfinite().all()):
         raise UserError("the model's outputs are not finite, so there is nothing to draw from")
     return logits

@@ -1,9 +1,16 @@
-"""From a configuration and a task's wishes to a model."""
+"""From a configuration to the parts of a run: the model, its callbacks, Lightning's Trainer."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from torch import nn
 
 from odyssey.cells import Cell, Init
@@ -11,10 +18,23 @@ from odyssey.errors import UserError
 from odyssey.nn import EncoderDecoder, HeadInit, SequenceModel, Sizes
 from odyssey.registry import load_class
 from odyssey.tasks.base import ModelSpec
+from odyssey.training.callbacks import ORDER
+from odyssey.training.logger import RunLogger
+
+PRECISIONS = {"32": "32-true", "tf32": "32-true", "bf16-mixed": "bf16-mixed", "64": "64-true"}
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
 def build_model(cfg: Any, spec: ModelSpec) -> nn.Module:
-    """A model of `cfg.cell` and `cfg.model` for a task's `spec`; weights from torch's generator."""
+    """A model of `cfg.cell` and `cfg.model` for a task's `spec`; weights from torch's generator.
+
+    With trainer.precision=64 the weights are those of 32, in float64.
+    """
+    model = _model(cfg, spec)
+    return model.double() if cfg.trainer.precision == "64" else model
+
+
+def _model(cfg: Any, spec: ModelSpec) -> nn.Module:
     kind = load_class(cfg.cell._target_)
     init = Init(**cfg.cell.init)
 
@@ -55,3 +75,68 @@ def build_model(cfg: Any, spec: ModelSpec) -> nn.Module:
         head=spec.head,
         head_init=head_init,
     )
+
+
+def build_callbacks(cfg: DictConfig) -> dict[str, Callback]:
+    """The callbacks of the section `callbacks` by their names, in the order of their calls.
+
+    Raises UserError where one cannot be made.
+    """
+    found: dict[str, Callback] = {}
+    own = [str(name) for name in cfg if name not in ORDER]
+    for name in [n for place in ORDER for n in (own if place == "*" else [place])]:
+        entry: Any = cfg.get(name)
+        if entry is None:
+            continue
+        options: Any = OmegaConf.to_container(entry, resolve=True)
+        target = options.pop("_target_")
+        try:
+            found[name] = load_class(target)(**options)
+        except Exception as error:  # whatever a user's class raises
+            what = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"callbacks.{name}._target_={target} cannot be made: {what}") from error
+    return found
+
+
+def build_trainer(
+    cfg: DictConfig,
+    device: torch.device,
+    callbacks: Sequence[Callback],
+    logger: RunLogger,
+    rounds: int,
+) -> Trainer:
+    """Lightning's Trainer for so many rounds; a round is what lies between two validations.
+
+    Raises UserError for further arguments of `trainer.lightning` that it does not take.
+    """
+    further: Any = OmegaConf.to_container(cfg.trainer.lightning, resolve=True)
+    further.pop("limit_train_batches", None)  # of an epoch, which a round is not: see Schedule
+    if further.get("profiler") is not None:
+        further["profiler"] = _profiler(further["profiler"], logger)
+    given: Mapping[str, Any] = {
+        "accelerator": "cpu" if device.type == "cpu" else "gpu",
+        "devices": 1,
+        "precision": PRECISIONS[cfg.trainer.precision],
+        "max_epochs": max(rounds, 1),
+        "reload_dataloaders_every_n_epochs": 1,
+        "callbacks": list(callbacks),
+        "logger": logger,
+        "log_every_n_steps": cfg.trainer.log_every,
+        "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    }
+    try:
+        return Trainer(**{**given, **further})
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        what = " ".join(str(error).split())
+        raise UserError(
+            f"trainer.lightning or callbacks cannot be used as given: {what}"
+        ) from error
+
+
+def _profiler(name: str, logger: RunLogger) -> Profiler:
+    """One of Lightning's profilers, which writes into the run's folder."""
+    folder = logger.folder.profiles
+    folder.mkdir(parents=True, exist_ok=True)
+    return PROFILERS[name](dirpath=folder, filename=name)

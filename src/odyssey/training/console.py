@@ -13,59 +13,75 @@ from omegaconf import OmegaConf
 from tqdm import tqdm
 
 from odyssey.training.module import RecurrentModule
-from odyssey.training.schedule import Schedule
+from odyssey.training.record import RunRecord
+
+OWN_CALLBACKS = "odyssey.training.callbacks."
 
 
 def say(text: str = "") -> None:
-    """One line, at once."""
+    """Print a line, at once."""
     print(text)
+    sys.stdout.flush()
+
+
+def line(text: str) -> None:
+    """Print a line above the progress bar, if there is one."""
+    tqdm.write(text, file=sys.stdout)
     sys.stdout.flush()
 
 
 def configuration(cfg: Any, width: int = 100) -> list[str]:
     """The composed configuration, a group a paragraph; keys that are null are left out."""
     whole: Any = OmegaConf.to_container(cfg, resolve=True)
+    whole["callbacks"] = _changed_callbacks(whole.get("callbacks", {}))
     lines = []
     alone = {name: value for name, value in whole.items() if not isinstance(value, dict)}
     for name, value in [*whole.items(), ("run", alone)]:
         if isinstance(value, dict):
-            words = [f"{key}={_short(v)}" for key, v in value.items() if v is not None and v != {}]
-            words = words or [f"{key}=null" for key in value]
-            text = "  ".join(word.replace(" ", "\0") for word in words)
+            pairs = [f"{key}={_short(v)}" for key, v in value.items() if v is not None and v != {}]
+            pairs = pairs or [f"{key}=null" for key in value]
+            text = "  ".join(pair.replace(" ", "\0") for pair in pairs)
             indent = " " * 11
             wrapped = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
-            wrapped[0] = f"{name:<11}{wrapped[0][11:]}"
+            if wrapped:
+                wrapped[0] = f"{name:<11}{wrapped[0][11:]}"
             lines += [line.replace("\0", " ") for line in wrapped]
     return lines
 
 
+def _changed_callbacks(callbacks: Mapping[str, Any]) -> dict[str, Any]:
+    """A user's own callbacks, and ours that are switched off."""
+    return {
+        name: "null" if value is None else value
+        for name, value in callbacks.items()
+        if value is None or not str(value.get("_target_")).startswith(OWN_CALLBACKS)
+    }
+
+
 def opening(
-    cfg: Any,
-    record: Mapping[str, Any],
-    module: RecurrentModule,
-    plan: Schedule,
-    folder: Path,
-    device: torch.device,
+    cfg: Any, record: RunRecord, module: RecurrentModule, folder: Path, device: torch.device
 ) -> None:
-    """The composed configuration and the facts that follow from it."""
-    for line in configuration(cfg):
-        say(line)
+    """Print the composed configuration and the facts that follow from it."""
+    for text in configuration(cfg):
+        say(text)
     say()
     stack: Any = module.model.stack
-    first = stack.cells()[0]
+    first, schedule, data = stack.cells()[0], module.schedule, record.data
+    assert schedule is not None and data is not None
+    precision = "" if record.precision == "32" else f", precision {record.precision}"
     say(
-        f"{record['cell']} on {record['task']}: {record['params']:,} parameters, "
+        f"{record.cell} on {record.task}: {record.params:,} parameters, "
         f"{len(stack.layers)} layer{'s' if len(stack.layers) > 1 else ''} of {first.hidden_size}"
-        f"{' in two directions' if stack.directions == 2 else ''}, backend {record['backend']}, "
-        f"{record['device']}"
+        f"{' in two directions' if stack.directions == 2 else ''}, backend {record.backend}"
+        f"{precision}, {record.device}"
     )
     why = stack.why_plain(device)
     if why is not None:
         say(f"a plain loop runs it, several times slower than kernels would, because {why}")
-    data = record["data"]
+    every = min(schedule.val_every, schedule.total)
     say(
-        f"data {data['name']} (sha256 {data['sha256'][:12]}…): {plan.steps_per_epoch:,} updates an "
-        f"epoch, {plan.total:,} in all, a validation every {min(plan.val_every, plan.total):,}"
+        f"data {data.name} (sha256 {data.sha256[:12]}…): {schedule.steps_per_epoch:,} updates an "
+        f"epoch, {schedule.total:,} in all, a validation every {every:,}"
     )
     if module.updates:
         say(f"going on after update {module.updates:,}")
@@ -73,46 +89,46 @@ def opening(
     say()
 
 
-def closing(folder: Path, record: Mapping[str, Any]) -> None:
-    """How it ended, the numbers, and where things are."""
-    status = record["status"]
+def closing(folder: Path, record: RunRecord) -> None:
+    """Print how it ended, the numbers, and where things are."""
     say()
-    if status == "interrupted":
-        say(f"interrupted after update {record['steps']:,}; the same command goes on from there")
-    elif status == "diverged":
-        say(f"diverged: {record['error']}; a smaller optimizer.lr or clip.threshold may help")
+    if record.status == "interrupted":
+        say(f"interrupted after update {record.steps:,}; the same command goes on from there")
+    elif record.status == "diverged":
+        say(f"diverged: {record.error}; a smaller optimizer.lr or clip.threshold may help")
     else:
         say(
-            f"finished: {record['steps']:,} updates in {record['seconds']:.0f} s; best at update "
-            f"{record['best_step']:,} (epoch {record['best_epoch']:.2f})"
+            f"finished: {record.steps:,} updates in {record.seconds:.0f} s; best at update "
+            f"{record.best_step:,} (epoch {record.best_epoch:.2f})"
         )
     _numbers(record)
     texts = sorted((folder / "samples").glob("*.txt"))
-    if texts and status == "finished":
+    if texts and record.status == "finished":
         say(f"\nwhat it writes ({texts[-1].name}):\n")
-        for line in texts[-1].read_text(encoding="utf-8").splitlines()[:16]:
-            say(f"  | {line[:96]}")
+        for text in texts[-1].read_text(encoding="utf-8").splitlines()[:16]:
+            say(f"  | {text[:96]}")
         say()
     for label, path in (
         ("metrics", folder / "metrics.csv"),
         ("curves", folder / "figures" / "learning_curves.png"),
         ("samples", folder / "samples"),
         ("checkpoint", folder / "checkpoints" / "best.ckpt"),
-        ("W&B", record["wandb"] and record["wandb"]["dir"]),
+        ("profile", folder / "profiles"),
+        ("W&B", record.wandb and record.wandb.dir),
     ):
         if path and Path(path).exists():
             say(f"  {label:<12}{path}")
 
 
-def done_already(folder: Path, record: Mapping[str, Any]) -> None:
-    """The same command again, and there is nothing left to do."""
-    say(f"{record['status']} already: {folder} (resume=force trains it anew)")
+def done_already(folder: Path, record: RunRecord) -> None:
+    """Print that there is nothing left to do."""
+    say(f"{record.status} already: {folder} (resume=force trains it anew)")
     _numbers(record)
 
 
-def _numbers(record: Mapping[str, Any]) -> None:
-    for name, value in record["metrics"].items():
-        say(f"  {name:<24}{float(value):.4f}")
+def _numbers(record: RunRecord) -> None:
+    for name, value in record.metrics.items():
+        say(f"  {name:<24}{value:.4f}")
 
 
 def _short(value: Any) -> str:
@@ -121,44 +137,3 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}: {_short(v)}" for k, v in value.items() if v is not None) + "}"
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-class Bar:
-    """Updates done out of all, with the loss and the last validation; nothing where there is no
-    terminal to draw it on."""
-
-    def __init__(self, plan: Schedule, done: int, show: bool) -> None:
-        self.plan = plan
-        self._bar: Any = tqdm(
-            total=plan.total,
-            initial=done,
-            unit="step",
-            dynamic_ncols=True,
-            mininterval=0.2,
-            file=sys.stderr,
-            disable=None if show else True,
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {n}/{total} "
-            "[{elapsed}<{remaining}{postfix}]",
-        )
-        self._shown: dict[str, str] = {}
-
-    def update(self, step: int) -> None:
-        """Move to `step` updates."""
-        self._bar.update(step - self._bar.n)
-
-    def show(self, step: int, **values: float) -> None:
-        """Put numbers beside the bar."""
-        self._shown.update({name: f"{value:.4g}" for name, value in values.items()})
-        epochs = -(-self.plan.total // self.plan.steps_per_epoch)
-        epoch = min(step // self.plan.steps_per_epoch + 1, epochs)
-        self._bar.set_description_str(f"epoch {epoch}/{epochs}", refresh=False)
-        self._bar.set_postfix(self._shown, refresh=False)
-
-    def line(self, text: str) -> None:
-        """Print a line above the bar."""
-        self._bar.write(text, file=sys.stdout)
-        sys.stdout.flush()
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        self._bar.close()

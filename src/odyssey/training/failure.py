@@ -1,21 +1,17 @@
-"""The record of a run that failed outside its own care: before it began, or with its process."""
+"""The record of a run that failed before `train`, or whose process died."""
 
 from __future__ import annotations
 
-import contextlib
-import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from odyssey.code_hash import code_version, source_hash
-from odyssey.config.identity import config_hash
 from odyssey.errors import UserError
-from odyssey.registry import cell_name
-from odyssey.training.run_dir import DONE, RunFolder, run_path, write_text
+from odyssey.training.provenance import new_record
+from odyssey.training.run_dir import RunFolder, run_path
 
 LINES = 12  # that run.json keeps of an error
 
@@ -30,7 +26,7 @@ def last_lines(error: BaseException) -> str:
 def record_failure(
     cfg: DictConfig, overrides: Sequence[str], error: str, path: Path | None = None
 ) -> bool:
-    """Let run.json say that the run failed, and why; whether it does.
+    """Let run.json say that the run failed, and why. Returns whether it does.
 
     path: the run's folder, where it is known; otherwise it follows from `cfg`.
 
@@ -39,56 +35,12 @@ def record_failure(
     or where nothing can be written.
     """
     folder = RunFolder(path or run_path(cfg))
-    folder.acquire()
-    try:
-        record = folder.read()
-        if record is not None and record["status"] in DONE:
+    with folder.locked():
+        record = folder.read_record()
+        if record is not None and record.done:
             return False
         if record is None:
-            record = _unbegun(cfg)
-            folder.path.mkdir(parents=True, exist_ok=True)
-            write_text(folder.path / "config.yaml", OmegaConf.to_yaml(cfg))
-            write_text(folder.path / "overrides.yaml", OmegaConf.to_yaml(list(overrides)))
-        folder.write(record | {"status": "failed", "error": error})
+            record = new_record(cfg)
+            folder.write_configuration(cfg, list(overrides))
+        folder.write_record(replace(record, status="failed", error=error))
         return True
-    finally:
-        folder.release()
-
-
-def _unbegun(cfg: DictConfig) -> dict[str, Any]:
-    """The record of a run of which nothing is known but its configuration."""
-    # These take torch and a user's own file, either of which may be what failed.
-    source, made_by, commit = None, None, None
-    with contextlib.suppress(Exception):
-        from odyssey.training.provenance import git, versions
-
-        made_by, commit = versions(), git()
-        source = source_hash(cfg.cell._target_)
-    identity = ""
-    with contextlib.suppress(UserError):  # without its data, of which it is a part
-        identity = config_hash(cfg)
-    return {
-        "status": "failed",
-        "config_hash": identity,
-        "cell": cell_name(cfg.cell._target_),
-        "cell_source": source,
-        "task": cfg.task.name,
-        "data": None,
-        "seed": cfg.seed,
-        "params": None,
-        "metrics": {},
-        "monitor": None,
-        "best_epoch": None,
-        "best_step": None,
-        "steps": 0,
-        "seconds": 0.0,
-        "clipped_share": None,
-        "device": None,
-        "backend": None,
-        "versions": made_by,
-        "code": code_version(),
-        "git": commit,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "wandb": None,
-        "error": None,
-    }

@@ -1,4 +1,4 @@
-"""Pictures of one run."""
+"""Figures of one run."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ def learning_curves(folder: RunFolder, monitor: str) -> None:
     from matplotlib.figure import Figure
 
     curves: dict[str, tuple[list[int], list[float]]] = {}
-    for row in folder.rows():
+    for row in folder.read_metrics():
         value = float(row["value"])
         if math.isfinite(value):
             steps, values = curves.setdefault(row["name"], ([], []))
             steps.append(int(row["step"]))
             values.append(value)
-    wanted = (
+    panels = [
         ("train/loss", "training loss", "#0072B2", ""),
         (f"valid/{monitor}", f"validation {monitor}", "#D55E00", "o"),
         ("train/grad_norm", "gradient norm before clipping", "#009E73", ""),
-    )
-    shown = [w for w in wanted if w[0] in curves]
-    if not shown:
+    ]
+    panels = [p for p in panels if p[0] in curves]
+    if not panels:
         return
-    width, height = 4 * len(shown), 3
+    width, height = 4 * len(panels), 3
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     # Fixed margins, in inches: matplotlib's own layouts draw everything once more to measure it.
@@ -38,8 +38,8 @@ def learning_curves(folder: RunFolder, monitor: str) -> None:
         top=1 - 0.35 / height,
         wspace=0.7 / (4 - 0.7),
     )
-    for i, (name, title, colour, marker) in enumerate(shown):
-        axes = figure.add_subplot(1, len(shown), i + 1)
+    for i, (name, title, colour, marker) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), i + 1)
         axes.plot(*curves[name], color=colour, marker=marker, markersize=3, linewidth=1)
         axes.set_title(title, fontsize=10, y=1.0)  # a place of its own needs no measuring either
         axes.set_xlabel("updates", fontsize=9)

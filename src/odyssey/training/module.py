@@ -1,7 +1,8 @@
-"""The LightningModule: one training step, one validation step, and what they leave behind."""
+"""The LightningModule of a run: one training step, one validation step, and what they leave."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,29 +10,32 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from odyssey.nn import StackState, detach
 from odyssey.tasks.base import Batch, Sums, Task
-from odyssey.training.optim import clip_gradients, make_optimizer
+from odyssey.training.optim import clip_gradients, make_decay, make_optimizer
+from odyssey.training.schedule import Schedule
 
 
 class Diverged(Exception):
-    """The loss is no longer a finite number: a result, not a mistake."""
+    """The loss or the monitored metric is not a finite number. It is a result, not an error."""
 
 
 class Meter:
-    """Sums of what each step gives, kept on the device; `means` is the one place that waits."""
+    """Sums of what each step gives, kept on the device; only `means` waits for it."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, Tensor] = {}
+        self.counts: dict[str, Tensor | float] = {}
 
     def add(self, values: Mapping[str, tuple[Tensor, Tensor | float]]) -> None:
         """Add (sum, count) under each name."""
         for name, (total, count) in values.items():
             # Sums over a whole split want more than float32, which rounds off past 2^24.
             total = total.detach().double()
-            count = torch.as_tensor(count, dtype=torch.float64)
+            if isinstance(count, Tensor):
+                count = count.double()
             if name in self.sums:
                 self.sums[name] = self.sums[name] + total
                 self.counts[name] = self.counts[name] + count
@@ -40,8 +44,9 @@ class Meter:
 
     def means(self) -> dict[str, float]:
         """Sum over count of each name; starts anew."""
+        counts = {name: float(count) for name, count in self.counts.items()}
         means = {
-            name: float(total) / float(self.counts[name]) if float(self.counts[name]) else 0.0
+            name: float(total) / counts[name] if counts[name] else 0.0
             for name, total in self.sums.items()
         }
         self.sums, self.counts = {}, {}
@@ -51,24 +56,45 @@ class Meter:
 class RecurrentModule(LightningModule):
     """A model on a task, trained with truncated backpropagation through time.
 
-    Streamed tasks hand over windows; the state goes from one to the next, cut from its graph.
-    Sequence tasks hand over whole sequences; the model cuts the gradient every `length` steps.
+    Streamed tasks give windows; the state goes from one to the next, cut from its graph. Sequence
+    tasks give whole sequences; the model cuts the gradient every `bptt.length` steps.
+
+    A callback may read these attributes:
+
+    updates: optimizer steps done, over all sessions of the run
+    stepped: whether the last batch ended in one; not so amid the batches of an accumulated gradient
+    rate: the learning rate of the last update
+    trained: means of loss, gradient norm and clipping between the last two lines of metrics
+    evaluated: metrics of the last validation or test
+    best_step, best_metrics: the best validation so far, by the task's monitor
     """
 
-    def __init__(self, model: nn.Module, task: Task, cfg: Any) -> None:
+    def __init__(
+        self, model: nn.Module, task: Task, cfg: Any, schedule: Schedule | None = None
+    ) -> None:
         super().__init__()
         self.model = model
         self.task = task
+        self.schedule = schedule
         # Read once: each look into an OmegaConf configuration costs some ten microseconds.
-        self.optimizer_cfg, self.clip = cfg.optimizer, (cfg.clip.kind, cfg.clip.threshold)
+        self.optimizer_cfg, self.decay_cfg = cfg.optimizer, cfg.decay
+        self.clip = (cfg.clip.kind, cfg.clip.threshold)
         self.truncation, self.overfit = cfg.bptt.length, cfg.trainer.overfit_batch
-        self.updates = 0  # done so far, over all sessions of the run
-        self.carried: StackState | None = None
+        self.optimizer: Optimizer | None = None
+        self.decay: LambdaLR | ReduceLROnPlateau | None = None
+        self.updates = 0
+        self.stepped = False
+        self.rate = 0.0
+        self.carried: StackState | None = None  # of a streamed task, from window to window
+        self.losses = torch.zeros(())  # sum since the last look, to see a loss that is not finite
         self.train_meter = Meter()
+        self.trained: dict[str, float] = {}
+        self.clipped: list[float] = [0.0, 0]  # clipped updates, all updates, as far as `trained`
         self.eval_meter = Meter()
         self.eval_carried: StackState | None = None
-        self.evaluated: dict[str, float] = {}  # the last validation's or test's metrics
-        self.losses = torch.zeros(())  # sum since the last look, to see a loss that is not finite
+        self.evaluated: dict[str, float] = {}
+        self.best_step: int | None = None
+        self.best_metrics: dict[str, float] = {}
 
     def forward(
         self, batch: Batch, state: StackState | None = None, truncation: int | None = None
@@ -78,8 +104,17 @@ class RecurrentModule(LightningModule):
             batch.inputs, batch.lengths, state, truncation=truncation, decoder=batch.decoder
         )
 
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """The task knows which parts stay on the CPU."""
+        return self.task.transfer_batch_to_device(batch, device, dataloader_idx)
+
+    # -- training ---------------------------------------------------------------------------
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
+        self.stepped = False
         if not self.overfit:
             batch = self.task.perturb(batch)
         if self.task.streamed:
@@ -92,19 +127,52 @@ class RecurrentModule(LightningModule):
         self.train_meter.add({"loss": (loss, 1.0)})
         return loss
 
+    def configure_optimizers(self) -> Optimizer:
+        """The configuration's optimizer over all weights, with its decay; made once."""
+        if self.optimizer is None:
+            self.optimizer = make_optimizer(self.optimizer_cfg, self.parameters())
+            if self.schedule is not None:
+                self.decay = make_decay(
+                    self.decay_cfg, self.optimizer, self.schedule, self.task.mode
+                )
+        return self.optimizer
+
     def configure_gradient_clipping(
         self,
         optimizer: Optimizer,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Our own clipping, which also keeps the norm before it."""
+        """Clip as `clip` says, and keep the norm before it."""
         norm, clipped = clip_gradients(self.parameters(), *self.clip)
         self.train_meter.add({"grad_norm": (norm, 1.0), "clipped": (clipped, 1.0)})
 
-    def configure_optimizers(self) -> Optimizer:
-        """The configuration's optimizer over all weights."""
-        return make_optimizer(self.optimizer_cfg, self.parameters())
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        """One update of the weights, then of the learning rate."""
+        optimizer.step(closure=optimizer_closure)
+        self.updates += 1
+        self.stepped = True
+        self.rate = optimizer.param_groups[0]["lr"]
+        if isinstance(self.decay, LambdaLR):
+            self.decay.step()
+
+    def collect_trained(self) -> dict[str, float]:
+        """Set and return `trained`, the means since the last call. Waits for the device."""
+        steps = int(self.train_meter.counts["clipped"])
+        self.trained = self.train_meter.means()
+        self.clipped = [self.clipped[0] + self.trained["clipped"] * steps, self.clipped[1] + steps]
+        return self.trained
+
+    def check_finite(self) -> None:
+        """Raise Diverged if a loss since the last look was not finite. Waits for the device."""
+        finite = bool(torch.isfinite(self.losses))
+        self.losses = torch.zeros_like(self.losses)
+        if not finite:
+            raise Diverged(f"the loss is not finite at update {self.updates}")
+
+    # -- validation and test ----------------------------------------------------------------
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the metrics of the split, with the state carried where it is streamed."""
@@ -120,29 +188,36 @@ class RecurrentModule(LightningModule):
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
+        """Turn the sums into metrics; note the best, and let the rate fall on a plateau."""
+        self.on_test_epoch_end()
+        # For callbacks of Lightning that watch a metric; RunLogger gets it from ours, unrounded.
+        self.log_dict({f"valid/{k}": v for k, v in self.evaluated.items()}, logger=False)
+        if self.trainer.sanity_checking:
+            return
+        value = self.evaluated[self.task.monitor]
+        if isinstance(self.decay, ReduceLROnPlateau):
+            self.decay.step(value)
+        if math.isfinite(value) and self._is_better(value):
+            self.best_step, self.best_metrics = self.updates, dict(self.evaluated)
+
+    def _is_better(self, value: float) -> bool:
+        if self.best_step is None:
+            return True
+        best = self.best_metrics[self.task.monitor]
+        return value < best if self.task.mode == "min" else value > best
+
+    def on_test_epoch_end(self) -> None:
         """Turn the sums into metrics."""
         self.eval_carried = None
         self.evaluated = self.task.metrics(self.eval_meter.means())
 
-    on_test_epoch_end = on_validation_epoch_end
-
-    def check_finite(self) -> None:
-        """Raise Diverged if a loss since the last look was not finite. Waits for the device."""
-        finite = bool(torch.isfinite(self.losses))
-        self.losses = torch.zeros_like(self.losses)
-        if not finite:
-            raise Diverged(f"the loss is not finite at update {self.updates}")
-
-    def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        """The task knows which parts stay on the CPU."""
-        return self.task.transfer_batch_to_device(batch, device, dataloader_idx)
-
     def sampler(self) -> Any:
         """The model as a function of (inputs, state) for drawing samples."""
+        dtype = next(self.model.parameters()).dtype
 
         def step(inputs: Tensor, state: StackState | None) -> tuple[Tensor, StackState]:
+            if inputs.is_floating_point():
+                inputs = inputs.to(dtype)
             with torch.inference_mode():
                 return self.model(inputs, None, state)
 

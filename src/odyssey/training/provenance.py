@@ -1,18 +1,57 @@
-"""What a figure is tied to: code, versions, machine."""
+"""What a result is tied to: configuration, code, versions, machine. Without torch at import."""
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import subprocess
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
+from omegaconf import DictConfig
+
+from odyssey.code_hash import code_version, source_hash
+from odyssey.config.identity import config_hash
+from odyssey.errors import UserError
+from odyssey.registry import cell_name
+from odyssey.training.record import Code, Commit, RunRecord
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("rnn-odyssey", "torch", "pytorch-lightning", "hydra-core", "numpy", "wandb")
+
+
+def new_record(cfg: DictConfig) -> RunRecord:
+    """The record of a run of which nothing is known yet but its configuration and its code."""
+    identity, sources = "", {}
+    with contextlib.suppress(UserError):  # without its data, of which it is a part
+        identity = config_hash(cfg)
+    with contextlib.suppress(Exception):  # a file of the user's, which may be what failed
+        sources = {
+            name: source_hash(entry._target_)
+            for name, entry in (("", cfg.cell), *cfg.callbacks.items())
+            if entry is not None
+        }
+    return RunRecord(
+        status="running",
+        config_hash=identity,
+        cell_source=sources.pop("", None),
+        callback_sources={name: s for name, s in sources.items() if s is not None},
+        cell=cell_name(cfg.cell._target_),
+        task=cfg.task.name,
+        seed=cfg.seed,
+        precision=cfg.trainer.precision,
+        versions=dict(versions()),
+        code=Code(**code_version()),
+        git=git(),
+        started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    )
 
 
 @cache
@@ -27,12 +66,13 @@ def versions() -> Mapping[str, str]:
     return found
 
 
-@cache
-def git() -> Mapping[str, Any]:
-    """The commit this code is from, and whether files differ from it; None outside a clone.
+def git() -> Commit:
+    """The commit this code is from, and whether files differ from it; None outside a clone."""
+    return replace(_git())
 
-    Asked once in a process: the code that it runs does not change later.
-    """
+
+@cache  # asked once in a process: the code that it runs does not change later
+def _git() -> Commit:
     root = Path(__file__).parents[3]
 
     def ask(*words: str) -> str | None:
@@ -45,13 +85,15 @@ def git() -> Mapping[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     if not (root / ".git").exists():
-        return {"commit": None, "dirty": None}
+        return Commit()
     status = ask("status", "--porcelain", "--untracked-files=no")
-    return {"commit": ask("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+    return Commit(ask("rev-parse", "HEAD"), None if status is None else bool(status))
 
 
 def device_name(device: torch.device) -> str:
     """A GPU's name, or the CPU's with the threads in use."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu ({platform.machine()}, {torch.get_num_threads()} threads)"

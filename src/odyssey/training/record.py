@@ -81,6 +81,7 @@ class RunRecord:
     config_hash: str = ""  # SHA-256 of what determines the result; see odyssey.config.identity
     cell: str = ""
     cell_source: str | None = None  # SHA-256 of the source of a user's own cell
+    callback_sources: dict[str, str] = field(default_factory=dict)  # and of callbacks, by name
     task: str = ""
     data: Data | None = None  # None before they were read
     seed: int | None = None
@@ -96,6 +97,7 @@ class RunRecord:
     clipped_share: float | None = None  # of the updates
     device: str | None = None
     backend: str | None = None  # what ran the cell
+    precision: str | None = None  # as trainer.precision
     versions: dict[str, str] | None = None
     code: Code | None = None
     git: Commit | None = None

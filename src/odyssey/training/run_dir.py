@@ -1,30 +1,29 @@
-"""The run folder, which is the truth about a run."""
+"""The folder of a run: its files, its lock, its record and its table of metrics."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import math
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from odyssey.config.identity import run_name
 from odyssey.errors import UserError
+from odyssey.io import write_text
+from odyssey.training.record import RunRecord
+from odyssey.typed_json import LaterSchema
 
 COLUMNS = ("step", "epoch", "name", "value", "time")
-DONE = ("finished", "diverged")
-PROBED_SECONDS = 0.3  # that a look at whether the lock is free may hold it
+LOCK_SECONDS = 0.3  # a status command that asks whether the lock is free may hold it so long
 
 
 class Refused(UserError):
-    """What the run folder holds is left as it is, and not gone on with."""
+    """What the run folder holds is left as it is, and the run is not resumed."""
 
 
 class Busy(Refused):
@@ -36,36 +35,29 @@ def run_path(cfg: DictConfig) -> Path:
     return Path(cfg.output_dir) / cfg.study / run_name(cfg)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
 class RunFolder:
-    """One run's folder: `config.yaml`, `run.json`, `metrics.csv`, `checkpoints/`, `samples/`…"""
+    """`config.yaml`, `overrides.yaml`, `run.json`, `metrics.csv`, `checkpoints/`, `samples/`, …"""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.record_path = path / "run.json"
+        self.metrics_path = path / "metrics.csv"
         self.checkpoints = path / "checkpoints"
+        self.best_checkpoint = self.checkpoints / "best.ckpt"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.samples = path / "samples"
         self.figures = path / "figures"
+        self.profiles = path / "profiles"
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
 
-    # -- one process a folder ---------------------------------------------------------------
-
     def acquire(self) -> None:
-        """Take the folder for this process.
+        """Keep the folder to this process.
 
-        Raises Busy where another one has it, UserError where nothing can be written.
+        Raises Busy where another process has it, UserError where nothing can be written.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=PROBED_SECONDS, poll_interval=0.02)
+            self._lock.acquire(timeout=LOCK_SECONDS, poll_interval=0.02)
         except Timeout:
             raise Busy(
                 f"{self.path} is being trained by another process; wait for it, or give this "
@@ -81,6 +73,20 @@ class RunFolder:
         """Give the folder back."""
         self._lock.release()
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """The folder is this process's while it lasts. Raises as `acquire`."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def remove_parts(self) -> None:
+        """Delete what a killed process has left of files that it was writing."""
+        for path in (*self.path.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")):
+            path.unlink(missing_ok=True)
+
     def set_aside(self) -> Path | None:
         """Move an existing folder out of the way, to `NAME~1`, `NAME~2`, …; nothing is deleted."""
         if not self.path.exists():
@@ -91,35 +97,40 @@ class RunFolder:
         self.path.rename(aside)
         return aside
 
+    def write_configuration(self, cfg: DictConfig, overrides: list[str]) -> None:
+        """Write `config.yaml` and `overrides.yaml`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / "config.yaml", OmegaConf.to_yaml(cfg))
+        write_text(self.path / "overrides.yaml", OmegaConf.to_yaml(overrides))
+
     # -- run.json ---------------------------------------------------------------------------
 
-    @property
-    def record_path(self) -> Path:
-        return self.path / "run.json"
+    def read_record(self) -> RunRecord | None:
+        """What `run.json` holds, or None where there is no run yet.
 
-    def read(self) -> dict[str, Any] | None:
-        """What `run.json` says, or None where there is no run yet."""
+        Raises Refused where it cannot be read.
+        """
         try:
-            return json.loads(self.record_path.read_text(encoding="utf-8"))
+            return RunRecord.load(self.record_path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except LaterSchema as error:
+            raise Refused(
+                f"{self.record_path} is of a later version of Odyssey ({error}); update Odyssey, "
+                "or type resume=force to start the run anew"
+            ) from None
         except ValueError:
             raise Refused(
                 f"{self.record_path} is not readable JSON; mend it, or type resume=force to "
                 "start the run anew"
             ) from None
 
-    def write(self, record: Mapping[str, Any]) -> None:
-        """Replace `run.json`. Numbers that JSON has not (nan, inf) become their names."""
+    def write_record(self, record: RunRecord) -> None:
+        """Replace `run.json`."""
         self.path.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(_finite(record), indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(self.record_path, text + "\n")
+        write_text(self.record_path, record.dump())
 
     # -- metrics.csv ------------------------------------------------------------------------
-
-    @property
-    def metrics_path(self) -> Path:
-        return self.path / "metrics.csv"
 
     def log(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """Add a row for each value, all in one write, so that a kill cuts no row in two."""
@@ -133,7 +144,7 @@ class RunFolder:
         with self.metrics_path.open("ab", buffering=0) as file:
             file.write(out.getvalue().encode())
 
-    def rows(self) -> list[dict[str, str]]:
+    def read_metrics(self) -> list[dict[str, str]]:
         """All rows of `metrics.csv`; a last row that was cut short is left out."""
         if not self.metrics_path.exists():
             return []
@@ -141,22 +152,12 @@ class RunFolder:
         whole = text[: text.rfind("\n") + 1]
         return [r for r in csv.DictReader(io.StringIO(whole)) if r["time"] is not None]
 
-    def rewind(self, step: int) -> None:
+    def rewind_metrics(self, step: int) -> None:
         """Drop the rows of updates after `step`, which will be made again."""
         if not self.metrics_path.exists():
             return
         out = io.StringIO()
         writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row for row in self.rows() if int(row["step"]) <= step)
+        writer.writerows(row for row in self.read_metrics() if int(row["step"]) <= step)
         write_text(self.metrics_path, out.getvalue())
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return value

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from odyssey.cli_utils import Parser, exit_status
 from odyssey.device import has_gpu, resolve_device
 from odyssey.errors import UserError
 from odyssey.registry import load_class
@@ -111,15 +111,8 @@ def _check_folder(run: Path, checkpoint: str) -> None:
         )
 
 
-class _Parser(argparse.ArgumentParser):
-    """One sentence for a mistake, as everywhere in Odyssey."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists the options")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="sample.py", description=DESCRIPTION, allow_abbrev=False)
+    parser = Parser(prog="sample.py", description=DESCRIPTION, allow_abbrev=False)
     add = parser.add_argument
     add("run", metavar="RUN", type=Path, help="a run folder, outputs/<study>/<cell>-<task>-<hash>")
     add("--prompt", help="text to go on from; for music a chord of MIDI notes, as '60 64 67'")
@@ -134,26 +127,21 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0; 2 wrong input; 130 Ctrl-C."""
+    return exit_status(lambda: _sample(arguments))
+
+
+def _sample(arguments: Sequence[str] | None) -> None:
+    options = _parser().parse_args(arguments)
+    _check(options)
     try:
-        options = _parser().parse_args(arguments)
-        _check(options)
         trained = load(options.run, checkpoint=options.checkpoint, device=options.device)
         if trained.task.name == "music":
             _play(trained, options)
         else:
             _write(trained, options)
-        return 0
-    except UserError as error:
-        for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print(flush=True)
-        return 130
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough. Python would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        print(flush=True)  # the prompt of the shell begins a line
+        raise
 
 
 def _check(options: argparse.Namespace) -> None:

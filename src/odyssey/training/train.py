@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
+import math
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig
@@ -15,13 +21,45 @@ from pytorch_lightning import Callback
 from odyssey.config.identity import data_hash
 from odyssey.device import resolve_device
 from odyssey.errors import UserError
-from odyssey.registry import cell_name
 from odyssey.tasks import build as build_task
 from odyssey.tasks.base import Task
-from odyssey.training import console
-from odyssey.training.run import Result, Run
-from odyssey.training.run_dir import DONE, Refused, RunFolder, run_path
-from odyssey.training.wandb import prepare
+from odyssey.training import checkpoint, console
+from odyssey.training.build import build_callbacks, build_model, build_trainer
+from odyssey.training.callbacks import Checkpoints, Interrupted, Signals
+from odyssey.training.failure import last_lines
+from odyssey.training.figures import learning_curves
+from odyssey.training.logger import RunLogger
+from odyssey.training.module import Diverged, RecurrentModule
+from odyssey.training.provenance import device_name, new_record
+from odyssey.training.record import Data, MetricInfo, Monitor, RunRecord
+from odyssey.training.run_dir import Refused, RunFolder, run_path
+from odyssey.training.schedule import Schedule
+from odyssey.training.wandb import Tracker, prepare, run_config, run_summary
+
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # set for deterministic sums on a GPU
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+@dataclass
+class Result:
+    """What became of a run."""
+
+    folder: Path
+    status: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    monitor: str = ""  # the metric that says which checkpoint is best
+    ran: bool = True  # False where the run was there already
+
+    @classmethod
+    def of(cls, folder: Path, record: RunRecord, *, ran: bool = True) -> Result:
+        """The result that a record tells of."""
+        monitor = "" if record.monitor is None else record.monitor.name
+        return cls(folder, record.status, record.metrics, monitor, ran)
+
+    @property
+    def objective(self) -> float:
+        """The best validation value of `monitor`; nan where there is none."""
+        return float(self.metrics.get(f"valid/{self.monitor}", math.nan))
 
 
 def train(
@@ -32,84 +70,99 @@ def train(
     study: Mapping[str, Any] | None = None,
     accept: Callable[[Mapping[str, str]], None] | None = None,
 ) -> Result:
-    """Train one run, or go on with it, or say that it is done.
+    """Train one run, resume it, or say that it is done.
 
-    `extra` are further callbacks of Lightning's, called after our own. `study` is what W&B's
-    config is to say, as `search`, of the study that this is a run of. `accept` is called with the
-    data's name and sha256 once they are read, and may refuse them by a UserError.
+    cfg: a checked configuration, as `odyssey.config.compose.compose` returns it
+    overrides: the settings of the command line that made it, for `overrides.yaml`
+    extra: further Lightning callbacks, called after those of `cfg.callbacks` but for the checkpoint
+    study: what W&B's config says, as `search`, of the study that this is a run of
+    accept: is called with the data's name and sha256 once they are read, and may refuse them by a
+        UserError
 
     Raises UserError for what the user can mend, KeyboardInterrupt after an interruption, and
     whatever a bug raises; by then `run.json` says so.
     """
-    folder = RunFolder(run_path(cfg))
+    folder, force = RunFolder(run_path(cfg)), cfg.resume.mode == "force"
     # What this machine lacks is said before a file is written or data is read.
-    earlier = None if cfg.resume.mode == "force" else folder.read()
-    if earlier is None or earlier["status"] not in DONE:
+    earlier = None if force else folder.read_record()
+    if earlier is None or not earlier.done:
         prepare(cfg.logger.mode)
         resolve_device(cfg.device, cfg.trainer.precision)
-    folder.acquire()
-    try:
-        return _train(cfg, overrides, folder, extra, study, accept)
-    finally:
-        folder.release()
 
+    with folder.locked(), process_settings(cfg):
+        # What is there, and whether to resume it. That it is of the same data and of the same
+        # source of a user's own parts is in its name, which is a hash of them.
+        earlier = None if force else folder.read_record()
+        if earlier is not None and cfg.resume.mode == "never":
+            raise Refused(
+                f"resume=never, but {folder.path} holds this very run ({earlier.status}); type "
+                "resume=auto to go on with it, resume=force to start anew, or study=… for another"
+            )
+        if earlier is not None and earlier.done:
+            console.done_already(folder.path, earlier)
+            return Result.of(folder.path, earlier, ran=False)
 
-def _train(
-    cfg: DictConfig,
-    overrides: Sequence[str],
-    folder: RunFolder,
-    extra: Sequence[Callback],
-    study: Mapping[str, Any] | None,
-    accept: Callable[[Mapping[str, str]], None] | None,
-) -> Result:
-    record = None if cfg.resume.mode == "force" else folder.read()
-    # What a run that came to nothing was made of need not be what this one is made of.
-    kept = record if _holds_something(folder, record) else None
-    if record is not None and cfg.resume.mode == "never":
-        raise Refused(
-            f"resume=never, but {folder.path} holds this very run ({record['status']}); type "
-            "resume=auto to go on with it, resume=force to start anew, or study=… for another"
-        )
-    task = build_task(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
-    if record is not None and record["status"] in DONE:
-        console.done_already(folder.path, record)
-        return Result(
-            folder.path, record["status"], record["metrics"], record["monitor"]["name"], ran=False
-        )
-    device = resolve_device(cfg.device, cfg.trainer.precision)
-    with _process(cfg):
-        _load(task, folder, kept)
-        _check_identity(cfg, task, folder)
+        # The task and its data
+        task = build_task(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
+        task.load()
+        if earlier is not None and folder.last_checkpoint.exists():
+            _refuse_changed_data(task, folder, earlier)
+        _refuse_data_changed_meanwhile(cfg, task, folder)
         if accept is not None:
             accept(task.data)
-        # Not before the new run has its data: until then the old one stays where it is.
-        aside = folder.set_aside() if cfg.resume.mode == "force" else None
-        if aside is not None:
-            console.say(f"The earlier run is kept in {aside}")
-        cell = cell_name(cfg.cell._target_)
-        return Run(cfg, overrides, cell, folder, task, device, record, study).go(extra)
+        if force:
+            # Not before the new run has its data: until then the old one stays where it is.
+            aside = folder.set_aside()
+            if aside is not None:
+                console.say(f"The earlier run is kept in {aside}")
+
+        # The model, at its first update or where the last checkpoint left it
+        device = resolve_device(cfg.device, cfg.trainer.precision)
+        saved = None
+        if earlier is not None and folder.last_checkpoint.exists():
+            saved = _load_last(folder)
+        schedule = make_schedule(cfg, task, device)
+        torch.manual_seed(cfg.seed)
+        module = RecurrentModule(build_model(cfg, task.spec), task, cfg, schedule)
+        task.round = lambda: schedule.round(module.updates)
+        callbacks = build_callbacks(cfg.callbacks)
+        if saved is not None:
+            checkpoint.restore(module.to(device), saved)
+
+        # Training, test, closing
+        record = make_record(cfg, module, device, earlier)
+        run = Run(cfg, folder, module, device, callbacks, record, Tracker(cfg.logger.mode))
+        return run.go(overrides, saved, study, extra)
 
 
-def _holds_something(folder: RunFolder, record: dict[str, Any] | None) -> bool:
-    """Whether there are numbers or weights that this run would go on with."""
-    if record is None:
-        return False
-    return record["status"] in DONE or (folder.checkpoints / "last.ckpt").exists()
+def make_schedule(cfg: Any, task: Task, device: torch.device) -> Schedule:
+    """The schedule that the configuration and the size of the data make; the task is told of it.
+
+    Raises UserError where an epoch would have no update.
+    """
+    task.device, task.overfit = device, cfg.trainer.overfit_batch
+    batches = len(task.ready("train"))
+    limit = cfg.trainer.lightning.get("limit_train_batches")
+    if limit is not None:
+        batches = min(limit, batches) if isinstance(limit, int) else int(limit * batches)
+    t, accumulate = cfg.trainer, cfg.trainer.lightning.get("accumulate_grad_batches", 1)
+    schedule = Schedule.make(batches, t.max_epochs, t.max_steps, t.val_every, accumulate)
+    task.train_batches = schedule.batches_per_epoch
+    return schedule
 
 
-def _load(task: Task, folder: RunFolder, kept: dict[str, Any] | None) -> None:
-    """Read the data. Raises Refused where an earlier session's were others."""
-    task.load()
-    if kept is not None and kept["data"] != task.data:
+def _refuse_changed_data(task: Task, folder: RunFolder, record: RunRecord) -> None:
+    """Raise Refused where the data are not those that the run was trained on."""
+    now, then = Data(**task.data), record.data
+    if then is not None and then != now:
         raise Refused(
-            f"{folder.path} was trained on {kept['data']['name']} with sha256 "
-            f"{kept['data']['sha256'][:12]}…, which is now {task.data['sha256'][:12]}…; "
-            "put the old data back, or type resume=force to start anew"
+            f"{folder.path} was trained on {then.name} with sha256 {then.sha256[:12]}…, which is "
+            f"now {now.sha256[:12]}…; put the old data back, or type resume=force to start anew"
         )
 
 
-def _check_identity(cfg: DictConfig, task: Task, folder: RunFolder) -> None:
-    """Raises UserError where a file of the user's changed after the run folder was named."""
+def _refuse_data_changed_meanwhile(cfg: DictConfig, task: Task, folder: RunFolder) -> None:
+    """Raise UserError where a file of the user's has changed since the run folder was named."""
     path = cfg.task.get("path")
     if path is None:
         return
@@ -117,13 +170,211 @@ def _check_identity(cfg: DictConfig, task: Task, folder: RunFolder) -> None:
         raise UserError(f"task.path={path} has changed meanwhile: type the same command again")
 
 
+def _load_last(folder: RunFolder) -> dict[str, Any]:
+    """The checkpoint to resume from. Raises UserError where it is of an earlier version."""
+    saved = checkpoint.load(folder.last_checkpoint)
+    if "callbacks" not in saved:
+        raise UserError(
+            f"{folder.last_checkpoint} was written by an earlier version of Odyssey, which alone "
+            "can go on from there; type resume=force to start anew"
+        )
+    return saved
+
+
+def make_record(
+    cfg: DictConfig, module: RecurrentModule, device: torch.device, earlier: RunRecord | None
+) -> RunRecord:
+    """The record of a run that is about to train. `earlier` is that of its last session."""
+    task, stack = module.task, module.model.stack
+    record = replace(
+        new_record(cfg),
+        data=Data(**task.data),
+        params=sum(p.numel() for p in module.model.parameters()),
+        metric_info={m.name: MetricInfo(m.mode, m.label, m.unit) for m in task.measures},
+        monitor=Monitor(task.monitor, task.mode),
+        steps=module.updates,
+        device=device_name(device),
+        backend=stack.chosen(device),  # type: ignore[operator,union-attr]
+    )
+    if earlier is not None:
+        record = replace(record, started=earlier.started, wandb=earlier.wandb)
+    return record
+
+
+@dataclass
+class Run:
+    """The parts of one run that its last steps share: training, test, closing."""
+
+    cfg: DictConfig
+    folder: RunFolder
+    module: RecurrentModule
+    device: torch.device
+    callbacks: dict[str, Callback]
+    record: RunRecord
+    tracker: Tracker
+    closed: bool = False  # whether run.json says how the run ended
+
+    @property
+    def signals(self) -> Signals:
+        """The callback of that name, which no run is without."""
+        return self.callbacks["signals"]  # type: ignore[return-value]
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """The callback of that name, which no run is without."""
+        return self.callbacks["checkpoints"]  # type: ignore[return-value]
+
+    def go(
+        self,
+        overrides: Sequence[str],
+        saved: Mapping[str, Any] | None,
+        study: Mapping[str, Any] | None,
+        extra: Sequence[Callback],
+    ) -> Result:
+        """Open files and W&B, train, test, and close everything whatever happens."""
+        try:
+            self.open(overrides, saved, study)
+            try:
+                self.fit_and_test(extra)
+                self.record.status = "finished"
+            except Diverged as why:
+                self.record.status, self.record.error = "diverged", str(why)
+            except (Interrupted, KeyboardInterrupt):
+                self.record.status = "interrupted"
+            self.close()
+        except KeyboardInterrupt:  # before the first update, or while closing
+            self.break_off("interrupted", None, exit_code=255)
+            raise
+        except BaseException as error:
+            full = _disk_full(error, self.folder.path)
+            self.break_off("failed", last_lines(full or error), exit_code=1)
+            if full is not None:
+                raise full from error
+            raise
+        if self.record.status == "interrupted":
+            raise KeyboardInterrupt
+        return Result.of(self.folder.path, self.record)
+
+    def open(
+        self,
+        overrides: Sequence[str],
+        saved: Mapping[str, Any] | None,
+        study: Mapping[str, Any] | None,
+    ) -> None:
+        """Write what the run is, begin its W&B run, and print what is about to happen."""
+        self.checkpoints.watch(self.callbacks)
+        if saved is not None:
+            self.checkpoints.resume(saved)
+        self.record.seconds = self.checkpoints.seconds
+        self.folder.remove_parts()
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        self.folder.rewind_metrics(-1 if saved is None else self.module.updates)
+        self.folder.write_configuration(self.cfg, list(overrides))
+        self.folder.write_record(self.record)
+        begun = self.tracker.start(
+            output_dir=self.cfg.output_dir,
+            project=self.cfg.logger.project,
+            entity=self.cfg.logger.entity,
+            name=self.folder.path.name,
+            study=self.cfg.study,
+            cell=self.record.cell,
+            config=run_config(self.cfg, self.record, study),
+            id=None if self.record.wandb is None else self.record.wandb.id,
+        )
+        self.record.wandb = begun or self.record.wandb
+        self.folder.write_record(self.record)
+        console.opening(self.cfg, self.record, self.module, self.folder.path, self.device)
+
+    def fit_and_test(self, extra: Sequence[Callback]) -> None:
+        """Train to the end of the schedule, then test the best checkpoint.
+
+        Raises Diverged, or Interrupted or KeyboardInterrupt after a signal.
+        """
+        module, schedule, task = self.module, self.module.schedule, self.module.task
+        assert schedule is not None
+        trainer = build_trainer(
+            self.cfg,
+            self.device,
+            [*self.callbacks.values(), *extra],
+            RunLogger(self.folder, self.tracker, module),
+            schedule.validations_left(module.updates),
+        )
+        with self.signals.handled():
+            try:
+                if not self.checkpoints.stopped and module.updates < schedule.total:
+                    trainer.fit(module, datamodule=task)
+                self.signals.raise_if_requested()
+                best = checkpoint.load(self.folder.best_checkpoint, self.device)
+                module.model.load_state_dict(best["model"])
+                trainer.test(module, datamodule=task, verbose=False)
+            except SystemExit as end:
+                # What Lightning makes of a KeyboardInterrupt, or of SIGTERM after a validation;
+                # others are of whoever gave up.
+                if isinstance(end.__context__, KeyboardInterrupt):
+                    raise KeyboardInterrupt from None
+                self.signals.raise_if_requested()
+                raise
+        self.record.metrics = {f"valid/{k}": v for k, v in module.best_metrics.items()}
+        self.record.metrics |= {f"test/{k}": v for k, v in module.evaluated.items()}
+
+    def close(self) -> None:
+        """Write how the run ended, to its folder and W&B, and print it."""
+        module, record = self.module, self.record
+        assert module.schedule is not None and record.monitor is not None
+        if record.status == "diverged":
+            self.checkpoints.count_seconds()  # since the last checkpoint
+            record.metrics = {f"valid/{k}": v for k, v in module.best_metrics.items()}
+        clipped, updates = module.clipped
+        best = module.best_step
+        record.steps, record.epochs = module.updates, module.schedule.epoch(module.updates)
+        record.best_step = best
+        record.best_epoch = None if best is None else module.schedule.epoch(best)
+        record.seconds = self.checkpoints.seconds
+        record.clipped_share = clipped / updates if updates else None
+        learning_curves(self.folder, record.monitor.name)
+        # W&B before run.json: once that says `finished`, nothing is left to do.
+        self.tracker.finish(
+            run_summary(record), exit_code=255 if record.status == "interrupted" else 0
+        )
+        self.folder.write_record(record)
+        self.closed = True
+        console.closing(self.folder.path, record)
+
+    def break_off(
+        self, status: Literal["interrupted", "failed"], error: str | None, exit_code: int
+    ) -> None:
+        """Close what is open, in `run.json` and W&B, where the usual way was cut short."""
+        if self.closed:
+            return
+        self.record.status, self.record.error = status, error
+        self.record.steps = self.module.updates
+        with contextlib.suppress(OSError):  # a full disk, which was the error perhaps
+            self.folder.write_record(self.record)
+        self.tracker.finish({"status": status, "error": error}, exit_code=exit_code)
+
+
+def _disk_full(error: BaseException, path: Path) -> UserError | None:
+    """The sentence for a disk that takes no more; None for other errors."""
+    if not isinstance(error, OSError) or error.errno not in DISK_FULL:
+        return None
+    return UserError(
+        f"{path}: nothing more can be written there ({error.strerror}); make room, then the same "
+        "command goes on from the last checkpoint"
+    )
+
+
 @contextmanager
-def _process(cfg: Any) -> Iterator[None]:
+def process_settings(cfg: Any) -> Iterator[None]:
     """Settings of the whole process, put back afterwards: the next run may want others."""
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     tf32, dtype = torch.backends.cudnn.allow_tf32, torch.get_default_dtype()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    workspace = os.environ.get(CUBLAS)
     lightning = logging.getLogger("pytorch_lightning")
-    level = lightning.level
+    summary = logging.getLogger("pytorch_lightning.callbacks.model_summary")
+    levels = lightning.level, summary.level
     try:
         if cfg.trainer.threads is not None:
             torch.set_num_threads(cfg.trainer.threads)
@@ -131,6 +382,7 @@ def _process(cfg: Any) -> Iterator[None]:
         torch.set_float32_matmul_precision("high" if wanted else "highest")
         torch.backends.cudnn.allow_tf32 = wanted  # recurrent kernels; true if nobody says so
         lightning.setLevel(logging.ERROR)
+        summary.setLevel(logging.INFO)  # which prints only where a callback for it was asked for
         with warnings.catch_warnings():
             # Lightning's advice on loaders, workers and logging intervals is not for our loaders.
             warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -142,4 +394,11 @@ def _process(cfg: Any) -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
         torch.backends.cudnn.allow_tf32 = tf32
         torch.set_default_dtype(dtype)
-        lightning.setLevel(level)
+        # trainer.lightning may have set these.
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
+        os.environ.pop(CUBLAS, None)
+        if workspace is not None:
+            os.environ[CUBLAS] = workspace
+        lightning.setLevel(levels[0])
+        summary.setLevel(levels[1])

@@ -22,6 +22,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from odyssey.config.identity import plain
 from odyssey.errors import UserError
+from odyssey.training.record import RunRecord, WandbRun
 from odyssey.training.run_dir import RunFolder
 
 ASIDE = "earlier"  # a folder that neither `wandb sync` nor `wandb leet` looks into
@@ -192,8 +194,8 @@ class Tracker:
         cell: str,
         config: Mapping[str, Any],
         id: str | None,
-    ) -> dict[str, Any] | None:
-        """Begin, or go on with the run `id`; returns what `run.json` keeps of it.
+    ) -> WandbRun | None:
+        """Begin, or continue the run `id`; returns what `run.json` keeps of it.
 
         Raises UserError where W&B cannot start.
         """
@@ -214,14 +216,12 @@ class Tracker:
         self.run.define_metric("step")
         self.run.define_metric("*", step_metric="step")
         part = Path(self.run.dir).parent
-        started = {"id": self.run.id, "dir": str(part)}
-        if self.mode == "online":
-            started["url"] = self.run.url
+        started = WandbRun(self.run.id, str(part), self.run.url if self.mode == "online" else None)
         if id is not None:
-            self._go_on(RunFolder(Path(output_dir) / study / name), part, id)
+            self._catch_up(RunFolder(Path(output_dir) / study / name), part, id)
         return started
 
-    def _go_on(self, folder: RunFolder, part: Path, id: str) -> None:
+    def _catch_up(self, folder: RunFolder, part: Path, id: str) -> None:
         """Log what the run folder has and W&B has not, from sessions before this one, as `id`."""
         before = earlier_parts(part.parent, id, part)
         after: float
@@ -327,11 +327,12 @@ def entries(folder: RunFolder, after: float) -> Iterator[Entry]:
         for path in sorted(folder.samples.glob("step-*"))
         if (match := re.fullmatch(r"step-(\d+)\.(txt|mid)", path.name))
     }
-    rows = (row for row in folder.rows() if int(row["step"]) > after)
+    rows = (row for row in folder.read_metrics() if int(row["step"]) > after)
     for (step, epoch, _), group in groupby(rows, lambda r: (r["step"], r["epoch"], r["time"])):
         values = {row["name"]: float(row["value"]) for row in group}
         validated = any(name.startswith("valid/") for name in values)
-        yield Entry(int(step), float(epoch), values, samples.get(int(step)) if validated else None)
+        sample = samples.pop(int(step), None) if validated else None
+        yield Entry(int(step), float(epoch), values, sample)
 
 
 def earlier_parts(wandb_dir: Path, id: str, current: Path) -> list[Path]:
@@ -359,7 +360,7 @@ def mirror(path: Path, mode: str, study: Mapping[str, Any] | None) -> None:
     """
     folder = RunFolder(path)
     cfg = OmegaConf.load(path / "config.yaml")
-    record = folder.read()
+    record = folder.read_record()
     assert record is not None and isinstance(cfg, DictConfig)
     tracker = Tracker(mode)
     tracker.start(
@@ -368,7 +369,7 @@ def mirror(path: Path, mode: str, study: Mapping[str, Any] | None) -> None:
         entity=cfg.logger.entity,
         name=path.name,
         study=path.parent.name,
-        cell=record["cell"],
+        cell=record.cell,
         config=run_config(cfg, record, study),
         id=None,
     )
@@ -380,14 +381,15 @@ def mirror(path: Path, mode: str, study: Mapping[str, Any] | None) -> None:
 
 
 def run_config(
-    cfg: DictConfig, record: Mapping[str, Any], study: Mapping[str, Any] | None
+    cfg: DictConfig, record: RunRecord, study: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """W&B's config of a run; its `search` says of which study it is a trial."""
-    config = plain(cfg) | {"params": record["params"], "data": record["data"]}
+    data = None if record.data is None else asdict(record.data)
+    config = plain(cfg) | {"params": record.params, "data": data}
     return config if study is None else config | {"search": dict(study)}
 
 
-def run_summary(record: Mapping[str, Any]) -> dict[str, Any]:
+def run_summary(record: RunRecord) -> dict[str, Any]:
     """W&B's summary of a run: what run.json says, its metrics among the rest."""
-    rest = {k: v for k, v in record.items() if k not in ("metrics", "wandb")}
-    return rest | record["metrics"]
+    rest = {k: v for k, v in record.as_dict().items() if k not in ("metrics", "wandb")}
+    return rest | record.metrics

@@ -23,20 +23,20 @@ def _schedules():
 
 
 @pytest.mark.parametrize("number", range(65))
-def test_boundaries_rounds_and_is_boundary_agree(number):
+def test_the_validations_of_a_schedule_agree(number):
     """Against a list: every multiple of val_every below the total, and the total."""
     schedule = list(_schedules())[number]
     stops = sorted({*range(schedule.val_every, schedule.total, schedule.val_every), schedule.total})
     for step in range(schedule.total + 1):
         left = [s for s in stops if s > step]
-        assert schedule.rounds(step) == len(left)
+        assert schedule.validations_left(step) == len(left)
         if step:
-            assert schedule.is_boundary(step) == (step in stops)
+            assert schedule.validates_after(step) == (step in stops)
         if step < schedule.total:
-            assert schedule.boundary(step) == left[0]
+            assert schedule.next_validation(step) == left[0]
         walked, at = [], step
         while at < schedule.total:
-            at = schedule.boundary(at)
+            at = schedule.next_validation(at)
             walked.append(at)
         assert walked == left
 
@@ -96,8 +96,8 @@ def test_rounds_one_after_another_are_all_updates_once():
         for start in {0, schedule.total // 3, max(schedule.total - 1, 0)}:
             seen, at = [], start
             while at < schedule.total:
-                seen += Pass(_Numbered(schedule.steps_per_epoch), at, schedule.boundary(at))
-                at = schedule.boundary(at)
+                seen += Pass(_Numbered(schedule.steps_per_epoch), at, schedule.next_validation(at))
+                at = schedule.next_validation(at)
             assert seen == [
                 divmod(u, schedule.steps_per_epoch) for u in range(start, schedule.total)
             ]
