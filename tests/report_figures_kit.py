@@ -24,7 +24,22 @@ from odyssey.report.analysis.result import (
 from odyssey.report.fanova.axes import Axis
 from odyssey.report.fanova.decomposition import Decomposition, decompose
 from odyssey.report.figures import figures
-from odyssey.report.figures.marks import Figure
+from odyssey.report.figures.marks import (
+    SYMBOLS,
+    AnyMark,
+    Band,
+    Bars,
+    Box,
+    Figure,
+    Heat,
+    Label,
+    Line,
+    Points,
+    Rule,
+    Segment,
+    Span,
+)
+from odyssey.report.figures.marks import Interval as Bar
 from odyssey.report.figures.plotly import render
 from odyssey.report.io.runs import ReportRun
 from odyssey.report.stats.estimates import (
@@ -47,6 +62,31 @@ AXES = (
     Axis("task.input_noise", "linear", 0, 1),
 )
 NONE = Interval(math.nan, math.nan, math.nan)
+# One mark of each kind, with numbers that differ.
+NAN = math.nan
+KINDS: list[AnyMark] = [
+    Points(x=[1.25, 2.5, NAN], y=[3.125, 4.5, 1.0], symbol=list(SYMBOLS[:3]), runs=[7, None, 9],
+           colour=["#112233", "#445566", "#778899"], texts=["a", "b", "c"],
+           interval=Bar(low=[1.0, 2.25, NAN], high=[1.5, 3.75, NAN], along="x")),
+    Points(x=[1.25], y=[3.125], hollow=True, interval=Bar(low=[2.5], high=[3.5])),
+    Line(x=[0.5, 1.5, 2.75], y=[4.0, 5.5, 4.25], dash="dot", symbol="star", colour="#112233",
+         interval=Bar(low=[3.5, 5.0, 4.0], high=[4.5, 6.0, 4.5], colour="#998877")),
+    Line(x=[0.5], y=[4.0]),
+    Band(x=[1, 2, 3, 4], low=[0.5, 0.75, NAN, 0.25], high=[1.5, 1.75, 2.0, 1.25], opacity=0.2),
+    Bars(at=[0, 1, 2], values=[3.5, NAN, 1.25], hatch="/", opacity=0.5, texts=["a", "b", "c"],
+         interval=Bar(low=[3.0, NAN, 1.0], high=[4.0, NAN, 1.5])),
+    Bars(at=[0, 1], values=[0.25, 0.5], horizontal=True, inside=True, colour="#ccbb44"),
+    Box(at=1, values=[4.0, 5.0, 6.5, 7.25, 8.0, 19.5], runs=[1, 2, 3, 4, 5, None]),
+    Rule(x=1.75, dash="dash"),
+    Rule(y=2.25),
+    Span(x=(-0.25, 0.75), opacity=0.1),
+    Span(y=(1.5, 3.5)),
+    Segment(x=(0.25, 1.75), y=(2.5, 3.25)),
+    Label(text="in it", x=1.5, y=2.75, anchor="left"),
+    Label(text="above\nit", x=1.25, colour="#112233"),
+    Heat(columns=["a", "b"], rows=["c", "d"], values=[[0.125, NAN], [0.25, 0.5]],
+         texts=[["12%", ""], ["25%", "50%"]], scale=(0, 0.5), form="percent"),
+]  # fmt: skip
 
 
 def build(

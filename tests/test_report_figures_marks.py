@@ -35,8 +35,6 @@ from odyssey.report.figures.marks import (
     Bars,
     Box,
     Figure,
-    Heat,
-    Interval,
     Label,
     Line,
     Panel,
@@ -48,34 +46,11 @@ from odyssey.report.figures.marks import (
     quartiles,
 )
 from odyssey.report.figures.scales import category_axis, number_axis
-from report_figures_kit import GREFF, build, places
+from report_figures_kit import GREFF, KINDS, build, places
 
 go = pytest.importorskip("plotly.graph_objects")
 
 NAN = math.nan
-KINDS: list[AnyMark] = [
-    Points(x=[1.25, 2.5, NAN], y=[3.125, 4.5, 1.0], symbol=list(SYMBOLS[:3]), runs=[7, None, 9],
-           colour=["#112233", "#445566", "#778899"], texts=["a", "b", "c"],
-           interval=Interval(low=[1.0, 2.25, NAN], high=[1.5, 3.75, NAN], along="x")),
-    Points(x=[1.25], y=[3.125], hollow=True, interval=Interval(low=[2.5], high=[3.5])),
-    Line(x=[0.5, 1.5, 2.75], y=[4.0, 5.5, 4.25], dash="dot", symbol="star", colour="#112233",
-         interval=Interval(low=[3.5, 5.0, 4.0], high=[4.5, 6.0, 4.5], colour="#998877")),
-    Line(x=[0.5], y=[4.0]),
-    Band(x=[1, 2, 3, 4], low=[0.5, 0.75, NAN, 0.25], high=[1.5, 1.75, 2.0, 1.25], opacity=0.2),
-    Bars(at=[0, 1, 2], values=[3.5, NAN, 1.25], hatch="/", opacity=0.5, texts=["a", "b", "c"],
-         interval=Interval(low=[3.0, NAN, 1.0], high=[4.0, NAN, 1.5])),
-    Bars(at=[0, 1], values=[0.25, 0.5], horizontal=True, inside=True, colour="#ccbb44"),
-    Box(at=1, values=[4.0, 5.0, 6.5, 7.25, 8.0, 19.5], runs=[1, 2, 3, 4, 5, None]),
-    Rule(x=1.75, dash="dash"),
-    Rule(y=2.25),
-    Span(x=(-0.25, 0.75), opacity=0.1),
-    Span(y=(1.5, 3.5)),
-    Segment(x=(0.25, 1.75), y=(2.5, 3.25)),
-    Label(text="in it", x=1.5, y=2.75, anchor="left"),
-    Label(text="above\nit", x=1.25, colour="#112233"),
-    Heat(columns=["a", "b"], rows=["c", "d"], values=[[0.125, NAN], [0.25, 0.5]],
-         texts=[["12%", ""], ["25%", "50%"]], scale=(0, 0.5), form="percent"),
-]  # fmt: skip
 Pair = tuple[float, float]
 
 

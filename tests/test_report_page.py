@@ -13,8 +13,13 @@ from typing import Any
 import pytest
 
 import page_kit
-from odyssey.report.page.build import write_page
+from odyssey.errors import UserError
+from odyssey.report.figures import figures as made
+from odyssey.report.figures.marks import Figure, Panel
+from odyssey.report.page.build import plain_script, write_page
+from odyssey.report.payload import figure_data
 from page_kit import opened
+from report_figures_kit import KINDS, build
 
 MIB = 2**20
 
@@ -56,6 +61,12 @@ def test_a_number_that_json_has_no_word_for_is_a_bug(tmp_path: Path, value: floa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("bundle", ["", "var a=1;export{a as jQuery};", "displayBuffer;export{a};"])
+def test_another_bundle_of_datatables_is_refused(bundle: str) -> None:
+    with pytest.raises(UserError, match="itables>="):
+        plain_script(bundle)
+
+
 @pytest.mark.parametrize("runs", [0, 1, 5000])
 def test_it_loads_without_a_complaint_or_a_request(browser: Any, tmp_path: Path, runs: int) -> None:
     file = tmp_path / "page.html"
@@ -74,6 +85,32 @@ def test_it_loads_without_a_complaint_or_a_request(browser: Any, tmp_path: Path,
         assert page.locator("tr.run").count() <= 80  # of however many
         assert page.inner_text(".counted").startswith(f"{mine} " if mine < 10_000 else "")
         assert not page.is_visible("#trouble")
+
+
+@pytest.mark.parametrize("kind", ["search", "seeds", "marks"])
+def test_every_figure_is_drawn_by_the_browser(browser: Any, tmp_path: Path, kind: str) -> None:
+    """Plotly's Python package takes layouts that its JavaScript cannot draw."""
+    labels = [f"{cell} bptt.length={n}" for cell in ("gru", "rnn") for n in (7, "null")]
+    if kind == "marks":
+        figures = [
+            Figure(key=f"k{i}", title="T", caption="C.", panels=[[Panel(marks=[mark])] * 2])
+            for i, mark in enumerate(KINDS)
+        ]
+    else:
+        analysis = build(kind, labels, 23, trees=3, margin=0.1, diverged=0.2, failed=0.1)
+        figures = made(analysis, run_index={})
+    data = page_kit.payload(7)
+    data["comparisons"][0]["metrics"][0]["figures"] = [figure_data(f) for f in figures]
+    write_page(tmp_path / "page.html", data)
+    with opened(
+        browser, tmp_path / "page.html", viewport={"width": 1280, "height": 20_000}
+    ) as page:
+        plots = page.locator("figure .plot")
+        assert plots.count() == len(figures) > 5
+        for i in range(len(figures)):
+            plots.nth(i).scroll_into_view_if_needed()
+            plots.nth(i).locator("svg.main-svg").first.wait_for()
+        assert page.locator(".plot[data-drawn]").count() == len(figures)
 
 
 def test_a_click_on_a_point_opens_its_run(browser: Any, seven: Any) -> None:

@@ -53,7 +53,7 @@ def shown(page: Any) -> list[int]:
 def type_in(page: Any, where: str, text: str, expected: list[int]) -> None:
     page.fill(where, text)
     count = f"{len(expected):,} of" if len(expected) >= 10_000 else f"{len(expected)} of"
-    page.locator(".counted", has_text=count).wait_for(timeout=5000)
+    page.locator(".counted", has_text=count).wait_for(timeout=30_000)
     assert shown(page) == expected[:20]
 
 
@@ -67,19 +67,21 @@ def test_numbers_are_sorted_as_numbers_and_the_empty_come_last(
     rows = data["runs"]["rows"]
     filled = [i for i in mine(data) if rows[i][place] is not None]
     empty = [i for i in mine(data) if rows[i][place] is None]
-    head = page.locator(f'th[data-column="{column}"]')
+    where = f'.dt-scroll-head th[data-column="{column}"]'
+    head = page.locator(where)
     page.locator(".run-scroll").scroll_into_view_if_needed()
     for direction, word in ((False, "ascending"), (True, "descending")):
-        head.locator("button").click()
-        assert head.get_attribute("aria-sort") == word
+        head.locator("[role=button]").click()
+        page.wait_for_selector(f'{where}[aria-sort="{word}"]')
         order = sorted(filled, key=lambda i: number(rows[i][place]), reverse=direction)
         assert shown(page) == order[:20]
-        page.locator(".run-scroll").evaluate("box => box.scrollTop = box.scrollHeight")
+        page.locator(".dt-scroll-body").evaluate("box => box.scrollTop = box.scrollHeight")
         last = (order + empty)[-1]
         page.locator(f'tr.run[data-run="{last}"]').wait_for()
-        page.locator(".run-scroll").evaluate("box => box.scrollTop = 0")
-    head.locator("button").click()
-    assert head.get_attribute("aria-sort") == "none" and shown(page) == mine(data)[:20]
+        page.locator(".dt-scroll-body").evaluate("box => box.scrollTop = 0")
+    head.locator("[role=button]").click()
+    page.wait_for_selector(f"{where}:not([aria-sort])")
+    assert shown(page) == mine(data)[:20]
 
 
 FILTERS = [
@@ -106,7 +108,8 @@ def test_filters_above_the_columns(many: Any) -> None:
         expected = [i for i in mine(data) if keep(rows[i])]
         assert 0 < len(expected) < len(mine(data)), text
         type_in(page, field, text, expected)
-        page.fill(field, "")
+        if (column, text) != FILTERS[-1][:2]:
+            page.fill(field, "")
     page.click("text=Clear filters")
     assert shown(page) == mine(data)[:20] and page.input_value(field) == ""
     page.fill('[data-filter="state"]', ">")  # not yet typed in full: no filter
@@ -153,23 +156,23 @@ def test_runs_that_were_set_apart_are_in_the_table_of_all(many: Any) -> None:
 
 def test_columns_are_shown_and_hidden(many: Any) -> None:
     page, _ = many
-    assert page.locator('th[data-column="device"]').count() == 0
+    assert page.locator('.dt-scroll-head th[data-column="device"]').count() == 0
     page.click(".chooser summary")
     page.click(".chooser-list >> text=device")
     page.click(".chooser-list >> text=trial")
-    assert page.locator('th[data-column="device"]').count() == 1
-    assert page.locator('th[data-column="trial"]').count() == 0
+    assert page.locator('.dt-scroll-head th[data-column="device"]').count() == 1
+    assert page.locator('.dt-scroll-head th[data-column="trial"]').count() == 0
     assert page.locator("tr.run >> nth=0 >> td").last.inner_text() == "cpu"
     page.click(".chooser-list >> text=As at first")
     page.keyboard.press("Escape")
     assert not page.is_visible(".chooser-list")
-    assert page.locator("thead th[data-column]").count() == 10
+    assert page.locator(".dt-scroll-head th[data-column]").count() == 10
 
 
 def test_the_table_is_read_with_the_keyboard(many: Any) -> None:
     page, data = many
     order = mine(data)
-    assert page.get_attribute(".run-table", "aria-rowcount") == str(len(order) + 2)
+    assert page.get_attribute(".dt-scroll-body .run-table", "aria-rowcount") == str(len(order) + 2)
     assert page.locator('tr.run[tabindex="0"]').count() == 1
     page.focus('tr.run[tabindex="0"]')
     for key in ("ArrowDown", "ArrowDown", "ArrowUp", "End", "Home", "PageDown"):
@@ -189,16 +192,35 @@ def test_the_table_is_read_with_the_keyboard(many: Any) -> None:
     assert page.evaluate("document.activeElement.matches('tr.run')")
 
 
+def test_headings_are_sorted_with_the_keyboard(many: Any) -> None:
+    page, data = many
+    where = '.dt-scroll-head th[data-column="valid/nats_per_frame"]'
+    page.locator(f"{where} [role=button]").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"{where}[aria-sort=ascending]")
+    rows = data["runs"]["rows"]
+    assert number(rows[shown(page)[0]][4]) == min(
+        number(rows[i][4]) for i in mine(data) if rows[i][4] is not None
+    )
+    # Of the two heads that DataTables makes only one is seen, and reached by Tab.
+    for what in (".filters input", "thead [role=button][tabindex]"):
+        inside = page.locator(f".dt-scroll-body {what}")
+        assert not any(inside.nth(i).is_visible() for i in range(inside.count())), what
+
+
 @pytest.mark.slow
 def test_tables_are_sorted_and_copied(many: Any) -> None:
     page, data = many
     table = data["comparisons"][0]["metrics"][0]["tables"][0]
     box = page.locator("[data-key=verdicts]")
+    box.scroll_into_view_if_needed()  # tables are sortable once they are near the window
     clip = "navigator.clipboard.readText()"
-    box.locator("th", has_text="difference").locator("button").click()
+    box.locator("th", has_text="difference").locator("[role=button]").click()
+    box.locator("th[aria-sort=ascending]", has_text="difference").wait_for()
     by_value = sorted(table["rows"], key=lambda row: row[3]["value"])
     assert box.locator("tbody th").all_text_contents() == [row[0] for row in by_value]
-    box.locator("th", has_text="mean").locator("button").click()
+    box.locator("th", has_text="mean").locator("[role=button]").click()
+    box.locator("th[aria-sort=ascending]", has_text="mean").wait_for()
     means = [number(row[8]) for row in table["rows"]]
     filled = sorted(v for v in means if v is not None)
     cells = box.locator("tbody tr td:last-child").all_text_contents()

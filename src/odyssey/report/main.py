@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from odyssey.cli_utils import Parser, exit_status, show
 from odyssey.errors import UserError
 from odyssey.report.analysis.options import Options
-from odyssey.report.io.collect import EXAMPLE
 
 if TYPE_CHECKING:
     from odyssey.report.io.runs import Collection
@@ -37,6 +36,8 @@ def _run(arguments: Sequence[str]) -> None:
         seed=asked.seed,
     )
     if not asked.studies and asked.wandb is None:
+        from odyssey.report.io.collect import EXAMPLE
+
         raise UserError(f"no study is given: {EXAMPLE}")
     if asked.group and asked.wandb is None:
         raise UserError("--group is W&B's: type --wandb entity/project too")

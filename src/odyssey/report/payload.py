@@ -152,11 +152,12 @@ def _metric(analysis: Analysis, tables: list[Table], figures: list[Figure]) -> d
         "headline": headline(analysis),
         "notes": analysis.notes,
         "tables": [_table(table) for table in tables],
-        "figures": [_figure(figure) for figure in figures],
+        "figures": [figure_data(figure) for figure in figures],
     }
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
+def figure_data(figure: Figure) -> dict[str, Any]:
+    """A figure as the page has it."""
     drawn = render(figure)
     return {
         "key": figure.key,

@@ -292,7 +292,7 @@ def _shape(mark: Rule | Span, x: str, y: str) -> dict[str, Any]:
             "type": "rect", "fillcolor": fill, "line": {"width": 0}, "layer": "below",
         }  # fmt: skip
     line = {"color": _colour(mark), "width": mark.width, "dash": mark.dash}
-    return found | {"type": "line", "line": line, "layer": "between"}
+    return found | {"type": "line", "line": line, "layer": "below"}
 
 
 def _annotation(mark: Label, x: str, y: str, upright: bool) -> dict[str, Any]:
@@ -464,7 +464,7 @@ def _axis(axis: Axis, *, is_x: bool) -> dict[str, Any]:
             "ticktext": [_tick(t, is_x) for t in axis.ticks],
         }
     if axis.form == "percent":
-        found["tickformat"] = ".0%"
+        found |= {"tickformat": ".0%", "ticklabeloverflow": "allow"}  # 100% at the very end
     if axis.from_zero:
         found["rangemode"] = "tozero"
     if axis.few:

@@ -1,3 +1,83 @@
+// A run's settings: those that differ from the other runs, and all.
+
+function settingText(value) {
+  if (typeof value === "number" && value !== 0 && Math.abs(value) < 1e-4) return value.toExponential();
+  return value !== null && typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+function settingsList(settings, changed) {
+  const keys = Object.keys(settings).sort();
+  return el("dl.pairs", null, keys.map((key) =>
+    el(`div${changed && key in changed ? ".differs" : ""}`, null,
+      el("dt", null, key), el("dd", null, settingText(settings[key])))));
+}
+
+/** Two lists; the second is built when it is opened. */
+function settingsBox(run) {
+  const changed = report.details.changed[run] ?? {};
+  const comparison = report.runs.comparison[run];
+  const base = comparison === null ? {} : report.details.base[comparison] ?? {};
+  const all = { ...base, ...changed };
+  const total = Object.keys(all).length;
+  if (total === 0) return el("p.hint", null, "Its settings are not known: the run has no readable configuration.");
+  const list = el("div");
+  const field = el("input.search", { type: "search", placeholder: "Find a setting", "aria-label": "Find a setting" });
+  field.addEventListener("input", () => {
+    const wanted = field.value.toLowerCase();
+    for (const row of list.querySelectorAll("dl > div")) {
+      row.hidden = !row.textContent.toLowerCase().includes(wanted);
+    }
+  });
+  const details = el("details", null, el("summary", null, `All ${count(total, "setting")}`), field, list);
+  details.addEventListener("toggle", () => {
+    if (!list.firstChild) list.append(settingsList(all, changed));
+  });
+  const differing = Object.keys(changed).length;
+  return el("div.settings", null,
+    differing ? settingsList(changed) : el("p.hint", null, "They are those that most runs here share."), details);
+}
+// A run's learning curve in the drawer.
+
+/** The metric that is looked at, on the validation part, where the run has it. */
+function firstCurve(names) {
+  const wanted = [`valid/${theMetric()?.key}`, theMetric()?.key];
+  return names.find((name) => wanted.includes(name)) ?? names.find((name) => name.startsWith("valid")) ?? names[0];
+}
+
+function curveBox(run, colour) {
+  const place = el("div.curve", null, el("p.hint", null, "Reading the curves…"));
+  loadCurves().then((curves) => {
+    if (!place.isConnected) return;
+    const found = curves[run] ?? {};
+    const names = Object.keys(found).filter((name) => found[name][0].length > 0);
+    if (!names.length) {
+      place.replaceChildren(el("p.hint", null, "It has left no learning curve."));
+      return;
+    }
+    const plot = el("div.plot", { role: "img", "aria-label": "Learning curve" });
+    const list = el("select", { "aria-label": "Curve" }, names.map((name, i) =>
+      el("option", { value: i, selected: name === firstCurve(names) }, name)));
+    const draw = () => drawCurve(plot, names[list.value], found[names[list.value]], colour);
+    list.addEventListener("change", draw);
+    place.replaceChildren(names.length > 1 ? list : el("p.hint", null, names[0]), plot);
+    draw();
+    place.redraw = draw;
+  });
+  return place;
+}
+
+async function drawCurve(plot, name, [steps, values], colour) {
+  const Plotly = await loadPlotly();
+  if (!plot.isConnected) return;
+  const trace = {
+    type: "scatter", mode: steps.length > 1 ? "lines+markers" : "markers", x: steps, y: values, name,
+    line: { color: safeColour(colour) || cssColour("accent"), width: 2 }, marker: { size: 4 },
+    hovertemplate: "update %{x}<br>%{y:.5~g}<extra></extra>",
+  };
+  const layout = { height: 240, showlegend: false, margin: { l: 44, r: 10, t: 10, b: 36 }, xaxis: { title: { text: "updates" } } };
+  Plotly.react(plot, plotlySafe([trace]), plotlyLayout({ layout }), { ...plotlyConfig(), displayModeBar: false });
+  plot.dataset.drawn = "yes";
+}
 // One run, at the side of the page: what came of it, its settings, how to repeat it.
 
 let openedBy = null; // where the keyboard was, to give it back
@@ -43,7 +123,7 @@ function drawDrawer() {
     drawer.replaceChildren();
     document.body.classList.remove("with-drawer");
     if (openedBy?.isConnected) openedBy.focus({ preventScroll: true });
-    else runsPart.rows.focusActive();
+    else runsPart.focusActive();
     openedBy = null;
     return;
   }
