@@ -83,6 +83,20 @@ def test_torch_is_imported_only_to_look_at_a_cell(words, torch, tmp_path):
     assert done.stdout.split() == [str(torch), "False", "False"]
 
 
+def test_a_right_configuration_is_composed_and_planned_without_torch(tmp_path):
+    code = (
+        "import sys; from odyssey.config.compose import compose; from odyssey.study.plan import "
+        "prepare; cfg = compose(['cell=lstm_peephole', 'cell.forget_bias=2', 'task.data=hello']);"
+        "from odyssey.config.identity import run_name; assert run_name(cfg);"
+        "assert len(prepare(['cell=rnn,gru', 'task.data=hello', 'seed=0,1']).trials) == 4;"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 def test_help_may_be_cut_off_by_its_reader():
     done = subprocess.run(
         f"{sys.executable} {ROOT / 'train.py'} --help | head -1",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from odyssey.cli import main
+from odyssey.config import compose as composing
 from odyssey.config.compose import compose
 from odyssey.errors import UserError
 
@@ -138,3 +139,25 @@ def _said(words) -> tuple[str, ...]:
     except UserError as error:
         return error.messages
     return ()
+
+
+@pytest.mark.parametrize(
+    "command", ["task=mnits task.order=rowss", "optimizer=sdg task=xyz seed=x", "experiment=jsb"]
+)
+def test_not_every_choice_is_composed_to_find_what_is_wrong(command, monkeypatch):
+    """The likeliest one stands in for a wrong choice."""
+    composing.base.cache_clear()
+    composed = []
+    real = composing.hydra_compose
+    monkeypatch.setattr(
+        composing, "hydra_compose", lambda *a, **k: composed.append(k) or real(*a, **k)
+    )
+    assert _said(shlex.split(command))
+    assert len(composed) <= 2
+
+
+def test_a_data_set_says_which_task_was_meant():
+    """Its name is not wrong where only the task's is."""
+    assert len(_said(["task=xyz", "task.data=ptb"])) == 1
+    (_, wrong) = _said(["task=xyz", "task.data=ptbb"])
+    assert wrong.startswith("task.data=ptbb is unknown (did you mean 'ptb'?)")

@@ -1,4 +1,4 @@
-"""What `python train.py …` does: check everything, then train one run or many."""
+"""The command `python train.py …`: everything is checked, then one run or many are trained."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_closed()
     see_current_folder()
     try:
-        flags, overrides, wrong = _sort(arguments)
+        flags, overrides, errors = _parse_arguments(arguments)
         many = [f for f in flags if f in MULTIRUN]
         asks = [f for f in flags if f in QUESTIONS]
         if many and asks:
-            wrong.append(f"{many[0]} is not possible with {asks[0]}: leave one of them out")
+            errors.append(f"{many[0]} is not possible with {asks[0]}: leave one of them out")
         try:
             if not many:
                 cfg = compose(overrides)
-            elif wrong:
+            elif errors:
                 _plan(overrides)
             else:
                 return _study(overrides)
         except UserError as error:
-            wrong += error.messages
-        if wrong:
-            raise UserError(*wrong)
+            errors += error.messages
+        if errors:
+            raise UserError(*errors)
         if asks:
             _through_hydra([*flags, *overrides])
         else:
@@ -72,25 +72,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _sort(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """The flags with their words, the overrides, and what is wrong with the flags."""
+def _parse_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """The flags with their values, the overrides, and the errors of the flags."""
     flags: list[str] = []
     overrides: list[str] = []
-    wrong: list[str] = []
+    errors: list[str] = []
     left = list(arguments)
     while left:
-        word = left.pop(0)
-        name, equals, value = word.partition("=")
-        if not word.startswith("-"):
-            overrides.append(word)
-        elif word in MULTIRUN:
-            flags.append(word)
+        argument = left.pop(0)
+        name, equals, value = argument.partition("=")
+        if not argument.startswith("-"):
+            overrides.append(argument)
+        elif argument in MULTIRUN:
+            flags.append(argument)
         elif name in QUESTIONS:
             may_follow = QUESTIONS[name]
             if may_follow and not equals:
                 value = left.pop(0) if left and "=" not in left[0] else ""
             if may_follow and value not in may_follow:
-                wrong.append(
+                errors.append(
                     f"{name} {value} is not a question: type {name} {' or '.join(may_follow)}"
                 )
             flags += [name, value] if may_follow else [name]
@@ -102,8 +102,8 @@ def _sort(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
             type_this = (
                 f"type {setting}" if setting else "type key=value, -m for a sweep, or --help"
             )
-            wrong.append(f"{word} is not an option: {type_this}")
-    return flags, overrides, wrong
+            errors.append(f"{argument} is not an option: {type_this}")
+    return flags, overrides, errors
 
 
 def _print_errors(error: UserError) -> None:
@@ -112,7 +112,7 @@ def _print_errors(error: UserError) -> None:
 
 
 def _train(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    # Training imports torch, which a wrong option need not wait for.
+    # Training imports torch: an error in the options need not wait for it.
     from odyssey.study.store import search_of
     from odyssey.training.run_dir import run_path
     from odyssey.training.train import train
@@ -132,7 +132,7 @@ def _study(overrides: Sequence[str]) -> int:
     """A study: its plan is checked, then Hydra's sweeper and launcher run it."""
     from odyssey.study.launchers import local
 
-    if not any(word.startswith("hydra/launcher=") for word in overrides):
+    if not any(o.startswith("hydra/launcher=") for o in overrides):
         local.warm()  # its imports take as long as the checks
     plan = _plan(overrides)
     if plan is not None:
@@ -142,7 +142,7 @@ def _study(overrides: Sequence[str]) -> int:
 
 
 def _check(plan: Plan) -> None:
-    """What the folder of the study, and W&B, have to say about the plan."""
+    """Raise UserError where the folder of the study or W&B do not allow the plan."""
     from odyssey.study.compatibility import check
     from odyssey.study.state import read_study
     from odyssey.study.wandb import check_agent
@@ -166,7 +166,7 @@ def _through_hydra(arguments: Sequence[str]) -> None:
     before, sys.argv = sys.argv, [sys.argv[0], *to_hydra(arguments)]
     GlobalHydra.instance().clear()
     full = os.environ.get(FULL_ERROR)
-    os.environ[FULL_ERROR] = "1"  # what is raised in a study comes here, to be said as a sentence
+    os.environ[FULL_ERROR] = "1"  # an error in a study is raised here and printed by us
     try:
         hydra.main(version_base="1.3", config_path=str(keys.CONF), config_name="config")(job)()
     finally:

@@ -1,8 +1,8 @@
 """Hashes of code that computes numbers, taken over its syntax trees.
 
 They stay where a docstring, a comment or the formatting changes. `code_version` is about the
-package: it guards a study against runs of other code. A commit would change with every word of the
-documentation, and would not change with what is not committed yet. `source_hash` is about a class
+package: it guards a study against runs of other code. A commit would change with the
+documentation too, and not with what is not committed yet. `source_hash` is about a class
 of a user's own: it is part of a run's identity.
 """
 

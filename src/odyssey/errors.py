@@ -1,4 +1,4 @@
-"""The one kind of error that is for users: a sentence that says what to type instead."""
+"""UserError, whose messages are for users, and parts of such messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Bad input. Each message is one sentence naming the option, the value and the way out.
 
-    Several mistakes found at once are several messages; `str()` puts each on its own line.
+    Several errors found at once are several messages; `str()` puts each on its own line.
     """
 
     def __init__(self, *messages: str) -> None:
@@ -21,12 +21,12 @@ class UserError(Exception):
 
 
 def options(names: Iterable[str]) -> str:
-    """The valid choices as they stand in a message: `a, b, c`."""
+    """Valid choices for a message, sorted: `a, b, c`."""
     return ", ".join(sorted(names))
 
 
-def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` for the nearest of `names`, or nothing."""
+def did_you_mean(typed: str, names: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for the name nearest to `typed`, or nothing."""
     by_small_letters = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(word.lower(), list(by_small_letters), n=1)
+    near = difflib.get_close_matches(typed.lower(), list(by_small_letters), n=1)
     return f" (did you mean '{by_small_letters[near[0]]}'?)" if near else ""

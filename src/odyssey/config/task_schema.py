@@ -271,17 +271,17 @@ TASKS: dict[str, type[TaskConfig]] = {
 
 
 def _split_errors(name: str, split: list[float]) -> list[str]:
-    shown = "[" + ",".join(map(str, split)) + "]"
+    typed = "[" + ",".join(map(str, split)) + "]"
     example = "type three shares such as task.split=[0.9,0.05,0.05]"
     if len(split) != 3:
-        return [f"task.split={shown} has {len(split)} numbers: {example}"]
+        return [f"task.split={typed} has {len(split)} numbers: {example}"]
     if any(above("", share, 0) for share in split):
-        return [f"task.split={shown} leaves a part empty: {example}"]
+        return [f"task.split={typed} leaves a part empty: {example}"]
     if not math.isclose(sum(split), 1, abs_tol=1e-6):
-        return [f"task.split={shown} adds up to {sum(split):g} and not to 1: {example}"]
+        return [f"task.split={typed} adds up to {sum(split):g} and not to 1: {example}"]
     if list(split) != [0.9, 0.05, 0.05] and name in TEXTS and name not in SPLIT_BY_US:
         return [
-            f"task.split={shown} is not read with task.data={name}, which comes in three parts: "
+            f"task.split={typed} is not read with task.data={name}, which comes in three parts: "
             f"leave it out, or choose task.data from {options(SPLIT_BY_US)}"
         ]
     return []
