@@ -256,3 +256,23 @@ def test_a_cell_is_the_same_by_each_of_its_addresses():
     before = run_name(cfg)
     cfg.cell._target_ = "odyssey.cells.lstm.PeepholeLSTM"
     assert run_name(cfg) == before
+
+
+def test_every_argument_of_a_part_of_ones_own_counts(tmp_path, monkeypatch):
+    """Whatever it is called, and in a list too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_watch.py").write_text("class Watch:\n    x = 1\n")
+    cfg = compose([])
+    hashes = set()
+    for section in (
+        {"_target_": "own_watch.Watch", "source": "a"},
+        {"_target_": "own_watch.Watch", "source": "b"},
+        {"parts": [{"_target_": "own_watch.Watch"}]},
+    ):
+        changed = copy.deepcopy(cfg)
+        OmegaConf.update(changed, "cell.options", {"watch": section}, force_add=True)
+        hashes.add(config_hash(changed))
+    (tmp_path / "own_watch.py").write_text("class Watch:\n    x = 2\n")
+    hashes.add(config_hash(changed))
+    assert len(hashes) == 4

@@ -77,15 +77,18 @@ def _identify_data(task: dict[str, Any]) -> None:
         task["separator"] = "tab"  # which the ending says, and not the content
 
 
-def _identify_classes(section: dict[str, Any]) -> None:
-    """Put the name and source of a class of the user's own in place of its address."""
-    target = section.get("_target_")
+def _identify_classes(value: Any) -> None:
+    """Put the name and source of classes of the user's own in place of their addresses."""
+    if isinstance(value, list):
+        for item in value:
+            _identify_classes(item)
+    if not isinstance(value, dict):
+        return
+    target = value.get("_target_")
     if isinstance(target, str):
         if (entry := entry_of(target)) is not None:
-            section["_target_"] = PACKAGE + entry.kind
+            value["_target_"] = PACKAGE + entry.kind
         elif (source := source_hash(target)) is not None:
-            section["_target_"] = target.rpartition(".")[2]
-            section["source"] = source
-    for value in section.values():
-        if isinstance(value, dict):
-            _identify_classes(value)
+            value["_target_"] = f"{target.rpartition('.')[2]} {source}"
+    for inner in value.values():
+        _identify_classes(inner)
