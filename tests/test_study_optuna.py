@@ -22,6 +22,7 @@ from odyssey.study.adaptive import batch
 from odyssey.study.plan import Plan, prepare
 from odyssey.study.runner import Session
 from odyssey.study.sampling import propose
+from odyssey.study.trial import RUN
 from odyssey.training.run_dir import run_path
 from run_kit import once
 
@@ -71,9 +72,11 @@ class Launcher:
         for words in trials:
             if len(self.words) == self.stop:
                 raise KeyboardInterrupt
-            self.words.append(list(words))
-            cfg = compose(words)
+            overrides = [word for word in words if not word.startswith(RUN)]
+            self.words.append(overrides)
+            cfg = compose(overrides)
             folder = run_path(cfg)
+            assert [*words] == [*overrides, f"{RUN}'{folder.name}'"]
             folder.mkdir(parents=True)
             status, value = self.outcome(cfg)
             more_is_better = cfg.seed == 1
