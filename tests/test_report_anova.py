@@ -150,7 +150,7 @@ def test_a_few_extreme_outcomes_are_told() -> None:
 
 
 def test_units_of_the_outcome_do_not_matter() -> None:
-    rng = random_kit.rng()
+    rng = np.random.default_rng(3)  # fixed: with others rounding may decide between equal splits
     unit = rng.random((150, 3))
     y = kit.ishigami(unit)
     points = kit.rows(kit.cube("abc"), unit)
