@@ -1,1 +1,1 @@
-"""One run: windows, clipping, optimizers, checkpoints, provenance, `train(cfg)`."""
+"""One run: schedule, optimizer, callbacks, checkpoints, record, W&B; `odyssey.training.train`."""
