@@ -152,8 +152,15 @@ def test_a_link_leads_to_a_run_and_back_leaves_it(browser: Any, seven: Any) -> N
         page.locator("#drawer-title", has_text=data["runs"]["rows"][2][0]).wait_for()
         page.go_back()
         page.locator("#drawer-title", has_text=data["runs"]["rows"][5][0]).wait_for()
-        page.click("#drawer >> text=settings >> nth=-1")
-        page.fill("#drawer [aria-label='Find a setting']", "setting_59")
+        # Typed before the list is there: it is built at `toggle`, which comes later than the click.
+        page.evaluate("""() => {
+            const details = document.querySelector("#drawer .settings details")
+            details.querySelector("summary").click()
+            const field = details.querySelector("[aria-label='Find a setting']")
+            field.value = "setting_59"
+            field.dispatchEvent(new Event("input"))
+        }""")
+        page.wait_for_selector("#drawer .settings details dl")  # built when `toggle` comes
         assert page.locator("#drawer .settings details dl > div:visible").count() == 1
     with opened(browser, file, "#run=7&comparison=nowhere&metric=no") as page:  # there is no run 7
         assert not page.is_visible("#drawer")

@@ -22,15 +22,18 @@ function settingsBox(run) {
   if (total === 0) return el("p.hint", null, "Its settings are not known: the run has no readable configuration.");
   const list = el("div");
   const field = el("input.search", { type: "search", placeholder: "Find a setting", "aria-label": "Find a setting" });
-  field.addEventListener("input", () => {
+  const filter = () => {
     const wanted = field.value.toLowerCase();
     for (const row of list.querySelectorAll("dl > div")) {
       row.hidden = !row.textContent.toLowerCase().includes(wanted);
     }
-  });
+  };
+  field.addEventListener("input", filter);
   const details = el("details", null, el("summary", null, `All ${count(total, "setting")}`), field, list);
   details.addEventListener("toggle", () => {
-    if (!list.firstChild) list.append(settingsList(all, changed));
+    if (list.firstChild) return;
+    list.append(settingsList(all, changed));
+    filter(); // `toggle` comes late: something may have been typed before
   });
   const differing = Object.keys(changed).length;
   return el("div.settings", null,
