@@ -23,6 +23,7 @@ def _train(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
@@ -48,6 +49,7 @@ def test_a_wrong_command_line_in_a_process_of_its_own(words, lines, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_cell_beside_the_user_is_found_and_judged(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from odyssey.cells import Cell\n\n\nclass Mine(Cell):\n    gates = ('h',)\n"
@@ -59,6 +61,7 @@ def test_a_cell_beside_the_user_is_found_and_judged(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "torch"),
     [

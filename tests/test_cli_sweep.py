@@ -53,6 +53,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "starts"), WRONG, ids=[" ".join(w[0]) for w in WRONG])
 def test_a_wrong_sweep_starts_nothing(words, starts, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -80,6 +81,7 @@ def test_every_combination_is_composed_once(monkeypatch):
     assert len(seen) == len(set(seen)) == 35
 
 
+@pytest.mark.slow
 def test_options_of_a_cell_of_ones_own_may_be_swept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "swept_cell.py").write_text(

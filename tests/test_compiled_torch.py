@@ -254,6 +254,7 @@ def test_several_threads_in_one_cell_at_once():
         assert_equal(got.values(), expected.values())
 
 
+@pytest.mark.slow
 def test_torch_compile_of_a_model_leaves_the_cell_to_its_kernel():
     net, x = two_layers("mut1")
     want = gradients(net, x, net)
@@ -269,6 +270,7 @@ def test_torch_compile_of_a_model_leaves_the_cell_to_its_kernel():
     assert not any("recurrence/compiled" in lines for lines in seen)
 
 
+@pytest.mark.slow
 def test_running_a_cell_loads_neither_torchs_compiler_nor_other_engines():
     code = """
 import sys, torch

@@ -132,6 +132,7 @@ OWN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "text", "holds", "too"), OWN, ids=[o[2] for o in OWN])
 def test_a_wrong_file_of_the_users_is_named(own_conf, name, text, holds, too):
     (own_conf / f"{name}.yaml").write_text(text)
@@ -142,6 +143,7 @@ def test_a_wrong_file_of_the_users_is_named(own_conf, name, text, holds, too):
     assert "\n" not in said and seed.startswith("seed=-1 is out of range")
 
 
+@pytest.mark.slow
 def test_a_choice_that_does_not_go_with_an_experiment(own_conf):
     (own_conf / "experiment" / "own.yaml").write_text(
         "# @package _global_\ndefaults: [{override /optimizer: sgd}]\noptimizer: {momentum: 0.5}\n"

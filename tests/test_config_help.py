@@ -44,6 +44,7 @@ def text() -> str:
     return help_text()
 
 
+@pytest.mark.slow
 def test_every_key_is_there_with_a_meaning(text):
     every = _every_key()
     assert set(keys.key_choices()) == every - set(keys.CHOSEN_BY)
@@ -80,6 +81,7 @@ def test_no_line_is_wider_than_a_terminal(text):
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.slow
 def test_its_examples_compose(text):
     commands = re.findall(r"^  python train\.py (.+)$", text, re.MULTILINE)
     assert commands

@@ -49,6 +49,7 @@ def _other(value):
     return 7 if value is None else value + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", CONFIGURATIONS, ids=" ".join)
 def test_every_key_counts_but_those_that_change_no_result(words):
     cfg = compose(words)

@@ -147,6 +147,7 @@ def test_a_broken_connection_goes_on_where_it_stopped(server: Server, tmp_path: 
     assert stop == len(CONTENT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("have", [1, 499_979, len(CONTENT) - 1, len(CONTENT)])
 def test_a_part_of_an_earlier_run_is_used(server: Server, tmp_path: Path, have: int) -> None:
     part = tmp_path / "set" / "file.bin.part"
@@ -157,6 +158,7 @@ def test_a_part_of_an_earlier_run_is_used(server: Server, tmp_path: Path, have: 
     assert server.requests == [("range", f"bytes={have}-", len(CONTENT) - have)]
 
 
+@pytest.mark.slow
 def test_a_killed_download_goes_on_in_the_next_process(server: Server, tmp_path: Path) -> None:
     part = tmp_path / "set" / "file.bin.part"
     with _fetching(server.url("slow"), tmp_path) as first:
@@ -172,6 +174,7 @@ def test_a_killed_download_goes_on_in_the_next_process(server: Server, tmp_path:
     assert ("range", f"bytes={have}-", len(CONTENT) - have) in server.requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", [b"\0" * 1000, b"\0" * (len(CONTENT) + 5)])
 def test_a_bad_part_is_thrown_away(server: Server, tmp_path: Path, rest: bytes) -> None:
     part = tmp_path / "set" / "file.bin.part"
@@ -250,6 +253,7 @@ def test_a_folder_that_cannot_be_made_is_told(server: Server, tmp_path: Path) ->
         fetch(remote(server.url("range")), tmp_path)
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_download(server: Server, tmp_path: Path) -> None:
     with (
         _fetching(server.url("slow"), tmp_path) as one,

@@ -59,6 +59,7 @@ def test_the_parser_reads_mnists_own_files(shared_data: Path) -> None:
     assert images.max() == 255 and images[:, 0, :].max() == 0  # the digits stand within a margin
 
 
+@pytest.mark.slow
 def test_mnist_is_put_together_from_four_files(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def snippets(tmp_path_factory: pytest.TempPathFactory) -> data.Dataset[data.Labe
         return data.labelled_texts("snippets")
 
 
+@pytest.mark.slow
 def test_snippets_are_what_they_are(snippets: data.Dataset[data.Labelled]) -> None:
     assert [len(p.texts) for p in parts(snippets)] == [8454, 1056, 1056]
     for part in parts(snippets):
@@ -60,6 +61,7 @@ def test_snippets_are_what_they_are(snippets: data.Dataset[data.Labelled]) -> No
     assert label["Offers that rare combination of entertainment and education."] == 1  # 2.47
 
 
+@pytest.mark.slow
 def test_the_foreign_package_is_not_run(tmp_path: Path, snippets: object) -> None:
     """A second fetch finds the file, and no process is started for it."""
     folder = tmp_path / "data"

@@ -59,6 +59,7 @@ def test_jsb_scores_what_it_must(shared_data: Path) -> None:
     assert abs(np.mean([len(roll) for roll in d.train]) - 60) < 1
 
 
+@pytest.mark.slow
 def test_music21_has_chorales_in_three_parts_without_copies() -> None:
     d = data.rolls("music21")
     sizes = [len(part) for part in parts(d)]
@@ -120,6 +121,7 @@ def _music21_reading(path: Path) -> np.ndarray:
     return roll
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", _scores()[::41], ids=lambda path: path.stem)
 def test_scores_are_read_as_music21_reads_them(path: Path) -> None:
     ours = chorales.roll(chorales.notes(chorales.read_score(path)))

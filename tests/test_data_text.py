@@ -186,6 +186,7 @@ def test_without_a_network_the_way_out_is_told(
         data.text(name, tmp_path)
 
 
+@pytest.mark.slow
 def test_text8_is_unpacked_once_and_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real text8 is not here: one of its size, under its own hashes."""
     letters = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz ", np.uint8)

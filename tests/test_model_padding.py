@@ -49,8 +49,17 @@ def _padded(net, x, targets, lengths):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("both", [False, True], ids=["one direction", "both directions"])
-@pytest.mark.parametrize("kind", ["one-hot", "embedding", "real"])
+@pytest.mark.parametrize(
+    ("both", "kind"),
+    [
+        (False, "embedding"),
+        (True, "real"),
+        pytest.param(False, "one-hot", marks=pytest.mark.slow),
+        pytest.param(True, "one-hot", marks=pytest.mark.slow),
+        pytest.param(True, "embedding", marks=pytest.mark.slow),
+        pytest.param(False, "real", marks=pytest.mark.slow),
+    ],
+)
 def test_padding_changes_no_number(name, both, kind):
     generator = random_kit.torch_rng()
     real = kind == "real"

@@ -40,6 +40,7 @@ def test_there_are_commands_to_check() -> None:
     assert len(LINES) >= 8 and ("README.md", "cell=lstm task=charlm") in LINES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "line"), LINES)
 def test_every_command_composes(page: str, line: str) -> None:
     words = shlex.split(line)

@@ -32,6 +32,7 @@ def test_an_additive_function() -> None:
     assert d.r2 > 0.98 and d.note == "" and d.n == 2500
 
 
+@pytest.mark.slow
 def test_a_product() -> None:
     # Of u v: variance 7/144, of which u and v 1/48 each.
     d = kit.of(lambda u: u[:, 0] * u[:, 1], "ab", 1500)
@@ -43,6 +44,7 @@ def test_a_product() -> None:
     assert d.rest.value > 0.9
 
 
+@pytest.mark.slow
 def test_ishigami() -> None:
     # Trees cannot follow sin^2 y to the end with so few points, which costs y part of its share:
     # 0.066, with a standard deviation of 0.007 over the points drawn.
@@ -125,6 +127,7 @@ def test_an_irrelevant_parameter_gets_about_nothing() -> None:
     assert d.pairs["x", "label"].value + d.pairs["y", "label"].value + d.rest.value < 0.04
 
 
+@pytest.mark.slow
 def test_noise_makes_no_claims() -> None:
     claims = 0
     for seed in range(12):
@@ -149,6 +152,7 @@ def test_a_few_extreme_outcomes_are_told() -> None:
     assert "extreme 2 of 203 configurations hold 99%" in decompose(kit.cube("ab"), points, y).note
 
 
+@pytest.mark.slow
 def test_units_of_the_outcome_do_not_matter() -> None:
     rng = np.random.default_rng(3)  # fixed: with others rounding may decide between equal splits
     unit = rng.random((150, 3))

@@ -44,6 +44,7 @@ def test_a_search_becomes_a_page_tables_figures_and_a_verdict(tmp_path: Path, ca
     assert words.keys() == {"cifg", "nfg"} and comparison["baseline"] == "lstm_peephole"
 
 
+@pytest.mark.slow
 def test_numbers_in_the_tables_are_those_of_the_run_files(tmp_path: Path, capsys):
     study = write_study(tmp_path / "s", trials=30, kind="search")
     assert run(capsys, study, *QUICK)[0] == 0
@@ -187,6 +188,7 @@ def test_hand_edited_files_cost_no_other_run(tmp_path: Path, capsys):
     assert all(math.isfinite(v["mean"]["value"]) for v in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [0, 4_000, 12_000, 40_000, 100_000, 200_000])
 def test_a_full_disk_is_one_sentence(room: int, small_disk: Path, tmp_path: Path, capsys):
     """Wherever it gets full: at the tables, the figures, the runs or the page."""

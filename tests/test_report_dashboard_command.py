@@ -106,6 +106,7 @@ def test_it_is_saved_and_the_next_time_changed() -> None:
     assert (project["name"], project["entityName"]) == ("odyssey", "me")
 
 
+@pytest.mark.slow
 def test_what_w_and_b_refuses_is_one_sentence(tmp_path: Path) -> None:
     server = Project(refused=("UpsertView2",))
     server.add("r1", configuration(), summary=summary())

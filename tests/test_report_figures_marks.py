@@ -218,6 +218,7 @@ def made(name: str) -> list[Figure]:
     return figures(analysis, run_index=places(analysis))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MADE)
 def test_the_figures_have_the_numbers_of_their_marks_in_both(name: str) -> None:
     for figure in made(name):
@@ -233,6 +234,7 @@ def test_the_figures_have_the_numbers_of_their_marks_in_both(name: str) -> None:
                 assert missing(wanted, paper, 1e-9) == [], (figure.key, mark)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MADE)
 def test_nothing_is_cut_off_on_paper(name: str) -> None:
     for figure in made(name):
@@ -302,6 +304,7 @@ def grid(shared: str) -> Figure:
                   shared=shared, height=500)  # type: ignore[arg-type]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shared", "axes"), [("", 12), ("x", 9), ("y", 8), ("xy", 5)])
 def test_panels_stand_in_a_grid_with_own_or_shared_axes(shared: str, axes: int) -> None:
     drawn = plotly.render(grid(shared))

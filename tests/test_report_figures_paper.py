@@ -85,6 +85,7 @@ def test_a_pdf_is_the_same_each_time(tmp_path: Path) -> None:
     assert zlib.crc32(files[0]) == zlib.crc32(files[1])
 
 
+@pytest.mark.slow
 def test_nothing_of_matplotlib_is_left_changed_or_open() -> None:
     code = (
         "import sys, report_figures_kit as kit\n"

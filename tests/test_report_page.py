@@ -67,6 +67,7 @@ def test_another_bundle_of_datatables_is_refused(bundle: str) -> None:
         plain_script(bundle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [0, 1, 5000])
 def test_it_loads_without_a_complaint_or_a_request(browser: Any, tmp_path: Path, runs: int) -> None:
     file = tmp_path / "page.html"
@@ -87,6 +88,7 @@ def test_it_loads_without_a_complaint_or_a_request(browser: Any, tmp_path: Path,
         assert not page.is_visible("#trouble")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["search", "seeds", "marks"])
 def test_every_figure_is_drawn_by_the_browser(browser: Any, tmp_path: Path, kind: str) -> None:
     """Plotly's Python package takes layouts that its JavaScript cannot draw."""
@@ -143,6 +145,7 @@ def shows_run_4(page: Any, data: dict[str, Any]) -> None:
     assert [drawn["x"], drawn["y"]] == details["curves"][4]["valid/nats_per_frame"]
 
 
+@pytest.mark.slow
 def test_a_link_leads_to_a_run_and_back_leaves_it(browser: Any, seven: Any) -> None:
     file, data = seven
     with opened(browser, file, "#run=5") as page:
@@ -167,6 +170,7 @@ def test_a_link_leads_to_a_run_and_back_leaves_it(browser: Any, seven: Any) -> N
         assert page.inner_text("#answer-title") == "music on jsb"
 
 
+@pytest.mark.slow
 def test_comparison_and_metric_are_switched(browser: Any, seven: Any) -> None:
     file, data = seven
     other = data["comparisons"][1]
@@ -188,6 +192,7 @@ def test_comparison_and_metric_are_switched(browser: Any, seven: Any) -> None:
         assert page.get_attribute("[aria-label=Metric] button >> nth=1", "aria-pressed") == "true"
 
 
+@pytest.mark.slow
 def test_what_could_not_be_compared_is_said(browser: Any, tmp_path: Path) -> None:
     data = page_kit.payload(5, comparisons=1)
     data["comparisons"][0]["metrics"] = []

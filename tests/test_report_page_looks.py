@@ -46,6 +46,7 @@ def becomes(page: Any, theme: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_colours_follow_the_system_until_the_reader_says_otherwise(
     browser: Any, file: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_colours_follow_the_system_until_the_reader_says_otherwise(
         becomes(page, "dark")
 
 
+@pytest.mark.slow
 def test_nothing_is_wider_than_a_phone(browser: Any, file: Path) -> None:
     width = 360
     screen = {"viewport": {"width": width, "height": 740}, "is_mobile": True, "has_touch": True}
@@ -82,6 +84,7 @@ def test_nothing_is_wider_than_a_phone(browser: Any, file: Path) -> None:
         page.wait_for_selector("#drawer", state="hidden")
 
 
+@pytest.mark.slow
 def test_paper_has_all_that_matters_and_no_controls(
     browser: Any, file: Path, tmp_path: Path
 ) -> None:

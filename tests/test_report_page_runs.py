@@ -57,6 +57,7 @@ def type_in(page: Any, where: str, text: str, expected: list[int]) -> None:
     assert shown(page) == expected[:20]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "place"), [("valid/nats_per_frame", 4), ("trial", 3), ("optimizer.lr", 9)]
 )
@@ -100,6 +101,7 @@ FILTERS = [
 ]
 
 
+@pytest.mark.slow
 def test_filters_above_the_columns(many: Any) -> None:
     page, data = many
     rows = data["runs"]["rows"]
@@ -124,6 +126,7 @@ def test_filters_above_the_columns(many: Any) -> None:
     page.locator(".nothing", has_text="No run is left").wait_for()
 
 
+@pytest.mark.slow
 def test_the_search_looks_at_everything(many: Any) -> None:
     page, data = many
     rows, details = data["runs"]["rows"], data["details"]
@@ -141,6 +144,7 @@ def test_the_search_looks_at_everything(many: Any) -> None:
     type_in(page, "#search", "paper -cell=np", plain)
 
 
+@pytest.mark.slow
 def test_runs_that_were_set_apart_are_in_the_table_of_all(many: Any) -> None:
     page, data = many
     apart = [i for i, place in enumerate(data["runs"]["comparison"]) if place is None]
@@ -154,6 +158,7 @@ def test_runs_that_were_set_apart_are_in_the_table_of_all(many: Any) -> None:
     assert page.inner_text("#drawer .settings summary") == "All 3 settings"
 
 
+@pytest.mark.slow
 def test_columns_are_shown_and_hidden(many: Any) -> None:
     page, _ = many
     assert page.locator('.dt-scroll-head th[data-column="device"]').count() == 0
@@ -169,6 +174,7 @@ def test_columns_are_shown_and_hidden(many: Any) -> None:
     assert page.locator(".dt-scroll-head th[data-column]").count() == 10
 
 
+@pytest.mark.slow
 def test_the_table_is_read_with_the_keyboard(many: Any) -> None:
     page, data = many
     order = mine(data)
@@ -192,6 +198,7 @@ def test_the_table_is_read_with_the_keyboard(many: Any) -> None:
     assert page.evaluate("document.activeElement.matches('tr.run')")
 
 
+@pytest.mark.slow
 def test_headings_are_sorted_with_the_keyboard(many: Any) -> None:
     page, data = many
     where = '.dt-scroll-head th[data-column="valid/nats_per_frame"]'

@@ -63,6 +63,7 @@ def test_the_correction_is_the_exact_one() -> None:
     assert hedges_g(a, b).value == pytest.approx(-3 / math.sqrt(2 * math.pi), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_hedges_g_is_unbiased_where_cohens_d_is_not() -> None:
     random = random_kit.rng()
     n, effect = 4, 0.8
@@ -162,6 +163,7 @@ def test_tost_turns_and_scales() -> None:
 # --- Correction ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [0, 1, 2, 7, 8])
 def test_corrections_are_statsmodels(m: int) -> None:
     ps = random_kit.rng().uniform(size=m) ** 3

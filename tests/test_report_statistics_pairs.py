@@ -186,6 +186,7 @@ def test_paired_order_shift_and_scale() -> None:
     assert paired_comparison(a, b, "lower") == one
 
 
+@pytest.mark.slow
 def test_the_median_of_differences_is_held_about_as_often_as_said() -> None:
     random = random_kit.rng()
     repeats, held = 2600, 0

@@ -57,6 +57,7 @@ mirror(Path(%r), "online", {"trial": 7})
 """
 
 
+@pytest.mark.slow
 def test_a_run_comes_back_as_its_folder_has_it(tmp_path: Path) -> None:
     path = Path(shutil.copytree(real_run(), tmp_path / "out" / "s" / real_run().name))
     config = yaml.safe_load((path / "config.yaml").read_text())
@@ -84,6 +85,7 @@ def test_a_run_comes_back_as_its_folder_has_it(tmp_path: Path) -> None:
     assert run["curves"] == curves and "valid/bits_per_char" in curves
 
 
+@pytest.mark.slow
 def test_every_kind_of_ending(tmp_path: Path) -> None:
     server = Project()
     search = {"name": "s", "space": {"optimizer.lr": {"low": 1}}, "trial": 3, "variant": "cell=gru"}
@@ -124,6 +126,7 @@ def test_every_kind_of_ending(tmp_path: Path) -> None:
     assert mine["runs"][0]["cell"] == "rnn" and mine["runs"][0]["study"] == "t"
 
 
+@pytest.mark.slow
 def test_what_tasks_say_of_metrics_and_later_versions() -> None:
     server = Project()
     info = {"accuracy": {"mode": "max", "label": "share of hits", "unit": "of the shots"}}
@@ -144,6 +147,7 @@ def test_variants_of_runs_of_earlier_versions() -> None:
     assert variant_of({}) == ""
 
 
+@pytest.mark.slow
 def test_what_is_no_run_of_ours_is_set_apart() -> None:
     server = Project()
     server.add("foreign1", {"lr": 0.1})
@@ -166,6 +170,7 @@ def test_what_is_no_run_of_ours_is_set_apart() -> None:
     assert "1 run" in twice and "one that ended" in twice
 
 
+@pytest.mark.slow
 def test_many_runs_and_long_histories() -> None:
     server = Project()
     rows: list[dict[str, Any]] = []
@@ -195,6 +200,7 @@ def test_many_runs_and_long_histories() -> None:
     assert steps == [3] and math.isnan(values[0])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_one_sentence() -> None:
     server = Project()
     with serving(server):
@@ -216,6 +222,7 @@ def test_what_cannot_be_read_is_one_sentence() -> None:
         assert error.startswith(words) and "\n" not in error
 
 
+@pytest.mark.slow
 def test_without_a_login_or_a_server_it_is_said() -> None:
     code = READ % ([("me/odyssey", None)],)
     for env, words in (

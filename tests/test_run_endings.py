@@ -47,6 +47,7 @@ def once_at(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, what: Any) -
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, name, signals",
     [
@@ -169,6 +170,7 @@ def test_no_best_update_where_no_validation_was(tmp_path: Path, options: list[st
     assert run["best_step"] is None and run["best_epoch"] is None
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_taken_for_one_on_other_data(
     tmp_path: Path, options: list[str], whole: Path
 ) -> None:
@@ -180,6 +182,7 @@ def test_a_finished_run_is_not_taken_for_one_on_other_data(
     assert record(other)["data"]["sha256"] != record(whole)["data"]["sha256"]
 
 
+@pytest.mark.slow
 def test_a_sweeper_gets_the_monitored_metric(
     tmp_path: Path, options: list[str], whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

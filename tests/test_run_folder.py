@@ -38,6 +38,7 @@ def tiny(tmp_path: Path) -> list[str]:
     return [*TINY, f"task.path={write_text(tmp_path / 'text.txt')}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "ran"), [("auto", "compiled"), ("library", "library")])
 def test_says_which_backend_ran(asked: str, ran: str, tmp_path: Path, tiny: list[str]) -> None:
     assert train(tmp_path / "out", *tiny, f"model.backend={asked}") == 0
@@ -204,6 +205,7 @@ def test_divergence_is_a_result(tmp_path: Path, tiny: list[str], clip: str) -> N
     assert metrics(folder(out)) == rows
 
 
+@pytest.mark.slow
 def test_a_bug_is_recorded_and_raised(
     tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

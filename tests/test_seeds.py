@@ -42,6 +42,7 @@ def run(where: Path, *words: str, variable: str | None = None) -> tuple[str, lis
     return done.stdout, sorted(re.findall(r"^drew .*$", done.stdout, re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_one_seed_for_all_workers_repeats_everything(tmp_path: Path) -> None:
     printed, drawn = run(tmp_path, "-n", "2")
     (seed,) = set(re.findall(r"--seed=(\d+)", printed))

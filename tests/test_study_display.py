@@ -53,6 +53,7 @@ def until(there: Callable[[], bool], stream: io.StringIO) -> None:
     raise AssertionError(f"not within 30 s: {stream.getvalue()}")
 
 
+@pytest.mark.slow
 def test_each_run_that_ends_is_one_line(folder: Path) -> None:
     stream = io.StringIO()
     with display(folder, stream):
@@ -88,6 +89,7 @@ def test_the_last_look_misses_nothing(folder: Path) -> None:
     assert len(stream.getvalue()) == length
 
 
+@pytest.mark.slow
 def test_only_what_is_better_is_the_best_so_far(folder: Path) -> None:
     stream = io.StringIO()
     (folder / NAMES[2] / "run.json").unlink()
@@ -104,6 +106,7 @@ def test_only_what_is_better_is_the_best_so_far(folder: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_run_of_another_process_is_reported(folder: Path) -> None:
     """Also its death, and that it goes on afterwards and finishes."""
     path = folder / NAMES[4]
@@ -143,6 +146,7 @@ def test_all_anew(folder: Path) -> None:
     assert len(stream.getvalue().splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_a_log_is_named_and_damage_is_said(folder: Path) -> None:
     log = folder / "logs" / f"{NAMES[4]}.log"
     log.parent.mkdir()

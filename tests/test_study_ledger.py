@@ -72,6 +72,7 @@ def test_more_values_and_more_trials_extend_it():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -88,6 +89,7 @@ def test_the_name_of_another_study_is_taken(words, said):
     assert message.endswith("type another name, as in study=s2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "said"),
     [
@@ -115,6 +117,7 @@ def put(p: Plan, index: int, **record) -> None:
     (run / "run.json").write_text(json.dumps(whole))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", ["finished", "diverged", "interrupted", "running"])
 def test_runs_of_other_code_are_not_mixed_silently(status):
     p = plan("cell=rnn,gru")
@@ -167,6 +170,7 @@ def test_a_damaged_ledger_is_a_sentence(capsys):
         check(plan("cell=rnn,gru"), read_study(Path("outputs/s")))
 
 
+@pytest.mark.slow
 def test_many_processes_write_one_plan():
     plans = [plan(f"seed=range({i},{i + 3})") for i in range(8)]
     with ThreadPoolExecutor(8) as pool:

@@ -130,6 +130,7 @@ def test_a_study_is_a_function_of_its_seed(tmp_path, monkeypatch):
     assert len({*other} & {",".join(row) for row in first}) == 0
 
 
+@pytest.mark.slow
 def test_it_begins_with_the_random_draws():
     conduct("cell=rnn,gru", "hydra.sweeper.trials=13", "hydra.sweeper.draws=independent")
     proposed = {row[::2]: row[1] for row in table()}
@@ -157,6 +158,7 @@ def test_a_stopped_search_goes_on_as_if_it_had_not(of_a_batch, stop, monkeypatch
     assert table() == whole
 
 
+@pytest.mark.slow
 def test_more_trials_later_extend_it(monkeypatch):
     conduct("hydra.sweeper.trials=18", "hydra.sweeper.batch=4")
     whole = table()
@@ -177,6 +179,7 @@ def test_it_learns_from_the_runs(seed):
     assert median(distances[25:]) < 0.5 < median(distances[:10])
 
 
+@pytest.mark.slow
 def test_diverged_runs_are_bad_ones():
     """Whatever they had reached before."""
 
@@ -205,6 +208,7 @@ def test_a_small_space_has_the_same_run_several_times():
     assert len(table()) == 20 and len(launcher.words) == 2
 
 
+@pytest.mark.slow
 def test_what_cannot_be_run_is_passed_over(monkeypatch):
     attempts: list[int] = []
 
@@ -234,6 +238,7 @@ def test_a_batch_has_a_trial_for_every_worker():
     assert len({row[1] for row in table()}) == 28  # those of a batch differ
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "start"),
     [

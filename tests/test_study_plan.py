@@ -44,6 +44,7 @@ def test_each_trial_alone_is_the_run_that_the_plan_names():
     assert len({t.run for t in p.trials}) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "sobol"])
 @pytest.mark.parametrize("draws", ["shared", "independent"])
 def test_trial_17_is_trial_17(sampler, draws):
@@ -57,6 +58,7 @@ def test_trial_17_is_trial_17(sampler, draws):
     assert alone.trials[0].run == same.run
 
 
+@pytest.mark.slow
 def test_the_order_of_the_command_changes_no_draw():
     typed = [*SEARCH[1:], "cell=rnn,gru", "clip=norm,value"]
     draws = "hydra.sweeper.draws=independent"

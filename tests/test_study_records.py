@@ -269,6 +269,7 @@ def test_a_second_look_sees_who_has_gone(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_reading_while_another_process_writes(tmp_path: Path) -> None:
     """A run that starts and ends again and again is never seen damaged or interrupted."""
     write_run(tmp_path, NAME)

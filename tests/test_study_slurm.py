@@ -106,8 +106,7 @@ def script(tmp_path: Path, *words: str) -> str:
     from odyssey.study.launchers.slurm import _executor
 
     register()
-    cfg, mistakes = hydras_part(["hydra/launcher=slurm", f"output_dir={tmp_path}", *words])
-    assert cfg is not None, mistakes
+    cfg = hydras_part(["hydra/launcher=slurm", f"output_dir={tmp_path}", *words])
     settings: dict[str, Any] = dict(cfg.launcher)
     settings.pop("_target_")
     settings["additional_parameters"] = dict(settings["additional_parameters"])

@@ -33,6 +33,7 @@ def test_a_grid_runs_every_combination_and_says_so(tmp_path, capsys):
     assert logs == sorted(found)
 
 
+@pytest.mark.slow
 def test_the_same_command_again_passes_over_what_is_done(tmp_path, capsys):
     sweep(tmp_path, *GRID)
     before = {p: p.read_bytes() for p in tmp_path.rglob("run.json")}
@@ -44,6 +45,7 @@ def test_the_same_command_again_passes_over_what_is_done(tmp_path, capsys):
     assert len(records(tmp_path)) == 6
 
 
+@pytest.mark.slow
 def test_a_single_run_is_the_studys_run(tmp_path, capsys):
     sweep(tmp_path, *GRID)
     lines = (tmp_path / "s" / "trials.csv").read_text().splitlines()[1:]
@@ -92,6 +94,7 @@ def test_a_failing_trial_stops_no_other_and_is_told(tmp_path, monkeypatch, launc
     assert "finished already" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixed", [False, True])
 def test_data_that_changed_meanwhile_are_not_mixed_in(tmp_path, monkeypatch, mixed, capfd):
     monkeypatch.chdir(tmp_path)
@@ -108,6 +111,7 @@ def test_data_that_changed_meanwhile_are_not_mixed_in(tmp_path, monkeypatch, mix
     assert states == ["finished"] * (5 if mixed else 2)  # with the new data all are other runs
 
 
+@pytest.mark.slow
 def test_a_study_is_the_same_from_another_folder(tmp_path, monkeypatch, capfd):
     """By the content of its text, not by how its path is typed."""
     (tmp_path / "there").mkdir()
@@ -138,6 +142,7 @@ def test_two_paths_of_the_same_content_are_not_compared(tmp_path, monkeypatch, c
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_a_diverged_run_is_a_result(tmp_path, capsys):
     words = ("cell=rnn", "optimizer=sgd", "clip=none", "optimizer.lr=0.1,1e38", "seed=0")
     assert sweep(tmp_path, *words) == 0
@@ -147,6 +152,7 @@ def test_a_diverged_run_is_a_result(tmp_path, capsys):
     assert "1 finished and 1 diverged already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_resume_force_trains_all_anew_once(tmp_path):
     sweep(tmp_path, *GRID)
     first = results(tmp_path)
@@ -157,6 +163,7 @@ def test_resume_force_trains_all_anew_once(tmp_path):
     assert not [p for p in (tmp_path / "s").iterdir() if "~2" in p.name]
 
 
+@pytest.mark.slow
 def test_a_search_and_more_trials_later(tmp_path):
     search = (
         "hydra/sweeper=search",

@@ -77,6 +77,7 @@ def test_copying_by_hand(backend, length):
     assert_close(found, backward(w, x, hs, slope / nats.size, length))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

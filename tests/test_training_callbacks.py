@@ -83,6 +83,7 @@ def test_the_order_has_every_callback_of_ours_once() -> None:
     assert ORDER[-1] == "checkpoints"
 
 
+@pytest.mark.slow
 def test_what_changes_no_number_can_be_switched_off(
     tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,6 +167,7 @@ def test_what_it_logs_is_in_metrics_csv_and_wandb(tmp_path: Path, options: list[
     assert list(record(run)["callback_sources"]) == ["mine"]
 
 
+@pytest.mark.slow
 def test_interrupted_anywhere_it_goes_on_bit_for_bit(
     tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +192,7 @@ def test_interrupted_anywhere_it_goes_on_bit_for_bit(
     assert last["callbacks"]["mine"]["total"] > 0
 
 
+@pytest.mark.slow
 def test_one_that_ends_the_training_ends_it_for_good(
     tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +215,7 @@ def test_one_that_ends_the_training_ends_it_for_good(
     assert_same_run(folder(tmp_path / "whole"), folder(tmp_path / "broken"))
 
 
+@pytest.mark.slow
 def test_lightnings_own_can_be_used(tmp_path: Path, options: list[str]) -> None:
     """Its early stopping stops where ours does."""
     still = ["optimizer=sgd", "optimizer.lr=1e-30", "decay=none", "trainer.max_epochs=9"]
@@ -251,6 +255,7 @@ def test_checkpoints_say_how_long_the_training_took() -> None:
     assert checkpoints.seconds > 0
 
 
+@pytest.mark.slow
 def test_the_example_of_the_page(
     tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_what_changes_numbers_is_part_of_the_run() -> None:
 # -- passed on -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_only_looks_changes_nothing(
     tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,6 +119,7 @@ def test_what_only_looks_changes_nothing(
     assert not torch.are_deterministic_algorithms_enabled()  # put back for the next run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", ["norm", "value"])
 def test_two_batches_of_n_are_one_of_twice_the_size(clip: str, tmp_path: Path) -> None:
     """Losses, gradient norms, clipping, rates, validations and weights, update by update."""
@@ -140,6 +142,7 @@ def test_two_batches_of_n_are_one_of_twice_the_size(clip: str, tmp_path: Path) -
         torch.testing.assert_close(a[name], b[name], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_accumulating_interrupted_at_any_update(
     tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +166,7 @@ def test_accumulating_interrupted_at_any_update(
     assert_same_run(folder(whole), folder(broken))
 
 
+@pytest.mark.slow
 def test_limits(tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """So many training batches make an epoch; a validation of one batch is another number."""
     options = [*options, "trainer.val_every=null", "task.eval_batch_size=1"]
@@ -198,6 +202,7 @@ def test_of_a_limited_epoch_every_epoch_has_the_first_batches(tmp_path: Path) ->
     assert found == [(e, i) for e in range(3) for i in range(3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM])
 def test_sigterm_after_a_validation_is_an_interruption(
     number: signal.Signals, tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch

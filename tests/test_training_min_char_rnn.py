@@ -122,6 +122,7 @@ def own_text(tmp_path):
     return text, (*options, f"output_dir={tmp_path}")
 
 
+@pytest.mark.slow
 def test_a_free_run_at_a_tenth_of_the_rate(own_text, monkeypatch):
     """From the same start and never compared again: 1e-4 at each of 1,000 updates, in float32."""
     text, options = own_text

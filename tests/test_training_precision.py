@@ -78,6 +78,7 @@ def values(out: Path) -> list[float]:
     return [float(value) for *_, value in metrics(folder(out))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "gru", "mut1", "lstm_layernorm"])
 def test_float64_from_the_data_to_the_record(cell: str, tmp_path: Path) -> None:
     """Kernels against the plain loop, and both near float32, from the same first weights."""
@@ -108,6 +109,7 @@ def test_float64_from_the_data_to_the_record(cell: str, tmp_path: Path) -> None:
         assert value.dtype == torch.float64
 
 
+@pytest.mark.slow
 def test_float64_of_reals_with_noise_and_samples(
     tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,6 +127,7 @@ def test_float64_of_reals_with_noise_and_samples(
     assert train(tmp_path / "noise", *options, "task.input_noise=0.3") == 0
 
 
+@pytest.mark.slow
 def test_float64_interrupted_goes_on_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_two_runs_of_one_process_are_two_whole_wandb_runs(
         assert part.exits == [0]
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_each_run_its_own(tmp_path: Path) -> None:
     out = tmp_path / "out"
     given = overrides(tmp_path, "trainer.max_steps=4")
@@ -132,6 +133,7 @@ def test_a_failed_run_is_closed_as_failed(
     assert wandb.run is None
 
 
+@pytest.mark.slow
 def test_somebody_elses_live_run_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     theirs = wandb.init(
@@ -163,6 +165,7 @@ def test_offline_asks_nothing_of_the_network(tmp_path: Path) -> None:
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_training_outlives_wandb(tmp_path: Path) -> None:
     code = f"""
 import os, signal, subprocess

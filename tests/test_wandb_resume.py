@@ -122,6 +122,7 @@ def test_interrupted_uploaded_and_gone_on_with(tmp_path: Path) -> None:
     assert rows_of(first.history) + rows_of(second.history) == rows_in(run)
 
 
+@pytest.mark.slow
 def test_parts_that_are_gone_are_made_up_for(tmp_path: Path) -> None:
     out = tmp_path / "out"
     given = overrides(tmp_path, "trainer.max_steps=300", "trainer.val_every=50")

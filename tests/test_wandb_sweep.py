@@ -43,6 +43,7 @@ def test_the_grid_is_every_trial_of_every_cell() -> None:
     assert CONFIG["metric"] == {"name": f"valid/{Music.measures[0].name}", "goal": "minimize"}
 
 
+@pytest.mark.slow
 def test_trial_17_is_trial_17() -> None:
     study = prepare([*JSB, "hydra.sweeper.only=[17]"])
     assert study is not None and len(study.trials) == 9

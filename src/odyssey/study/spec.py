@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -44,8 +44,8 @@ REFUSALS = (*FILE_ERRORS, ValueError, TypeError)  # Hydra's own for a word that 
 PLACES = ("hydra.sweep.", "hydra.run.", "hydra.output_subdir", "hydra.job.chdir")
 
 
-def hydras_part(words: Sequence[str]) -> tuple[Any, list[str]]:
-    """Hydra's own part of the configuration, or what is wrong with the words for it."""
+def hydras_part(words: Sequence[str]) -> Any:
+    """Hydra's own part of the configuration. Raises UserError for words that it has no use for."""
     register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(keys.CONF), version_base="1.3"):
@@ -58,12 +58,14 @@ def hydras_part(words: Sequence[str]) -> tuple[Any, list[str]]:
                 try:
                     hydra_compose("config", list(words[:n]), return_hydra_config=True)
                 except REFUSALS as error:
-                    return None, [_mistake(words[n - 1], words[:n], error)]
+                    raise UserError(_mistake(words[n - 1], words[:n], error)) from None
             raise
         # A '+' adds any key, which ours would not read.
         added = [word for word in words if word.startswith("+") and _is_ours(word, cfg)]
         unknown = [_mistake(word, words) for word in added if not _is_field(word, words)]
-        return (None, unknown) if unknown else (cfg, [])
+    if unknown:
+        raise UserError(*unknown)
+    return cfg
 
 
 def refused(settings: Sequence[Setting]) -> list[str]:
@@ -87,17 +89,22 @@ def refused(settings: Sequence[Setting]) -> list[str]:
     return wrong
 
 
-def resolved(cfg: Any, words: Sequence[str]) -> tuple[Any, Any, list[str]]:
-    """The launcher's and the sweeper's settings with each ${…} in its place; what leads nowhere."""
+def resolved(cfg: Any, words: Sequence[str]) -> tuple[Any, Any]:
+    """The launcher's and the sweeper's settings, with what each ${…} stands for.
+
+    Raises UserError for one that stands for nothing.
+    """
     try:
         launcher, sweeper = (
             OmegaConf.to_container(part, resolve=True) for part in (cfg.launcher, cfg.sweeper)
         )
-        return launcher, sweeper, []
+        return launcher, sweeper
     except OmegaConfBaseException as error:
         key = error.full_key or "hydra"
         word = next((w for w in words if w.lstrip("+").startswith(f"{key}=")), key)
-        return None, None, [f"{word} is without a value, since ${{…}} leads to none: type a value"]
+        raise UserError(
+            f"{word} is without a value, since ${{…}} leads to none: type a value"
+        ) from None
 
 
 def sweep_file(name: str) -> list[str]:
@@ -184,7 +191,6 @@ def _example(key: str) -> str:
 
 OURS = ("grid", "search")
 DRAWS = ("shared", "independent")
-OF_DRAWS = ("trials", "sampler", "draws", "seed", "only", "batch")
 RANGE = "'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
 TRIALS = 20  # of each variant, where a sweep does not say
 LIMIT = 100_000  # trials of a study: more is a slip of the finger
@@ -192,18 +198,26 @@ LIMIT = 100_000  # trials of a study: more is a slip of the finger
 
 @dataclass
 class Settings:
-    """A study as it was typed, with everything about it checked but its configurations."""
+    """A study as it was typed: what is compared, what is searched, what every run has.
 
-    sweeper: str
+    `read_settings` parses the words into it; the rows of CHECKS then say what is wrong with it.
+    """
+
+    sweeper: str  # grid or search
     launcher: Mapping[str, Any]
-    compared: dict[str, list[tuple[str, ...]]]  # key or "key,key" -> the words of each value
+    launcher_name: str = ""
+    sweep: str | None = None  # the word sweep=NAME, where there is one
+    typed: Sequence[Setting] = ()
+    compared: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    """Key, or "key,key", to the words of each of its values."""
     searched: list[Parameter] = field(default_factory=list)
     fixed: list[str] = field(default_factory=list)  # words that every run has
+    # Of a search; None for a grid.
     trials: int | None = None
     sampler: str | None = None
     draws: str | None = None
     seed: int | None = None
-    only: list[int] | None = None
+    only: list[Any] | None = None  # numbers of trials, each once
     batch: int | None = None  # trials of a variant that an adaptive search proposes at a time
 
     def size(self) -> int:
@@ -213,177 +227,130 @@ class Settings:
 
 def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
     """The settings, and the mistakes found; None where another sweeper is to make the runs."""
-    settings, wrong = parse_overrides(words, sweep=True)
-    wrong = list(wrong)
-    hydras = [s for s in settings if s.is_of_hydra]
-    chosen = next((s for s in settings if s.key == "sweep"), None)
-    if chosen is not None and isinstance(chosen.value, Sweep):
-        wrong.append(f"{chosen.typed} is several studies: type one of them, in a command each")
-        chosen = None
-    elif chosen is not None and (mistake := _bad_sweep(chosen)):
-        wrong.append(mistake)
-        chosen = None
-    elif chosen is not None and chosen.value is None:
-        chosen = None
-    mistakes = refused(hydras) + (sweep_file(chosen.value) if chosen else [])
-    if mistakes:
-        return None, wrong + mistakes
-    words_of_hydra = [s.typed for s in hydras] + ([chosen.typed] if chosen else [])
-    cfg, mistakes = hydras_part(words_of_hydra)
-    if cfg is None:
-        return None, wrong + mistakes
-    sweeper = str(cfg.runtime.choices["hydra/sweeper"])
-    own = [s for s in settings if not s.is_of_hydra and s.key != "sweep"]
-    if sweeper not in OURS:
-        return None, wrong
-    launcher, raw, mistakes = resolved(cfg, words_of_hydra)
-    if mistakes:
-        return None, wrong + mistakes
-    if cfg.runtime.choices["hydra/launcher"] == "local_pool":
-        wrong += local.check_settings(launcher)
-    for s in own:
-        if isinstance(s.value, Sweep) and _is_neutral(s.key):
-            wrong.append(
-                f"{s.typed} changes no result, so that its values would be one run: type one of "
-                "them"
-            )
-    if raw["space"]:  # of a sweep=…
-        sweeper = "search"
-    found = Settings(sweeper, launcher, {})
+    typed, mistakes = parse_overrides(words, sweep=True)
+    sweep, more = _chosen_sweep(typed)
+    wrong = [*mistakes, *more]
     try:
-        found.compared = parse_compared(raw["compare"])
+        found, more = _parse(typed, sweep)
     except UserError as error:
-        wrong += error.messages
-    if sweeper == "search":
-        wrong += _search(found, raw)
-    else:
-        wrong += [
-            f"{s.typed} is without effect, since nothing is drawn: type hydra/sweeper=search and a "
-            f"range, as in {RANGE}"
-            for s in hydras
-            if s.key.removeprefix("hydra.sweeper.") in OF_DRAWS
-        ]
-    wrong += _take(found, own)
-    if sweeper == "search" and not found.searched and not wrong:
-        who = chosen.typed if chosen else "hydra/sweeper=search"
-        wrong.append(f"{who} has nothing to search: type a key with its range, as in {RANGE}")
-    return found, wrong
+        return None, [*wrong, *error.messages]
+    if found is None:
+        return None, wrong
+    wrong += more
+    wrong += [mistake for check in CHECKS for mistake in check(found)]
+    # A range that could not be read is no search without a range.
+    return found, wrong or _nothing_to_search(found)
 
 
-def _bad_sweep(chosen: Setting) -> str | None:
-    mistakes = choice_errors(chosen)
-    return mistakes[0] if mistakes else None
+def _chosen_sweep(typed: Sequence[Setting]) -> tuple[Setting | None, list[str]]:
+    """The word sweep=NAME, or what is wrong with it."""
+    chosen = next((s for s in typed if s.key == "sweep"), None)
+    if chosen is None or chosen.value is None:
+        return None, []
+    if isinstance(chosen.value, Sweep):
+        return None, [f"{chosen.typed} is several studies: type one of them, in a command each"]
+    mistakes = choice_errors(chosen)[:1]
+    return (None, mistakes) if mistakes else (chosen, [])
 
 
-def _is_neutral(key: str) -> bool:
-    return any(key == u or key.startswith(f"{u}.") for u in NEUTRAL_KEYS)
+def _parse(typed: Sequence[Setting], sweep: Setting | None) -> tuple[Settings | None, list[str]]:
+    """The words sorted into settings, and those that could not be read.
+
+    None where another sweeper is to make the runs. Raises UserError where Hydra's own part of the
+    configuration cannot be composed.
+    """
+    hydras = [s for s in typed if s.is_of_hydra]
+    mistakes = refused(hydras) + (sweep_file(sweep.value) if sweep else [])
+    if mistakes:
+        raise UserError(*mistakes)
+    words = [s.typed for s in hydras] + ([sweep.typed] if sweep else [])
+    cfg = hydras_part(words)
+    sweeper = str(cfg.runtime.choices["hydra/sweeper"])
+    if sweeper not in OURS:
+        return None, []
+    launcher, given = resolved(cfg, words)
+    found = Settings(
+        "search" if given["space"] else sweeper,  # the space is that of a sweep=…
+        launcher,
+        str(cfg.runtime.choices["hydra/launcher"]),
+        sweep.typed if sweep else None,
+        typed,
+    )
+    wrong = _take_options(found, given)
+    return found, wrong + _take_words(found)
 
 
-def _search(found: Settings, raw: Mapping[str, Any]) -> list[str]:
-    """The part of a search: space, number of trials, seed, which trials."""
+def _take_options(found: Settings, given: Mapping[str, Any]) -> list[str]:
+    """What hydra.sweeper says, from its file; returns what of it could not be read."""
     wrong: list[str] = []
     try:
-        found.searched = parse_space(raw["space"])
+        found.compared = parse_compared(given["compare"])
     except UserError as error:
         wrong += error.messages
-    found.trials, found.seed = raw["trials"], raw["seed"]
-    if found.trials is None:
-        found.trials = TRIALS
-    found.sampler, found.draws, found.batch = raw["sampler"], raw["draws"], raw["batch"]
-    name = "hydra.sweeper."
-    wrong += between(f"{name}trials", found.trials, 1, LIMIT)
-    wrong += at_least(f"{name}seed", found.seed, 0)
-    wrong += one_of(f"{name}sampler", found.sampler, SAMPLERS)
-    wrong += one_of(f"{name}draws", found.draws, DRAWS)
-    wrong += _only(found, raw["only"])
-    if found.sampler == "tpe" and found.only is not None:
-        wrong.append(
-            f"{name}only is not possible with {name}sampler=tpe, whose trials follow from those "
-            "before: leave it out"
-        )
-    if found.batch is not None:
-        wrong += between(f"{name}batch", found.batch, 1, LIMIT)
-        if found.sampler in ("random", "sobol"):
-            wrong.append(
-                f"{name}batch={found.batch} is without effect, since {name}sampler="
-                f"{found.sampler} draws all trials at once: leave it out"
-            )
-    if found.sampler == "tpe" and find_spec("optuna") is None:
-        wrong.append(
-            f"{name}sampler=tpe needs Optuna, which is not here: type pip install -e '.[optuna]'"
-        )
+    if found.sweeper == "grid":
+        return wrong
+    try:
+        found.searched = parse_space(given["space"])
+    except UserError as error:
+        wrong += error.messages
+    found.trials = TRIALS if given["trials"] is None else given["trials"]
+    found.sampler, found.draws = given["sampler"], given["draws"]
+    found.seed, found.batch = given["seed"], given["batch"]
+    if given["only"] is not None:
+        found.only = given["only"] if isinstance(given["only"], list) else [given["only"]]
+        if all(type(n) is int for n in found.only):
+            found.only = sorted(set(found.only))
     return wrong
 
 
-def _only(found: Settings, given: Any) -> list[str]:
-    """Which trials: a number, or a list of numbers."""
-    name = "hydra.sweeper.only"
-    if given is None:
-        return []
-    numbers = given if isinstance(given, list) else [given]
-    other = [n for n in numbers if type(n) is not int]
-    if other or not numbers:
-        what = as_typed(other[0]) if other else "[]"
-        return [f"{name}={what} is no trial: type a number, as in {name}=17, or several, [3,17]"]
-    found.only = sorted(set(numbers))
-    return [m for n in numbers for m in between(name, n, 0, LIMIT)][:1]
-
-
-def _take(found: Settings, own: Sequence[Setting]) -> list[str]:
+def _take_words(found: Settings) -> list[str]:
     """Sort the words of the command line into compared, searched and fixed; they go before YAML.
 
     A key of the YAML that is given one value is fixed; a compared one is then a variant of its own,
-    so that its trials are those that it has beside others.
+    so that its trials are those that it has beside others. Returns what could not be read.
     """
     wrong: list[str] = []
+    own = [s for s in found.typed if not s.is_of_hydra and s.key != "sweep"]
     of_ones_own = any(s.key.startswith("cell.") for s in own)
     for s in own:
-        key, word = s.key, s.typed.lstrip("+")
-        pairs = [k for k in _entries(found) if "," in k and key in k.split(",")]
-        if pairs:
-            wrong.append(
-                f"{word} is not possible with hydra.sweeper's {pairs[0]}, which sets {key} too: "
-                "leave it out, or take another sweep"
-            )
-            continue
         # The cell always is: trials then are the same beside other cells and alone.
-        was_compared = key in found.compared or (key == "cell" and not of_ones_own)
-        parameter = None
+        compared = s.key in found.compared or (s.key == "cell" and not of_ones_own)
         try:
-            parameter = from_override(key, s.value) if isinstance(s.value, Sweep) else None
+            _take_word(found, s, compared)
         except UserError as error:
             wrong += error.messages
-            continue
-        if found.sweeper == "grid" and parameter is not None:
-            instead = f"type its values, as in {key}=a,b, or hydra/sweeper=search to draw them"
-            wrong.append(f"{word} is not countable: {instead}")
-            continue
-        found.compared.pop(key, None)
-        found.searched = [p for p in found.searched if p.keys != (key,)]
-        if parameter is not None:
-            found.searched.append(parameter)
-        elif isinstance(s.value, (Sweep, Glob)):
-            try:
-                values = _values(s)
-            except UserError as error:
-                wrong += error.messages
-                continue
-            if not values:
-                names = options(keys.choices(key)) if key in keys.GROUPS else ""
-                instead = f"type some of {names}" if names else f"type some, as in {key}=a,b"
-                wrong.append(f"{word} has no values: {instead}")
-            found.compared[key] = [(f"{key}={text}",) for text in values]
-        elif was_compared:
-            found.compared[key] = [(word,)]
-        else:
-            found.fixed.append(word)
-    if found.size() > LIMIT:
-        wrong.append(f"{found.size():,} runs are too many for a study: type fewer values or trials")
     return wrong
 
 
-def _entries(found: Settings) -> list[str]:
-    return [*found.compared, *(",".join(p.keys) for p in found.searched)]
+def _take_word(found: Settings, s: Setting, compared: bool) -> None:
+    """Raises UserError for a word that cannot be taken."""
+    key, word = s.key, s.typed.lstrip("+")
+    entries = [*found.compared, *(",".join(p.keys) for p in found.searched)]
+    pairs = [k for k in entries if "," in k and key in k.split(",")]
+    if pairs:
+        raise UserError(
+            f"{word} is not possible with hydra.sweeper's {pairs[0]}, which sets {key} too: "
+            "leave it out, or take another sweep"
+        )
+    parameter = from_override(key, s.value) if isinstance(s.value, Sweep) else None
+    if found.sweeper == "grid" and parameter is not None:
+        instead = f"type its values, as in {key}=a,b, or hydra/sweeper=search to draw them"
+        raise UserError(f"{word} is not countable: {instead}")
+    found.compared.pop(key, None)
+    found.searched = [p for p in found.searched if p.keys != (key,)]
+    if parameter is not None:
+        found.searched.append(parameter)
+    elif isinstance(s.value, (Sweep, Glob)):
+        values = _values(s)
+        found.compared[key] = [(f"{key}={text}",) for text in values]
+        if not values:
+            names = options(keys.choices(key)) if key in keys.GROUPS else ""
+            instead = f"type some of {names}" if names else f"type some, as in {key}=a,b"
+            raise UserError(f"{word} has no values: {instead}")
+    elif compared:
+        found.compared[key] = [(word,)]
+    else:
+        found.fixed.append(word)
 
 
 def _values(setting: Setting) -> list[str]:
@@ -393,3 +360,112 @@ def _values(setting: Setting) -> list[str]:
     listed(setting.key, setting.value, LIMIT)  # a range that has no end is said to have none
     override = OverridesParser.create().parse_overrides([setting.typed])[0]
     return list(dict.fromkeys(override.sweep_string_iterator()))
+
+
+# What may be wrong with settings that could be read: a function each, which says so in sentences.
+
+
+def _launcher(found: Settings) -> list[str]:
+    return local.check_settings(found.launcher) if found.launcher_name == "local_pool" else []
+
+
+def _several_without_effect(found: Settings) -> list[str]:
+    """A key that changes no result, as trainer.device, with several values."""
+    return [
+        f"{s.typed} changes no result, so that its values would be one run: type one of them"
+        for s in found.typed
+        if isinstance(s.value, Sweep)
+        and any(s.key == u or s.key.startswith(f"{u}.") for u in NEUTRAL_KEYS)
+    ]
+
+
+OF_DRAWS = ("trials", "sampler", "draws", "seed", "only", "batch")
+
+
+def _draws_of_a_grid(found: Settings) -> list[str]:
+    if found.sweeper == "search":
+        return []
+    return [
+        f"{s.typed} is without effect, since nothing is drawn: type hydra/sweeper=search and a "
+        f"range, as in {RANGE}"
+        for s in found.typed
+        if s.is_of_hydra and s.key.removeprefix("hydra.sweeper.") in OF_DRAWS
+    ]
+
+
+# Option of a search -> what says whether its value is one that it can have.
+VALUES: dict[str, Callable[[str, Any], list[str]]] = {
+    "trials": lambda name, value: between(name, value, 1, LIMIT),
+    "seed": lambda name, value: at_least(name, value, 0),
+    "sampler": lambda name, value: one_of(name, value, SAMPLERS),
+    "draws": lambda name, value: one_of(name, value, DRAWS),
+    "batch": lambda name, value: between(name, value, 1, LIMIT),
+}
+
+
+def _values_of_options(found: Settings) -> list[str]:
+    return [
+        mistake
+        for option, check in VALUES.items()
+        if (value := getattr(found, option)) is not None
+        for mistake in check(f"hydra.sweeper.{option}", value)
+    ]
+
+
+def _only(found: Settings) -> list[str]:
+    name, numbers = "hydra.sweeper.only", found.only
+    if numbers is None:
+        return []
+    other = [n for n in numbers if type(n) is not int]
+    if other or not numbers:
+        what = as_typed(other[0]) if other else "[]"
+        return [f"{name}={what} is no trial: type a number, as in {name}=17, or several, [3,17]"]
+    if found.sampler == "tpe":
+        return [
+            f"{name} is not possible with hydra.sweeper.sampler=tpe, whose trials follow from "
+            "those before: leave it out"
+        ]
+    return [m for n in numbers for m in between(name, n, 0, LIMIT)][:1]
+
+
+def _batch(found: Settings) -> list[str]:
+    if found.batch is None or found.sampler not in ("random", "sobol"):
+        return []
+    return [
+        f"hydra.sweeper.batch={found.batch} is without effect, since hydra.sweeper.sampler="
+        f"{found.sampler} draws all trials at once: leave it out"
+    ]
+
+
+def _optuna(found: Settings) -> list[str]:
+    if found.sampler != "tpe" or find_spec("optuna") is not None:
+        return []
+    return [
+        "hydra.sweeper.sampler=tpe needs Optuna, which is not here: type pip install -e '.[optuna]'"
+    ]
+
+
+def _size(found: Settings) -> list[str]:
+    size = found.size()
+    if size <= LIMIT:
+        return []
+    return [f"{size:,} runs are too many for a study: type fewer values or trials"]
+
+
+CHECKS = (
+    _launcher,
+    _several_without_effect,
+    _draws_of_a_grid,
+    _values_of_options,
+    _only,
+    _batch,
+    _optuna,
+    _size,
+)
+
+
+def _nothing_to_search(found: Settings) -> list[str]:
+    if found.sweeper == "grid" or found.searched:
+        return []
+    who = found.sweep or "hydra/sweeper=search"
+    return [f"{who} has nothing to search: type a key with its range, as in {RANGE}"]
