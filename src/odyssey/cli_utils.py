@@ -1,4 +1,4 @@
-"""What the scripts' commands share: sentences for mistakes, and exit statuses."""
+"""What the commands share: how they are typed, sentences for mistakes, and exit statuses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,34 @@ from pathlib import Path
 from typing import NoReturn
 
 from odyssey.errors import UserError
+
+# The commands, as they are typed in a clone.
+SCRIPTS = {
+    "train": "python train.py",
+    "report": "python scripts/report.py",
+    "status": "python scripts/status.py",
+    "sample": "python scripts/sample.py",
+    "explain": "python scripts/explain.py",
+    "benchmark": "python scripts/benchmark.py",
+    "dashboard": "python scripts/dashboard.py",
+}
+_installed = False  # whether this process was started as `odyssey …`
+
+
+def use_installed_command() -> None:
+    """Let `typed_as` name the installed command in place of the clone's scripts."""
+    global _installed
+    _installed = True
+
+
+def is_installed() -> bool:
+    """Whether this process was started as `odyssey …`, and not by a script of the clone."""
+    return _installed
+
+
+def typed_as(command: str) -> str:
+    """How the user types a command: `python scripts/report.py`, or `odyssey report`."""
+    return f"odyssey {command}" if _installed else SCRIPTS[command]
 
 
 def show(text: str) -> None:
@@ -38,7 +66,13 @@ def open_closed() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UserError for a mistake, one sentence, as everywhere in Odyssey."""
+    """Raises UserError for a mistake, one sentence, as everywhere in Odyssey.
+
+    command: its name, as in SCRIPTS. Options cannot be shortened, so that new ones can come.
+    """
+
+    def __init__(self, command: str, description: str | None) -> None:
+        super().__init__(prog=typed_as(command), description=description, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists the options")

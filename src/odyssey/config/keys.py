@@ -31,7 +31,9 @@ from odyssey.config.schema import (
 from odyssey.config.task_schema import TASKS
 from odyssey.errors import did_you_mean, options
 
-CONF = Path(__file__).parents[3] / "conf"
+# In a wheel the files of conf/ are beside the package's own.
+_PACKAGED = Path(__file__).parents[1] / "conf"
+CONF = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "conf"
 
 GROUPS = {
     "cell": "the recurrent cell",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from odyssey.cli_utils import show
+from odyssey.cli_utils import is_installed, show, typed_as
 from odyssey.code_hash import code_version
 from odyssey.config.overrides import to_hydra
 from odyssey.errors import UserError
@@ -61,8 +61,12 @@ def begin(plan: Plan) -> StudyState:
 
 def _this_command() -> Command:
     """Now, and what was typed; less its words where a library's caller has none."""
-    words = sys.argv if sys.argv and sys.argv[0] else []
-    return Command(time.strftime("%Y-%m-%dT%H:%M:%S%z"), shlex.join(["python", *words]))
+    program, *words = sys.argv or [""]
+    if program.endswith(".py") and not is_installed():
+        typed = shlex.join(["python", program, *words])
+    else:
+        typed = f"{typed_as('train')} {shlex.join(words)}".rstrip()
+    return Command(time.strftime("%Y-%m-%dT%H:%M:%S%z"), typed)
 
 
 class Session:
