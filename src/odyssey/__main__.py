@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
-from odyssey.cli_utils import show, use_installed_command
+from odyssey.cli_utils import print_error, show, use_installed_command
 from odyssey.errors import did_you_mean, options
 
 # Name -> the module whose main() it is, and what it does.
@@ -46,10 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, *rest = words
     if name not in COMMANDS:
         meant = did_you_mean(name, COMMANDS)
-        instead = (
-            f"type odyssey train {name} …" if "=" in name else f"type one of {options(COMMANDS)}"
-        )
-        print(f"error: odyssey {name} is not a command{meant}: type {instead}", file=sys.stderr)
+        instead = f"odyssey train {name} …" if "=" in name else f"one of {options(COMMANDS)}"
+        print_error(f"odyssey {name} is not a command{meant}: type {instead}")
         return 2
     status: int = import_module(COMMANDS[name][0]).main(rest)
     return status

@@ -115,7 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command's options; ends the process where a part or a cell is unknown."""
-    parser = argparse.ArgumentParser(prog=typed_as("benchmark"), description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=typed_as("benchmark"), description=__doc__.partition(": ")[2]
+    )
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all if none")
     parser.add_argument("--pairs", type=int, default=15, help="timed pairs of each comparison")
     parser.add_argument(
