@@ -59,8 +59,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     forget()
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
     yield folder
     sources.use([])
+    root.handlers[:] = before  # Hydra's, for its answers, writes to what was then the console
+    root.setLevel(level)
 
 
 def word(folder: Path) -> str:
@@ -204,11 +208,6 @@ def test_flags_that_are_wrong(
 
 
 def test_hydra_verbose(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    logger, root = logging.getLogger("odyssey.some"), logging.getLogger()
-    before, handlers = logger.level, list(root.handlers)
-    try:
-        words = ["hydra.verbose=[odyssey.some]", "-cd", str(folder), "experiment=tiny"]
-        assert main(words) == 0 and logger.level == logging.DEBUG
-    finally:
-        logger.setLevel(before)
-        root.handlers[:] = handlers
+    logger = logging.getLogger("odyssey.some")
+    words = ["hydra.verbose=[odyssey.some]", "-cd", str(folder), "experiment=tiny"]
+    assert main(words) == 0 and logger.level == logging.DEBUG
