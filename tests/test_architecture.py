@@ -46,6 +46,7 @@ EVEN_LATE = {"report"}
 # of the training, what a run's record is.
 REPORT_READS = {
     *("study.formatting", "study.state", "study.store"),
+    "config.own",
     "config.schema",
     "training.record",
     "tasks.metric",

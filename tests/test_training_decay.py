@@ -25,8 +25,8 @@ def _rates(decay, plan, lr=0.5, kind="sgd"):
     for _ in range(plan.total):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        assert isinstance(schedule, LambdaLR)
-        schedule.step()
+        assert isinstance(schedule.scheduler, LambdaLR)
+        schedule.after_update(len(rates))
     return rates
 
 
@@ -63,7 +63,7 @@ def test_cosine_reaches_its_end_and_stays():
     schedule = make_decay(schema.CosineConfig(final=0.1), optimizer, Schedule(5, 10, 5), "min")
     optimizer.step()
     for step in range(1, 15):
-        schedule.step()
+        schedule.after_update(step)
         if step >= 10:
             assert optimizer.param_groups[0]["lr"] == pytest.approx(0.2, rel=1e-12)
 
@@ -86,7 +86,8 @@ def test_plateau(mode, patience, lr):
     schedule = make_decay(cfg, optimizer, Schedule(5, 100, 5), mode)
     best, worse, rate = None, 0, lr
     for value in values:
-        schedule.step(value)
+        schedule.after_update(1)  # which makes no step
+        schedule.after_validation(value)
         better = best is None or (value < best if mode == "min" else value > best)
         best, worse = (value, 0) if better else (best, worse + 1)
         if worse == patience:

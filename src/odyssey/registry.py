@@ -70,7 +70,21 @@ def cell_name(target: str) -> str:
     kind = target.rpartition(".")[2]
     if entry_of(target) is not None:
         return _NAMES[kind]
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind).lower()
+    return snake_case(kind)
+
+
+def snake_case(name: str) -> str:
+    """`my_cell` for MyCell."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def plain(options: Any) -> dict[str, Any]:
+    """A section of options, of OmegaConf or not, as a dict of plain values."""
+    if hasattr(options, "_content"):  # OmegaConf's, which need not be imported
+        from omegaconf import OmegaConf
+
+        options = OmegaConf.to_container(options, resolve=True)
+    return dict(options or {})
 
 
 def load_class(target: str) -> Any:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from odyssey.registry import load_class
+
 KINDS = {
     "input": ("uniform", "normal", "orthogonal", "identity", "zeros"),
     "recurrent": ("uniform", "normal", "orthogonal", "identity", "zeros"),
@@ -24,6 +26,10 @@ class Init:
     (Saxe et al. 2014) and `identity` (Le et al. 2015) times scale, gate by gate; `zeros`.
     A scale of None is 1 for orthogonal and identity, and 1/sqrt(H) for the other two, which
     for `uniform` is what torch.nn does.
+
+    A kind may also be a function, by its module and name, as `torch.nn.init.xavier_normal_`: it is
+    called with the weights of one gate, (H, X), (H, H) or (H), and with the scale where there is
+    one, and fills them in place.
     """
 
     input: str = "uniform"
@@ -46,6 +52,9 @@ def fill(weight: Tensor, kind: str, scale: float | None, hidden_size: int) -> No
         elif kind == "identity":
             nn.init.eye_(weight).mul_(1.0 if scale is None else scale)
         else:
+            if "." in kind:
+                load_class(kind)(weight, *([] if scale is None else [scale]))
+                return
             width = 1 / math.sqrt(hidden_size) if scale is None else scale
             if kind == "uniform":
                 weight.uniform_(-width, width)

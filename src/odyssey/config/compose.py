@@ -29,7 +29,7 @@ from odyssey.config.overrides import OPTIONS, Setting, choice_errors, parse_over
 from odyssey.config.schema import CALLBACKS, register
 from odyssey.config.validate import config_errors
 from odyssey.errors import UserError, did_you_mean, options
-from odyssey.registry import cell_name, entry_of
+from odyssey.registry import cell_name, entry_of, snake_case
 
 # What Hydra raises for a file of conf/ that cannot be used; OSError where it holds a bare number.
 FILE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, OSError)
@@ -88,6 +88,9 @@ def finish(cfg: DictConfig) -> DictConfig:
     if "hydra" in cfg:
         cfg = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
     OmegaConf.resolve(cfg)
+    task = cfg.get("task")
+    if task is not None and task.name == keys.OWN and not OmegaConf.is_missing(task, "_target_"):
+        task.name = snake_case(task._target_.rpartition(".")[2])
     return cfg
 
 

@@ -46,8 +46,17 @@ def config_hash(cfg: DictConfig) -> str:
         node.pop(last, None)
     _identify_data(content.get("task", {}))
     _identify_classes(content)
+    init = content.get("cell", {}).get("init", {})
+    for name, kind in init.items():
+        if isinstance(kind, str) and "." in kind and (source := source_hash(kind)) is not None:
+            init[name] = f"{kind.rpartition('.')[2]} {source}"
     # Sections that users fill are part of it only where they have.
-    for section, name in ((content, "callbacks"), (content.get("trainer", {}), "lightning")):
+    sections = (
+        (content, "callbacks"),
+        (content, "metrics"),
+        (content.get("trainer", {}), "lightning"),
+    )
+    for section, name in sections:
         if not section.get(name):
             section.pop(name, None)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))

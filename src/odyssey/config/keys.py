@@ -31,6 +31,8 @@ from odyssey.config.sources import choices, find
 from odyssey.config.task_schema import TASKS
 from odyssey.errors import did_you_mean, options
 
+OWN = "own"  # the choice of a group whose class the user names
+
 GROUPS = {
     "cell": "the recurrent cell",
     "task": "what is learnt, with its data",
@@ -77,7 +79,9 @@ TYPES: dict[Any, str] = {
 
 def choice_of(cfg: DictConfig, group: str) -> str:
     """The choice of a group of SCHEMAS in a configuration."""
-    return cfg[group].name if group == "task" else cfg[group].kind
+    if group != "task":
+        return str(cfg[group].kind)
+    return cfg.task.name if cfg.task.name in TASKS else OWN
 
 
 def known(key: str) -> bool:

@@ -6,15 +6,14 @@ configuration names something of theirs.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from odyssey.cli_utils import see_current_folder
-from odyssey.config.fields import as_typed, at_least, one_of
+from odyssey.config.fields import at_least, one_of
+from odyssey.config.own import find_part, option_errors, subclass_of, typed
 from odyssey.config.schema import CALLBACKS
 from odyssey.errors import did_you_mean, options
 
@@ -99,7 +98,7 @@ def _callback_errors(cfg: DictConfig) -> Iterator[str]:
             yield f"{key} is not a name for a callback: type one as a variable's, as callbacks.mine"
         elif not isinstance(entry, Mapping) or not isinstance(entry.get("_target_"), str):
             instead = f"{key}=null" if name in CALLBACKS else f"{key}._target_=my_callbacks.Mine"
-            yield f"{key}={_typed(entry)} is not a callback: type {instead}"
+            yield f"{key}={typed(entry)} is not a callback: type {instead}"
         elif name in CALLBACKS:
             yield from _ours(cfg, name, entry)
         else:
@@ -118,66 +117,30 @@ def _ours(cfg: DictConfig, name: str, entry: Mapping[str, Any]) -> Iterator[str]
         return
     for argument, value in entry.items():
         option = arguments.get(argument)
-        start = f"{key}.{argument}={_typed(value)}"
+        start = f"{key}.{argument}={typed(value)}"
         if option is not None:
             if value != OmegaConf.select(cfg, option):
-                yield f"{start} is set by {option}: type {option}={_typed(value)}"
+                yield f"{start} is set by {option}: type {option}={typed(value)}"
         elif argument != "_target_":
             yield f"{start} is not an option of {name}: leave it out"
 
 
 def _own(key: str, entry: dict[str, Any]) -> Iterator[str]:
     """A user's own callback, or one of Lightning's."""
-    target = entry.pop("_target_")
-    kind = _callback_class(key, target)
-    if isinstance(kind, str):
-        yield kind
-        return
-    parameters = inspect.signature(kind).parameters
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    named = [
-        n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    for argument, value in entry.items():
-        if argument not in named and not takes_all:
-            wanted = f"type one of {options(named)}" if named else "leave it out"
-            yield (
-                f"{key}.{argument}={_typed(value)} is not an option of {kind.__name__}"
-                f"{did_you_mean(argument, named)}: {wanted}"
-            )
-    for argument in named:
-        if parameters[argument].default is inspect.Parameter.empty and argument not in entry:
-            yield f"{key}.{argument} is not set: type {key}.{argument}= and a value"
-
-
-def _callback_class(key: str, target: str) -> type | str:
-    """The class by that name, or what is wrong with the name."""
     from pytorch_lightning import Callback
 
-    start = f"{key}._target_={target}"
-    see_current_folder()
-    module, _, name = target.rpartition(".")
-    if not module or not name.isidentifier():
-        return f"{start} is not module.Class: type my_callbacks.Mine for class Mine in its file"
-    try:
-        there = importlib.import_module(module)
-    except Exception as error:  # whatever a user's file raises while it is read
-        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
-            return (
-                f"{start} is not there: type a module that is installed, or put "
-                f"{module.split('.')[0]}.py into the folder you start from"
-            )
-        what = " ".join(str(error).split())
-        return f"{start} is not importable: {type(error).__name__}: {what}"
-    found = getattr(there, name, None)
-    if isinstance(found, type) and issubclass(found, Callback):
-        return found
-    names = [n for n, v in vars(there).items() if isinstance(v, type) and issubclass(v, Callback)]
-    names = [n for n in names if n != "Callback"]
-    if not names:
-        return f"{start} is not a callback: type a subclass of pytorch_lightning.Callback"
-    near = did_you_mean(name, names)
-    return f"{start} is not a callback{near}: type {module}. and one of {options(names)}"
+    kind = find_part(
+        f"{key}._target_",
+        entry.pop("_target_"),
+        "callback",
+        subclass_of(Callback),
+        "a subclass of pytorch_lightning.Callback",
+        "my_callbacks.Mine for class Mine in its file",
+    )
+    if isinstance(kind, str):
+        yield kind
+    else:
+        yield from option_errors(f"{key}.", kind, entry)
 
 
 # -- trainer.lightning -----------------------------------------------------------------------
@@ -197,11 +160,11 @@ def _trainer_errors(cfg: DictConfig) -> Iterator[str]:
         key = f"trainer.lightning.{name}"
         if name in REFUSED and not (name in ("devices", "num_nodes") and value in (1, "1")):
             why, instead = REFUSED[name]
-            instead = instead.format(value=_typed(value))
-            yield f"{key}={_typed(value)} is not allowed, since {why}: type {instead}"
+            instead = instead.format(value=typed(value))
+            yield f"{key}={typed(value)} is not allowed, since {why}: type {instead}"
         elif name not in known:
             yield (
-                f"{key}={_typed(value)} is not an argument of Lightning's Trainer"
+                f"{key}={typed(value)} is not an argument of Lightning's Trainer"
                 f"{did_you_mean(str(name), known)}: type one of {options(free)}"
             )
         elif name in CHECKS:
@@ -210,7 +173,7 @@ def _trainer_errors(cfg: DictConfig) -> Iterator[str]:
 
 def _count(key: str, value: Any) -> list[str]:
     if type(value) is not int:
-        return [f"{key}={_typed(value)} is not a whole number: type one, as in {key}=2"]
+        return [f"{key}={typed(value)} is not a whole number: type one, as in {key}=2"]
     return at_least(key, value, 1)
 
 
@@ -221,7 +184,7 @@ def _limit(key: str, value: Any) -> list[str]:
     if type(value) is float and 0 < value <= 1:
         return []
     return [
-        f"{key}={_typed(value)} is not a limit: type a whole number of batches, or a share above 0 "
+        f"{key}={typed(value)} is not a limit: type a whole number of batches, or a share above 0 "
         "and up to 1.0"
     ]
 
@@ -229,7 +192,7 @@ def _limit(key: str, value: Any) -> list[str]:
 def _switch(key: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return []
-    return [f"{key}={_typed(value)} is not true or false: type {key}=true or {key}=false"]
+    return [f"{key}={typed(value)} is not true or false: type {key}=true or {key}=false"]
 
 
 CHECKS: dict[str, Check] = {
@@ -249,10 +212,3 @@ CHECKS: dict[str, Check] = {
     "benchmark": _switch,
     "deterministic": lambda key, value: [] if value == "warn" else _switch(key, value),
 }
-
-
-def _typed(value: Any) -> str:
-    """A value as on the command line."""
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{k}:{_typed(v)}" for k, v in value.items()) + "}"
-    return as_typed(value)

@@ -25,7 +25,16 @@ from odyssey.config.keys import (
 from odyssey.config.sources import CONFIG_NAME, SEARCH_PATH, choices
 
 # Sections of keys that the schema does not name.
-OPTIONS = ("cell.options.", "callbacks.", "trainer.lightning.")
+OPTIONS = (
+    "cell.options.",
+    "task.options.",
+    "optimizer.options.",
+    "decay.options.",
+    "callbacks.",
+    "metrics.",
+    "loggers.",
+    "trainer.lightning.",
+)
 # What of Hydra's own a single run may have too.
 VERBOSE = "hydra.verbose"
 OF_ANY_RUN = (SEARCH_PATH, CONFIG_NAME, VERBOSE)
@@ -76,11 +85,13 @@ def parse_overrides(
 def to_hydra(overrides: Iterable[str]) -> list[str]:
     """The overrides as Hydra wants them, which is stricter in two things.
 
-    Options of a user's own cell or callback, and those of Lightning, are not in the schema, and so
-    are to be added with `++`; and an optional group is null by default, and must not be set to it.
+    Options of a user's own parts, and those of Lightning, are not in the schema, and so are to be
+    added with `++`; and an optional group is null by default, and must not be set to it.
     """
     left_out = {f"{group}=null" for group in OPTIONAL}
-    open_section = r"^\+*(?=(?:cell\.options[.=]|callbacks\.|trainer\.lightning[.=]))"
+    open_section = (
+        r"^\+*(?=(?:\w+\.options[.=]|(?:callbacks|metrics|loggers)\.|trainer\.lightning[.=]))"
+    )
     return [re.sub(open_section, "++", o) for o in overrides if o not in left_out]
 
 

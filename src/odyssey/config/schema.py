@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from odyssey.config.fields import key
-from odyssey.config.task_schema import TASKS, TaskConfig
+from odyssey.config.task_schema import MISSING, TASKS, TaskConfig
 
 # Odyssey's own callbacks, with the option that each of their arguments is set by.
 CALLBACKS: dict[str, dict[str, str]] = {
@@ -33,20 +33,22 @@ NEUTRAL_TRAINER_ARGUMENTS = (
     "num_sanity_val_steps",
     "profiler",
 )
-MISSING: Any = "???"  # omegaconf.MISSING: a value that a choice of the group must give
 
 
 @dataclass
 class InitConfig:
     """How a cell's weights start; see odyssey.cells.Init."""
 
-    input: str = key("uniform", "W: uniform, normal, orthogonal, identity or zeros")
+    input: str = key(
+        "uniform",
+        "W: uniform, normal, orthogonal, identity, zeros, or module.function that fills a tensor",
+    )
     input_scale: float | None = key(None, "half width, standard deviation or gain; null: 1/sqrt(H)")
-    recurrent: str = key("uniform", "R: uniform, normal, orthogonal, identity or zeros")
+    recurrent: str = key("uniform", "R: the same")
     recurrent_scale: float | None = key(None, "the same for R; null: 1/sqrt(H), or gain 1")
-    bias: str = key("zeros", "b: zeros, uniform or normal")
+    bias: str = key("zeros", "b: zeros, uniform, normal or module.function")
     bias_scale: float | None = key(None, "the same for b")
-    vector: str = key("uniform", "peepholes: zeros, uniform or normal")
+    vector: str = key("uniform", "peepholes: zeros, uniform, normal or module.function")
     vector_scale: float | None = key(None, "the same for peepholes")
 
 
@@ -156,6 +158,16 @@ class AdagradConfig(OptimizerConfig):
 
 
 @dataclass
+class OwnOptimizerConfig(OptimizerConfig):
+    """Any of torch.optim, or one of the user's own."""
+
+    kind: str = "own"
+    _target_: str = key(MISSING, "class of the optimizer, module.Class, as torch.optim.NAdam")
+    lr: float = key(1e-3, "learning rate")
+    options: dict[str, Any] = key(dict, "its further arguments, as optimizer.options.eps=1e-6")
+
+
+@dataclass
 class DecayConfig:
     """How the learning rate falls."""
 
@@ -186,6 +198,18 @@ class PlateauConfig(DecayConfig):
     kind: str = "plateau"
     factor: float = key(0.5, "factor at each fall")
     patience: int = key(2, "validations without improvement before a fall")
+
+
+@dataclass
+class OwnDecayConfig(DecayConfig):
+    """Any of torch.optim.lr_scheduler, or one of the user's own."""
+
+    kind: str = "own"
+    _target_: str = key(MISSING, "class of the schedule, as torch.optim.lr_scheduler.OneCycleLR")
+    every: str = key("update", "when it makes a step: update, epoch or validation")
+    options: dict[str, Any] = key(
+        dict, "its arguments; total and epoch stand for the steps of the run and of an epoch"
+    )
 
 
 @dataclass
@@ -251,7 +275,16 @@ class Config:
     clip: ClipConfig = MISSING
     trainer: TrainerConfig = key(TrainerConfig, "training")
     callbacks: dict[str, Any] = key(dict, "what happens around the updates")
+    metrics: dict[str, Any] = key(
+        dict, "metrics added to the task's, as metrics.mine._target_=my_metrics.Mine"
+    )
     logger: LoggerConfig = key(LoggerConfig, "W&B", neutral=True)
+    loggers: dict[str, Any] = key(
+        dict,
+        "Lightning's loggers beside W&B, as "
+        "loggers.csv._target_=pytorch_lightning.loggers.CSVLogger",
+        neutral=True,
+    )
     seed: int = key(0, "seed of weights, data order, noise and dropout")
     study: str = key(
         "default", "name of the study: the folder of its runs, and the W&B group", neutral=True
@@ -270,12 +303,14 @@ OPTIMIZERS = {
     "adamw": AdamWConfig,
     "rmsprop": RmspropConfig,
     "adagrad": AdagradConfig,
+    "own": OwnOptimizerConfig,
 }
 DECAYS = {
     "none": DecayConfig,
     "exponential": ExponentialConfig,
     "cosine": CosineConfig,
     "plateau": PlateauConfig,
+    "own": OwnDecayConfig,
 }
 
 

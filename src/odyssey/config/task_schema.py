@@ -6,11 +6,14 @@ Free of torch and NumPy, so that a wrong option is refused before anything slow 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from odyssey.config.fields import above, at_least, key, one_of
 from odyssey.errors import options
+
+MISSING: Any = "???"  # omegaconf.MISSING: a value that must be given
 
 # The names that odyssey.data knows.
 TEXTS = ("kjv", "python", "shakespeare", "ptb", "text8", "hello", "python_docs", "file")
@@ -260,6 +263,27 @@ class SyntheticConfig(TaskConfig):
         return found + at_least("task.eval_size", self.eval_size, 1)
 
 
+@dataclass
+class OwnTaskConfig(TaskConfig):
+    """A task of the user's own."""
+
+    name: str = key("own", NAME)
+    data: str = key("own", "the data, by a name that the task knows")
+    _target_: str = key(MISSING, "class of the task, module.Class, in a file of your own")
+    path: str | None = key(None, "a file that the task reads", place=True)
+    options: dict[str, Any] = key(dict, "what the task's configure() takes")
+
+    def errors(self) -> list[str]:
+        """What its class says is found elsewhere: odyssey.config.parts."""
+        found = []
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            found.append(
+                f"task.name={self.name} is not a name for folders: type small letters, digits and _"
+            )
+        found += at_least("task.batch_size", self.batch_size, 1)
+        return found + at_least("task.eval_batch_size", self.eval_batch_size, 1)
+
+
 TASKS: dict[str, type[TaskConfig]] = {
     "charlm": CharLMConfig,
     "wordlm": WordLMConfig,
@@ -267,6 +291,7 @@ TASKS: dict[str, type[TaskConfig]] = {
     "mnist": MnistConfig,
     "music": MusicConfig,
     "synthetic": SyntheticConfig,
+    "own": OwnTaskConfig,
 }
 
 

@@ -6,12 +6,10 @@ backend that not every cell has, and of a GPU.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import os
 import re
-import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -20,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from odyssey import registry
-from odyssey.cli_utils import see_current_folder
 from odyssey.config.fields import above, as_typed, at_least, below_one, between, finite, one_of
 from odyssey.config.keys import subject
 from odyssey.config.lightning import lightning_errors
+from odyssey.config.own import find_part, one_line, subclass_of
+from odyssey.config.parts import is_function, part_errors
 from odyssey.device import DEVICES, device_error
 from odyssey.errors import did_you_mean, options
 
@@ -43,6 +42,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.init.kind": ("uniform", "normal"),
     "model.init.bias": VECTORS,
     "clip.kind": ("norm", "value", "none"),
+    "decay.every": ("update", "epoch", "validation"),
     "trainer.precision": ("64", "32", "tf32", "bf16-mixed"),
     "logger.mode": ("offline", "online", "disabled"),
     "device": DEVICES,
@@ -105,7 +105,8 @@ def config_errors(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
                 found.append(error)
                 known.add(subject(error))
 
-    for check in (_choices, _ranges, _combinations, _task, _places, _device, lightning_errors):
+    checks = (_choices, _ranges, _combinations, _task, _places, _device, lightning_errors)
+    for check in (*checks, part_errors):
         add(check(cfg))
     if not known & {"cell", "cell._target_"}:
         add(_cell(cfg, known))
@@ -114,7 +115,9 @@ def config_errors(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
 
 def _choices(cfg: DictConfig) -> Iterator[str]:
     for key, names in CHOICES.items():
-        yield from one_of(key, OmegaConf.select(cfg, key), names)
+        value = OmegaConf.select(cfg, key)
+        if not (key.startswith("cell.init.") and is_function(value)):
+            yield from one_of(key, value, names)
 
 
 def _ranges(cfg: DictConfig) -> Iterator[str]:
@@ -257,34 +260,17 @@ def _forget_bias(cfg: DictConfig, kind: str, has_forget_gate: bool) -> list[str]
 
 def _class(target: str) -> type[Cell] | str:
     """The class by that name, or what is wrong with the name."""
-    from odyssey import cells
+    from odyssey.cells import Cell
 
-    see_current_folder()
-    start = f"cell._target_={target}"
-    module, _, name = target.rpartition(".")
-    if not module or not name.isidentifier():
-        return f"{start} is not module.Class: type my_cells.MyCell for class MyCell in my_cells.py"
-    try:
-        there = importlib.import_module(module)
-    except Exception as error:  # whatever a user's file raises while it is read
-        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
-            return (
-                f"{start} is not there: type a module that is installed, or put "
-                f"{module.split('.')[0]}.py into the folder you start from"
-            )
-        return f"{start} is not importable: {_one_line(error)}"
-    found = getattr(there, name, None)
-    if isinstance(found, type) and issubclass(found, cells.Cell) and found is not cells.Cell:
-        return found
-    names = [
-        k
-        for k, v in vars(there).items()
-        if isinstance(v, type) and issubclass(v, cells.Cell) and v is not cells.Cell
-    ]
-    if not names:
-        return f"{start} is not a cell: type the name of a subclass of odyssey.cells.Cell"
-    near = did_you_mean(name, names)
-    return f"{start} is not a cell{near}: type {module}. and one of {options(names)}"
+    found: type[Cell] | str = find_part(
+        "cell._target_",
+        target,
+        "cell",
+        subclass_of(Cell),
+        "the name of a subclass of odyssey.cells.Cell",
+        "my_cells.MyCell for class MyCell in my_cells.py",
+    )
+    return found
 
 
 @cache
@@ -325,7 +311,7 @@ def _made(found: type[Cell], text: str, size: int) -> Cell | str:
     set_to = " ".join(f"cell.options.{k}={as_typed(v)}" for k, v in given.items())
     return (
         f"cell._target_={cell['_target_']} is not usable{' with ' * bool(set_to)}{set_to}: "
-        f"{_one_line(first)}"
+        f"{one_line(first)}"
     )
 
 
@@ -344,23 +330,6 @@ def _options(found: type[Cell]) -> list[str]:
                 if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and name not in base
             }
     return sorted(names)
-
-
-def _one_line(error: Exception) -> str:
-    """An exception of a user's file in one line, with where it came from."""
-    from odyssey import cells
-
-    message = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, SyntaxError):
-        return f"{error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    if frames and Path(frames[-1].filename).parent == Path(inspect.getfile(cells)).parent:
-        return message  # a sentence of Cell about the declaration
-    if not isinstance(error, (ValueError, ImportError)):
-        message = f"{type(error).__name__}: {message}"
-    here = Path.cwd()
-    own = [f for f in frames if Path(f.filename).is_relative_to(here)] or list(frames)
-    return f"{message} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else message
 
 
 def _backend(cell: Cell, backend: str) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli_utils import Parser, exit_status, show
+from odyssey.config.own import find_part
 from odyssey.errors import UserError
 from odyssey.report.analysis.options import Options
 
@@ -46,6 +47,7 @@ def _run(arguments: Sequence[str]) -> None:
 
 def _make_report(asked: argparse.Namespace, options: Options) -> None:
     started = time.monotonic()
+    own = _own_figures(asked.figure)
     quiet = asked.format == "json"
     bar = _ProgressBar(quiet)
     try:
@@ -66,7 +68,7 @@ def _make_report(asked: argparse.Namespace, options: Options) -> None:
         title = " + ".join(study.name for study in collection.studies)
         try:
             written = pipeline.write_report(
-                collection, analysed, folder, title, not asked.no_figures, bar.tell
+                collection, analysed, folder, title, not asked.no_figures, bar.tell, own
             )
         except OSError as error:
             raise UserError(
@@ -77,6 +79,24 @@ def _make_report(asked: argparse.Namespace, options: Options) -> None:
         bar.close()
     took = time.monotonic() - started
     show(pipeline.terminal_summary(collection, analysed, written, took))
+
+
+def _own_figures(targets: Sequence[str]) -> list[Any]:
+    """The functions `module.name`. Raises UserError for those that are not there."""
+    found = [
+        find_part(
+            "--figure",
+            target,
+            "function",
+            lambda one: callable(one) and not isinstance(one, type),
+            "the name of a function of a View",
+            "my_figures.mine for the function mine in my_figures.py",
+        )
+        for target in targets
+    ]
+    if wrong := [one for one in found if isinstance(one, str)]:
+        raise UserError(*wrong)
+    return found
 
 
 def _collect(asked: argparse.Namespace, bar: _ProgressBar) -> Collection:
@@ -165,6 +185,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--alpha", type=_parse_number, default=0.05, help="level of significance: 0.05")
     add("--draws", type=int, default=2000, help="of the bootstrap: 2000")
     add("--seed", type=int, default=0, help="of the bootstrap and the forests: 0")
+    add(
+        "--figure",
+        action="append",
+        default=[],
+        metavar="MODULE.FUNCTION",
+        help="a figure of your own besides: a function of a View that returns a Figure",
+    )
     add("--out", type=Path, metavar="FOLDER", help="where to write; else report/ in the study")
     add("--no-figures", action="store_true", help="no PDF and PNG files: quicker")
     add(

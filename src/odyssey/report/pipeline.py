@@ -18,7 +18,7 @@ from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.outcomes import select_metrics
 from odyssey.report.analysis.result import Analysis, Comparison, Verdict
 from odyssey.report.analysis.tables import make_tables
-from odyssey.report.figures import figures
+from odyssey.report.figures import FIGURES, Maker, figures
 from odyssey.report.figures.marks import Figure
 from odyssey.report.io.export import export_runs
 from odyssey.report.io.formats import Table, to_csv, to_latex, to_markdown
@@ -73,10 +73,12 @@ def write_report(
     title: str,
     with_figures: bool,
     progress: Progress,
+    own: Sequence[Maker] = (),
 ) -> WrittenReport:
     """Write all files of the report into `folder`, over those of an earlier one.
 
     with_figures: whether to write the PDF and PNG files; the page has its figures in any case.
+    own: figures of the user's own, which come after the others.
     Raises OSError or UserError where a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +90,8 @@ def write_report(
         names = safe_file_names([analysis.metric.name for analysis in analyses])
         for analysis, name in zip(analyses, names, strict=True):
             place = Path(comparison.key) / name
-            all_tables, all_figures = make_tables(analysis), figures(analysis, run_index=index)
+            all_tables = make_tables(analysis)
+            all_figures = figures(analysis, run_index=index, makers=(*FIGURES, *own))
             n_tables += _write_tables(folder / "tables" / place, all_tables)
             if with_figures:
                 n_figures += _draw(folder / "figures" / place, all_figures, progress)

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import UserError, did_you_mean, options
+from odyssey.registry import load_class
 
 if TYPE_CHECKING:
     from odyssey.tasks.base import Task
@@ -22,6 +23,12 @@ TASKS = {  # name -> module:class or function
 
 def build(cfg: Any, *, data_dir: str | None, seed: int, window: int | None) -> Task:
     """The task `cfg.name`, not loaded yet; the arguments are those of `Task`. Raises UserError."""
+    if getattr(cfg, "_target_", None) is not None:
+        try:
+            own: Task = load_class(cfg._target_)(cfg, data_dir=data_dir, seed=seed, window=window)
+            return own
+        except (TypeError, ValueError) as error:
+            raise UserError(f"task._target_={cfg._target_} cannot be made: {error}") from error
     if cfg.name not in TASKS:
         hint = did_you_mean(cfg.name, TASKS)
         raise UserError(f"task={cfg.name} is unknown{hint}: type one of {options(TASKS)}")

@@ -13,9 +13,11 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from odyssey.errors import UserError
+from odyssey.registry import plain
 from odyssey.tasks.metric import Metric
 
 Split = Literal["train", "valid", "test"]
+ADDED = "added:"  # before the scores of added metrics, whose names may be those of the task's
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,32 @@ class FirstBatch:
 
 Sums = Mapping[str, tuple[Tensor, Tensor | float]]
 
+
+class TaskMetric(ABC):
+    """A metric that is added to a task's own: `metrics.NAME._target_=my_metrics.Mine`.
+
+    A class of your own says what its values are like and computes them; it may take options, as
+    `metrics.NAME.k=3`. It is in metrics.csv, run.json and the report as `NAME`.
+    """
+
+    mode: ClassVar[Literal["min", "max"]] = "min"  # `max` where a larger value is better
+    label: ClassVar[str] = ""  # in plain words; empty: the name
+    unit: ClassVar[str] = ""  # what a difference of two values is in; empty: the label
+
+    @abstractmethod
+    def scores(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor | float]:
+        """Sum and count, over a batch, of what is averaged over a split; without host sync."""
+
+    def value(self, mean: float) -> float:
+        """The metric, from the mean of `scores` over a split: as it is, unless this is defined."""
+        return mean
+
+    def measure(self, name: str) -> Metric:
+        """What the metric is called, under the name that the user gave it."""
+        label = self.label or name.replace("_", " ")
+        return Metric(name, self.mode, label, self.unit or label)
+
+
 # A trained model as a function for sampling, without gradients: inputs (T, B) or (T, B, X) and the
 # state, None at the start, to logits (T, B, K) and the next state.
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
@@ -130,6 +158,48 @@ class Task(LightningDataModule, ABC):
         self.round: Callable[[], tuple[int, int]] | None = None
         self.train_batches: int | None = None  # of each epoch, in training; None: all
         self._ready: dict[str, Batches] = {}
+        self.added: dict[str, TaskMetric] = {}
+        if getattr(cfg, "_target_", None) is not None:  # a task of the user's own
+            self.name = cfg.name
+            self.configure(**plain(cfg.options))
+
+    def configure(self, *_: Any, **options: Any) -> None:
+        """Take the options `task.options`; to be defined, with their names, by a task of one's own.
+
+        It is called once, before `load`, and should be cheap.
+        """
+        if options:
+            raise TypeError(f"{type(self).__name__} takes no options")
+
+    @classmethod
+    def check(cls, cfg: Any) -> Iterator[str]:
+        """A sentence for each thing wrong with the section `task`, before anything is loaded."""
+        return iter(())
+
+    def add_metrics(self, metrics: Mapping[str, TaskMetric]) -> None:
+        """Compute these beside the task's own. Raises UserError for a name that is taken."""
+        for name, metric in metrics.items():
+            if name in {m.name for m in self.measures}:
+                raise UserError(
+                    f"metrics.{name} has the name of a metric of task={self.name}: type another "
+                    f"name, as metrics.my_{name}"
+                )
+            self.added[name] = metric
+            self.measures = (*self.measures, metric.measure(name))  # type: ignore[misc]
+
+    def all_scores(self, logits: Tensor, batch: Batch) -> Sums:
+        """`scores`, with those of added metrics."""
+        found = dict(self.scores(logits, batch))
+        for name, metric in self.added.items():
+            with torch.no_grad():
+                found[f"{ADDED}{name}"] = metric.scores(logits.detach(), batch)
+        return found
+
+    def all_metrics(self, means: Mapping[str, float]) -> dict[str, float]:
+        """`metrics`, with those that were added."""
+        added = {name: m.value(means[f"{ADDED}{name}"]) for name, m in self.added.items()}
+        own = {name: value for name, value in means.items() if not name.startswith(ADDED)}
+        return self.metrics(own) | added
 
     @property
     def monitor(self) -> str:

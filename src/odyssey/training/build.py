@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,14 +12,16 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from torch import nn
 
 from odyssey.cells import Cell, Init
+from odyssey.config.own import takes
 from odyssey.errors import UserError
 from odyssey.nn import EncoderDecoder, HeadInit, SequenceModel, Sizes
-from odyssey.registry import load_class
-from odyssey.tasks.base import ModelSpec
+from odyssey.registry import load_class, plain
+from odyssey.tasks.base import ModelSpec, TaskMetric
 from odyssey.training.callbacks import ORDER
 from odyssey.training.logger import RunLogger
 
@@ -84,20 +87,41 @@ def build_callbacks(cfg: DictConfig) -> dict[str, Callback]:
 
     Raises UserError where one cannot be made.
     """
-    found: dict[str, Callback] = {}
     own = [str(name) for name in cfg if name not in ORDER]
-    for name in [n for place in ORDER for n in (own if place == "*" else [place])]:
-        entry: Any = cfg.get(name)
-        if entry is None:
-            continue
-        options: Any = OmegaConf.to_container(entry, resolve=True)
-        target = options.pop("_target_")
-        try:
-            found[name] = load_class(target)(**options)
-        except Exception as error:  # whatever a user's class raises
-            what = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(f"callbacks.{name}._target_={target} cannot be made: {what}") from error
+    names = [n for place in ORDER for n in (own if place == "*" else [place])]
+    return {n: _made(f"callbacks.{n}", cfg[n]) for n in names if cfg.get(n) is not None}
+
+
+def build_metrics(cfg: DictConfig) -> dict[str, TaskMetric]:
+    """The metrics of the section `metrics` by their names. Raises UserError."""
+    given = {str(name): entry for name, entry in cfg.items()}
+    return {n: _made(f"metrics.{n}", entry) for n, entry in given.items() if entry is not None}
+
+
+def build_loggers(cfg: DictConfig, folder: Path) -> dict[str, Logger]:
+    """Lightning's loggers of the section `loggers` by their names.
+
+    One that has no `save_dir` of its own writes to `folder`/<its name>. Raises UserError.
+    """
+    found = {}
+    for name, entry in {str(name): entry for name, entry in cfg.items()}.items():
+        if entry is not None:
+            place = {}
+            if takes(load_class(entry._target_), "save_dir"):
+                place["save_dir"] = str(folder / name)
+            found[name] = _made(f"loggers.{name}", entry, place)
     return found
+
+
+def _made(key: str, entry: DictConfig, usual: Mapping[str, Any] | None = None) -> Any:
+    """The object of a class of the user's own, with its options; `usual` are taken beside them."""
+    options = {**(usual or {}), **plain(entry)}
+    target = options.pop("_target_")
+    try:
+        return load_class(target)(**options)
+    except Exception as error:  # whatever a user's class raises
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{key}._target_={target} cannot be made: {what}") from error
 
 
 class NoProfiler(Profiler):

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch import Tensor
 
 from odyssey.errors import UserError
 from odyssey.io import write_bytes
 from odyssey.nn import flatten_state, unflatten_state
 from odyssey.training.module import RecurrentModule
+from odyssey.training.optim import Decay
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:
@@ -64,7 +65,7 @@ def restore(module: RecurrentModule, saved: Mapping[str, Any]) -> None:
     module.model.load_state_dict(saved["model"])
     module.configure_optimizers().load_state_dict(saved["optimizer"])
     if module.decay is not None:
-        module.decay.load_state_dict(saved["decay"])
+        module.decay.scheduler.load_state_dict(saved["decay"])
     if saved["carried"] is not None:
         state = unflatten_state(module.model.stack, saved["carried"])  # type: ignore[arg-type]
         module.carried = [
@@ -92,9 +93,17 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
 
 
-def _decay_state(decay: LambdaLR | ReduceLROnPlateau | None) -> dict[str, Any] | None:
+def _decay_state(decay: Decay | None) -> dict[str, Any] | None:
     """A scheduler's state without functions, which a checkpoint must not hold."""
     if decay is None:
         return None
-    kinds = (int, float, str, bool, list, type(None))
-    return {k: v for k, v in decay.state_dict().items() if isinstance(v, kinds)}
+    return {k: v for k, v in decay.scheduler.state_dict().items() if _is_plain(v)}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is made of numbers, texts and tensors alone, as a checkpoint's are."""
+    if isinstance(value, dict):
+        return all(_is_plain(v) for v in value.values())
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(v) for v in value)
+    return isinstance(value, (int, float, str, bool, Tensor, type(None)))

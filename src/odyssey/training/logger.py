@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,20 @@ from odyssey.training.wandb import Tracker
 class RunLogger(Logger):
     """Lightning's logger of a run, so that `self.log` in a user's callback is kept as well.
 
-    A line stands at the number of updates done so far, whatever step Lightning counts.
+    A line stands at the number of updates done so far, whatever step Lightning counts. `others`,
+    the loggers of the user's own, get the same lines.
     """
 
-    def __init__(self, folder: RunFolder, tracker: Tracker, module: RecurrentModule) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        tracker: Tracker,
+        module: RecurrentModule,
+        others: Sequence[Logger] = (),
+    ) -> None:
         super().__init__()
         self.folder, self.tracker, self.module = folder, tracker, module
+        self.others = others
 
     @property
     def name(self) -> str:
@@ -57,6 +65,24 @@ class RunLogger(Logger):
         epoch = self.module.schedule.epoch(step)
         self.folder.log(step, epoch, values)
         self.tracker.log(step, epoch, values)
+        for other in self.others:
+            other.log_metrics({"epoch": epoch, **values}, step)
+
+    def save(self) -> None:
+        """Let the others write what they have."""
+        for other in self.others:
+            other.save()
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Tell the others the run's settings, by their keys."""
+        for other in self.others:
+            other.log_hyperparams(dict(settings))
+
+    def finalize(self, status: str) -> None:
+        """Close the others. Lightning calls this after training and again after the test."""
+        for other in self.others:
+            other.save()
+            other.finalize(status)
 
     def log_sample(self, path: Path) -> None:
         """Upload a sample that lies in the run's folder."""

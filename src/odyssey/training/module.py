@@ -10,11 +10,10 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from odyssey.nn import StackState, detach
 from odyssey.tasks.base import Batch, Sums, Task
-from odyssey.training.optim import clip_gradients, make_decay, make_optimizer
+from odyssey.training.optim import Decay, clip_gradients, make_decay, make_optimizer
 from odyssey.training.schedule import Schedule
 
 
@@ -81,7 +80,7 @@ class RecurrentModule(LightningModule):
         self.clip = (cfg.clip.kind, cfg.clip.threshold)
         self.truncation, self.overfit = cfg.bptt.length, cfg.trainer.overfit_batch
         self.optimizer: Optimizer | None = None
-        self.decay: LambdaLR | ReduceLROnPlateau | None = None
+        self.decay: Decay | None = None
         self.updates = 0
         self.stepped = False
         self.rate = 0.0
@@ -155,8 +154,8 @@ class RecurrentModule(LightningModule):
         self.updates += 1
         self.stepped = True
         self.rate = optimizer.param_groups[0]["lr"]
-        if isinstance(self.decay, LambdaLR):
-            self.decay.step()
+        if self.decay is not None:
+            self.decay.after_update(self.updates)
 
     def collect_trained(self) -> dict[str, float]:
         """Set and return `trained`, the means since the last call. Waits for the device."""
@@ -182,7 +181,7 @@ class RecurrentModule(LightningModule):
         logits, after = self(batch, state)
         if self.task.streamed:
             self.eval_carried = after
-        scores: Sums = self.task.scores(logits, batch)
+        scores: Sums = self.task.all_scores(logits, batch)
         self.eval_meter.add(scores)
 
     test_step = validation_step
@@ -195,8 +194,8 @@ class RecurrentModule(LightningModule):
         if self.trainer.sanity_checking:
             return
         value = self.evaluated[self.task.monitor]
-        if isinstance(self.decay, ReduceLROnPlateau):
-            self.decay.step(value)
+        if self.decay is not None:
+            self.decay.after_validation(value)
         if math.isfinite(value) and self._is_better(value):
             self.best_step, self.best_metrics = self.updates, dict(self.evaluated)
 
@@ -209,7 +208,7 @@ class RecurrentModule(LightningModule):
     def on_test_epoch_end(self) -> None:
         """Turn the sums into metrics."""
         self.eval_carried = None
-        self.evaluated = self.task.metrics(self.eval_meter.means())
+        self.evaluated = self.task.all_metrics(self.eval_meter.means())
 
     def sampler(self) -> Any:
         """The model as a function of (inputs, state) for drawing samples."""

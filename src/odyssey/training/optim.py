@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
+from odyssey.config.own import takes
+from odyssey.errors import UserError
+from odyssey.registry import load_class, plain
 from odyssey.training.schedule import Schedule
 
 
@@ -37,34 +41,86 @@ def make_optimizer(cfg: Any, parameters: Iterable[nn.Parameter]) -> Optimizer:
             initial_accumulator_value=cfg.initial_accumulator,
             **common,
         )
+    if cfg.kind == "own":
+        kind = load_class(cfg._target_)
+        if not takes(kind, "weight_decay"):
+            del common["weight_decay"]
+        made: Optimizer = kind(parameters, **common, **plain(cfg.options))
+        return made
     raise ValueError(f"no optimizer is called {cfg.kind!r}")
+
+
+@dataclass
+class Decay:
+    """A schedule of torch.optim.lr_scheduler, and when it makes a step.
+
+    every: updates between two steps; None: a step at each validation.
+    """
+
+    scheduler: LRScheduler
+    every: int | None = 1
+
+    def after_update(self, updates: int) -> None:
+        """Make a step if one is due after so many updates."""
+        if self.every is not None and updates % self.every == 0:
+            self.scheduler.step()
+
+    def after_validation(self, value: float) -> None:
+        """Make a step if there is one at each validation; `value` is that of the monitor."""
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(value)
+        elif self.every is None:
+            self.scheduler.step()
 
 
 def make_decay(
     cfg: Any, optimizer: Optimizer, plan: Schedule, mode: Literal["min", "max"]
-) -> LambdaLR | ReduceLROnPlateau | None:
-    """The scheduler of `cfg`: a LambdaLR is stepped each update, a plateau each validation."""
+) -> Decay | None:
+    """The schedule of `cfg`; None where the learning rate stays as it is.
+
+    Raises UserError where a class of the user's own cannot be made.
+    """
     if cfg.kind == "exponential":
         # After epoch e (from 1) the rate falls if e >= after, as in char-rnn.
         def factor(step: int) -> float:
             falls = max(0, step // plan.steps_per_epoch - max(cfg.after, 1) + 1)
             return cfg.factor**falls
 
-        return LambdaLR(optimizer, factor)
+        return Decay(LambdaLR(optimizer, factor))
     if cfg.kind == "cosine":
 
         def half_wave(step: int) -> float:
             done = min(step / plan.total, 1.0)
             return cfg.final + (1 - cfg.final) * 0.5 * (1 + math.cos(math.pi * done))
 
-        return LambdaLR(optimizer, half_wave)
+        return Decay(LambdaLR(optimizer, half_wave))
     if cfg.kind == "plateau":
         # A metric is better here when the checkpoint `best` says so: any improvement counts.
         # eps=0: torch would leave a small rate that falls by less than 1e-8 where it is.
-        return ReduceLROnPlateau(
+        plateau = ReduceLROnPlateau(
             optimizer, mode, factor=cfg.factor, patience=cfg.patience - 1, threshold=0.0, eps=0.0
         )
-    return None
+        return Decay(plateau, None)
+    return _own_decay(cfg, optimizer, plan, mode) if cfg.kind == "own" else None
+
+
+def _own_decay(cfg: Any, optimizer: Optimizer, plan: Schedule, mode: str) -> Decay:
+    kind = load_class(cfg._target_)
+    updates = {"update": 1, "epoch": plan.steps_per_epoch, "validation": plan.val_every}
+    unit = updates[cfg.every]
+    steps = {"total": -(-plan.total // unit), "epoch": max(plan.steps_per_epoch // unit, 1)}
+    options = {
+        name: steps.get(value, value) if isinstance(value, str) else value
+        for name, value in plain(cfg.options).items()
+    }
+    if issubclass(kind, ReduceLROnPlateau):
+        options = {"mode": mode} | options
+    try:
+        scheduler = kind(optimizer, **options)
+    except Exception as error:  # whatever a user's class raises
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"decay._target_={cfg._target_} cannot be made: {what}") from error
+    return Decay(scheduler, None if cfg.every == "validation" else unit)
 
 
 def clip_gradients(

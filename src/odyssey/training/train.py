@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import json
 import logging
 import math
 import os
@@ -18,13 +20,19 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
 
-from odyssey.config.identity import data_hash
+from odyssey.config.identity import data_hash, flat, plain
 from odyssey.device import resolve_device
 from odyssey.errors import UserError
 from odyssey.tasks import build as build_task
 from odyssey.tasks.base import Task
 from odyssey.training import checkpoint, console
-from odyssey.training.build import build_callbacks, build_model, build_trainer
+from odyssey.training.build import (
+    build_callbacks,
+    build_loggers,
+    build_metrics,
+    build_model,
+    build_trainer,
+)
 from odyssey.training.callbacks import Checkpoints, Interrupted, Signals
 from odyssey.training.failure import last_lines
 from odyssey.training.figures import learning_curves
@@ -105,6 +113,8 @@ def train(
         # The task and its data
         task = build_task(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
         task.load()
+        describe_data(cfg, task)
+        task.add_metrics(build_metrics(cfg.metrics))
         if earlier is not None and folder.last_checkpoint.exists():
             _refuse_changed_data(task, folder, earlier)
         _refuse_data_changed_meanwhile(cfg, task, folder)
@@ -133,6 +143,20 @@ def train(
         record = make_record(cfg, module, device, earlier)
         run = Run(cfg, folder, module, device, callbacks, record, Tracker(cfg.logger.mode))
         return run.go(overrides, saved, study, extra)
+
+
+def describe_data(cfg: DictConfig, task: Task) -> None:
+    """Give a task of the user's own that does not say what its data are a name and a hash of them.
+
+    That is the hash of its file; without one its options, of which the data are made.
+    """
+    if hasattr(task, "data"):
+        return
+    digest = data_hash(cfg)
+    if digest is None:
+        text = json.dumps(plain(cfg.task), sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+    task.data = {"name": cfg.task.data, "sha256": digest}
 
 
 def make_schedule(cfg: Any, task: Task, device: torch.device) -> Schedule:
@@ -296,7 +320,7 @@ class Run:
             self.cfg,
             self.device,
             [*self.callbacks.values(), *extra],
-            RunLogger(self.folder, self.tracker, module),
+            self.logger(),
             schedule.validations_left(module.updates),
         )
         with self.signals.handled():
@@ -316,6 +340,13 @@ class Run:
                 raise
         self.record.metrics = {f"valid/{k}": v for k, v in module.best_metrics.items()}
         self.record.metrics |= {f"test/{k}": v for k, v in module.evaluated.items()}
+
+    def logger(self) -> RunLogger:
+        """The run's logger, with those of the user's own behind it."""
+        others = build_loggers(self.cfg.loggers, self.folder.path / "loggers")
+        logger = RunLogger(self.folder, self.tracker, self.module, list(others.values()))
+        logger.begin(flat(plain(self.cfg)))
+        return logger
 
     def close(self) -> None:
         """Write how the run ended, to its folder and W&B, and print it."""

@@ -1,0 +1,296 @@
+"""A base for tasks on arrays in memory: say how they are read and what is predicted."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from odyssey.errors import UserError
+from odyssey.tasks.base import Batch, Batches, ModelSpec, Split, Sums, Task
+from odyssey.tasks.batching import Order, Sequences, valid
+from odyssey.tasks.metric import Metric
+
+Target = Literal["value", "class", "bits"]
+IGNORED = -1  # in place of the class of a step that has none
+# What is measured of each kind of target; the first chooses the checkpoint.
+MEASURES: dict[Target, tuple[Metric, ...]] = {
+    "value": (
+        Metric("rmse", "min", "root mean squared error", "RMSE"),
+        Metric("mae", "min", "mean absolute error", "MAE"),
+    ),
+    "class": (
+        Metric("accuracy", "max", "accuracy", "accuracy"),
+        Metric("nats", "min", "cross-entropy in nats", "nats"),
+    ),
+    "bits": (Metric("nats", "min", "cross-entropy in nats", "nats"),),
+}
+
+
+@dataclass
+class Examples:
+    """One part of the data: N sequences, or one long series of a streamed task.
+
+    inputs: for each sequence its steps, (T,) integers or (T, X) numbers
+    targets: for each sequence what is to be predicted. With a target for each step, an array as
+        long as the inputs: (T,) classes, or (T, K) numbers, nan where a step has none. With one
+        target for a whole sequence, a class or K numbers.
+    """
+
+    inputs: Sequence[ArrayLike]
+    targets: Sequence[ArrayLike]
+
+
+class ArrayTask(Task):
+    """A task of your own: define `read`, and say by `target` and `each_step` what is predicted.
+
+    target: `value` for real numbers (loss: mean squared error), `class` for one of `classes`
+        (cross-entropy in nats), `bits` for K numbers of 0 and 1 (Bernoulli, in nats)
+    each_step: whether each step has a target, or each whole sequence
+    streamed: whether there is one long series, which is read in windows of `bptt.length` steps, in
+        `task.batch_size` stretches side by side, with the state carried from window to window
+    causal: whether the target of a step is among the inputs of later ones, as in forecasting; the
+        model then may not read backwards
+
+    Metrics are those of the kind of target; add others as for any task.
+    """
+
+    target: ClassVar[Target] = "value"
+    each_step: ClassVar[bool] = False
+    classes: int | None = None  # of `class`; None: as many as the training part has
+    causal: bool = False
+
+    _parts: dict[Split, Examples]
+
+    @abstractmethod
+    def read(self) -> Mapping[Split, Examples]:
+        """The parts `train`, `valid` and `test`. Raises UserError for data that cannot be read."""
+
+    @property
+    def kind(self) -> Target:
+        """The kind of target; `target`, unless a task decides by its options."""
+        return self.target
+
+    @property
+    def of_steps(self) -> bool:
+        """Whether each step has a target; `each_step`, unless a task decides by its options."""
+        return self.each_step
+
+    def load(self) -> None:
+        """Read the parts, and see that they fit each other. Raises UserError."""
+        parts = self.read()
+        self._parts = {split: self._checked(split, parts) for split in ("train", "valid", "test")}
+        self.measures = MEASURES[self.kind]  # type: ignore[misc]
+        first = np.asarray(self._parts["train"].inputs[0])
+        tokens = np.issubdtype(first.dtype, np.integer) and first.ndim == 1
+        if tokens:
+            inputs = 1 + max(int(np.max(s)) for p in self._parts.values() for s in p.inputs)
+        else:
+            inputs = first.shape[1]
+        self.spec = ModelSpec(
+            "tokens" if tokens else "real",
+            inputs,
+            self._outputs(),
+            "step" if self.of_steps else "last",
+            causal=self.causal,
+        )
+        if not hasattr(self, "data"):
+            self.data = {"name": self.cfg.data, "sha256": _digest(self._parts)}
+
+    def _checked(self, split: Split, parts: Mapping[Split, Examples]) -> Examples:
+        part = parts.get(split)
+        if part is None or not len(part.inputs):
+            raise UserError(f"task={self.name} has no {split} data: read() must give some")
+        if len(part.inputs) != len(part.targets):
+            raise UserError(
+                f"task={self.name} has {len(part.inputs)} sequences and {len(part.targets)} "
+                f"targets in its {split} part: read() must give as many of both"
+            )
+        part = Examples([_array(s) for s in part.inputs], [_array(t) for t in part.targets])
+        for inputs, target in zip(part.inputs, part.targets, strict=True):
+            if not len(inputs):  # type: ignore[arg-type]
+                raise UserError(f"task={self.name} has a sequence of no steps in its {split} part")
+            if self.of_steps and len(inputs) != len(target):  # type: ignore[arg-type]
+                raise UserError(
+                    f"task={self.name} has a sequence of {len(inputs)} steps with "  # type: ignore[arg-type]
+                    f"{len(target)} targets in its {split} part: each step needs one"  # type: ignore[arg-type]
+                )
+        return part
+
+    def _outputs(self) -> int:
+        targets = [np.asarray(t) for t in self._parts["train"].targets]
+        if self.kind == "class":
+            most = max((int(np.max(t)) for t in targets), default=0) + 1
+            return self.classes or most
+        shape = targets[0].shape[1:] if self.of_steps else targets[0].shape
+        return int(np.prod(shape, dtype=int)) if shape else 1
+
+    def batches(self, split: Split, device: torch.device | str = "cpu") -> Batches:
+        """Windows of the series, or sequences of similar length side by side."""
+        part, train = self._parts[split], split == "train"
+        size = self.cfg.batch_size if train else self.cfg.eval_batch_size or self.cfg.batch_size
+        if self.streamed:
+            return SeriesWindows(*self._series(part), lanes=size, window=self.window, device=device)
+        inputs = Sequences([self._inputs(s) for s in part.inputs], device)
+        targets = Sequences([self._target(t) for t in part.targets], device)
+        order = Order(
+            len(inputs.lengths), size, seed=self.seed, shuffle=train, lengths=inputs.lengths
+        )
+        return _Padded(inputs, targets, order, self.of_steps)
+
+    def _series(self, part: Examples) -> tuple[Tensor, Tensor]:
+        """The one series of a streamed part, (N, X) or (N,), and its targets."""
+        inputs = np.concatenate([self._inputs(s) for s in part.inputs])
+        targets = np.concatenate([self._target(t) for t in part.targets])
+        return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+    def _inputs(self, sequence: ArrayLike) -> NDArray[Any]:
+        array = np.asarray(sequence)
+        whole = self.spec.input == "tokens"
+        return array.astype(np.int64 if whole else _real_type())
+
+    def _target(self, target: ArrayLike) -> NDArray[Any]:
+        """(T, K) or (T,) of a sequence with a target a step; else (1, K) or (1,)."""
+        array = np.asarray(target)
+        array = array if self.of_steps else array[None]
+        if self.kind == "class":
+            return array.astype(np.int64)
+        return array.reshape(len(array), -1).astype(_real_type())
+
+    # -- loss and metrics -------------------------------------------------------------------
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The mean over all targets of a batch."""
+        sums = self._sums(logits, batch)
+        total, count = sums["squared" if self.kind == "value" else "nats"]
+        return total / count.clamp(min=1)
+
+    def scores(self, logits: Tensor, batch: Batch) -> Sums:
+        """Sums over the targets of a batch, and their number."""
+        return self._sums(logits.detach(), batch)
+
+    def _sums(self, logits: Tensor, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        targets = batch.targets
+        if self.kind == "class":
+            there = targets != IGNORED
+            if batch.lengths is not None and self.of_steps:
+                there = there & valid(batch.lengths, len(targets), targets.device)
+            targets = torch.where(there, targets, IGNORED)
+            nats = F.cross_entropy(
+                logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+            )
+            right = ((logits.argmax(-1) == targets) & there).sum()
+            count = there.sum()
+            return {"nats": (nats, count), "right": (right, count)}
+        there = ~targets.isnan()
+        if batch.lengths is not None and self.of_steps:
+            there = there & valid(batch.lengths, len(targets), targets.device).unsqueeze(-1)
+        count = there.sum()
+        targets = torch.where(there, targets, 0.0)
+        if self.kind == "bits":
+            each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+            return {"nats": (torch.where(there, each, 0.0).sum(), count)}
+        error = torch.where(there, logits - targets, 0.0)
+        return {"squared": (error.square().sum(), count), "absolute": (error.abs().sum(), count)}
+
+    def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
+        """The values of `measures`."""
+        if self.kind == "class":
+            return {"accuracy": means["right"], "nats": means["nats"]}
+        if self.kind == "bits":
+            return {"nats": means["nats"]}
+        return {"rmse": math.sqrt(means["squared"]), "mae": means["absolute"]}
+
+    def export(self) -> dict[str, Any]:
+        """The sizes of the model, with which it can be used without the data."""
+        return {"spec": [self.spec.input, self.spec.input_size, self.spec.output_size]}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take what `export` gave."""
+        kind, inputs, outputs = saved["spec"]
+        head: Literal["step", "last"] = "step" if self.of_steps else "last"
+        self.spec = ModelSpec(kind, inputs, outputs, head, causal=self.causal)
+        self.measures = MEASURES[self.kind]  # type: ignore[misc]
+
+
+class _Padded:
+    """Batches of sequences side by side, with a target each, or one for each of their steps."""
+
+    def __init__(self, inputs: Sequences, targets: Sequences, order: Order, of_steps: bool) -> None:
+        self.inputs, self.targets, self.order, self.of_steps = inputs, targets, order, of_steps
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def get(self, epoch: int, index: int) -> Batch:
+        """Batch `index` of epoch `epoch`."""
+        rows = self.order.get(epoch, index)
+        inputs, lengths = self.inputs.padded(rows)
+        targets, _ = self.targets.padded(rows)
+        return Batch(inputs, targets if self.of_steps else targets[0], lengths)
+
+
+class SeriesWindows:
+    """Windows of a long series that is read in `lanes` stretches side by side.
+
+    inputs (N, X) or (N,), targets (N, K) or (N,). Lanes are contiguous and as long as each other;
+    up to `lanes` - 1 steps at the end of the series are left out. Only window 0 has `reset` set.
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        lanes: int,
+        window: int | None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        lanes = min(lanes, len(inputs))
+        self.steps = len(inputs) // lanes
+        self.window = min(window or self.steps, self.steps)
+
+        def side_by_side(series: Tensor) -> Tensor:
+            kept = series[: lanes * self.steps].view(lanes, self.steps, *series.shape[1:])
+            return kept.transpose(0, 1).contiguous().to(device)
+
+        self.inputs, self.targets = side_by_side(inputs), side_by_side(targets)
+
+    def __len__(self) -> int:
+        return -(-self.steps // self.window)
+
+    def get(self, epoch: int, index: int) -> Batch:
+        """Window `index`, the same in every epoch."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"window {index} of {len(self)}")
+        at = slice(index * self.window, (index + 1) * self.window)
+        return Batch(self.inputs[at], self.targets[at], reset=index == 0)
+
+
+def _array(value: ArrayLike) -> NDArray[Any]:
+    return np.asarray(value)
+
+
+def _real_type() -> Any:
+    """NumPy's type for torch's default one, which follows trainer.precision."""
+    return np.float64 if torch.get_default_dtype() == torch.float64 else np.float32
+
+
+def _digest(parts: Mapping[Split, Examples]) -> str:
+    """SHA-256 (hex) of all arrays."""
+    digest = hashlib.sha256()
+    for split, part in sorted(parts.items()):
+        digest.update(split.encode())
+        for array in (*part.inputs, *part.targets):
+            whole = np.ascontiguousarray(array)
+            digest.update(f"{whole.dtype} {whole.shape}".encode() + whole.tobytes())
+    return digest.hexdigest()
