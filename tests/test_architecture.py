@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "report": "study config tasks training",
     "benchmark": "cells recurrence nn config tasks training",
     "cli": "config late:training late:study",
-    "odyssey": "",
+    "odyssey": "late:cells late:recurrence late:nn",  # each name when it is first used
     "hydra_plugins": "late:study",
 }
 # What these parts do without: whoever composes, plans or looks need not wait for it.
@@ -38,6 +38,7 @@ WITHOUT = {
     "study": HEAVY,
     "report": ("torch", "pytorch_lightning", "hydra", "omegaconf"),
     "hydra_plugins": HEAVY,
+    "odyssey": (*HEAVY, "numpy", "hydra", "omegaconf"),
 }
 # Parts of which what their functions import counts too.
 EVEN_LATE = {"report"}
