@@ -296,7 +296,7 @@ def test_a_copy_has_the_weights_and_shares_none(copied):
         (dict(cell=CELLS["gru"](3, 4)), TypeError, "must be the name or the class of a cell, not"),
         (dict(cell=None), TypeError, "must be the name or the class of a cell, not a NoneType"),
         (dict(cell=lambda x, h: None), TypeError, "cell must make a Cell of (X, H), not a NoneT"),
-        (dict(bias=False), TypeError, "neither RNN nor LSTM has an option bias: a cell's class"),
+        (dict(bias=False), TypeError, "neither RNN nor LSTM has an option bias: which gates"),
         (dict(proj_size=2), TypeError, "has an option proj_size: put an nn.Linear after"),
         (dict(num_layer=2), TypeError, "an option num_layer (did you mean 'num_layers'?)"),
         (dict(forget_bia=2.0), TypeError, "an option forget_bia (did you mean 'forget_bias'?)"),

@@ -137,3 +137,16 @@ def test_onnx(name, with_lengths):
     found = evaluator.ReferenceEvaluator(file).run(None, given)
     for a, b in zip(found, tree_leaves(model(x, n)), strict=True):
         np.testing.assert_allclose(a, b.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_onnx_by_the_older_exporter(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    evaluator = pytest.importorskip("onnx.reference")
+    rnn = layer("lstm_peephole")
+    path = tmp_path / "rnn.onnx"
+    torch.onnx.export(rnn, (values(T, B, X, seed=1),), path, dynamo=False, input_names=["x"])
+    x = values(T, B, X, seed=2)
+    found = evaluator.ReferenceEvaluator(onnx.load(path)).run(None, {"x": x.numpy()})
+    for a, b in zip(found, tree_leaves(rnn(x)), strict=True):
+        np.testing.assert_allclose(a, b.detach().numpy(), rtol=1e-4, atol=1e-5)

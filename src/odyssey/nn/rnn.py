@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -27,8 +28,7 @@ _TORCH = {
 }
 # Arguments of torch.nn.LSTM that RNN does not have, and what to use.
 _NOT_HERE = {
-    "bias": "a cell's class says which gates have a bias: declare lacks = {'h': 'b'} in a cell of "
-    "your own",
+    "bias": "which gates have one is declared by the cell's class, in `lacks`",
     "proj_size": "put an nn.Linear after the layer",
 }
 
@@ -51,7 +51,7 @@ class RNN(nn.Module):
             (kernels derived from the cell's equations), "library" (torch.nn's, for the cells that
             it has), or "auto", the fastest of those that can run the cell.
         device, dtype: of the weights, as in torch.nn.
-        options: what the cell's class takes besides its sizes: `forget_bias=1.0`, `init=...`.
+        **options: what the cell's class takes besides its sizes, as `forget_bias=1.0`, `init=...`.
 
     Called with `input`, and optionally `hx`, `lengths` and `truncation`; see `forward`.
 
@@ -60,10 +60,11 @@ class RNN(nn.Module):
     a gate where torch.nn adds up two. `from_torch` and `to_torch` convert.
 
     While torch.export (with strict=False, its default), torch.onnx or torch.jit.trace reads the
-    layer, the backend is the plain loop whatever was asked for. Its steps are unrolled, so T becomes
-    fixed; the size of the batch may be dynamic. For a dynamic T, export one step, which is the cell
-    itself (`Cell.forward`), and loop outside. A PackedSequence cannot be exported; x with `lengths`
-    can, a tensor whose values are then not checked.
+    layer, the backend is the plain loop whatever was asked for. Its steps are unrolled, so T is
+    fixed (torch.export refuses a dynamic T, torch.onnx fixes it without a word); the size of the
+    batch may be dynamic. For any T, export one step, which is the cell itself (`Cell.forward`), and
+    loop outside. A PackedSequence cannot be exported; x with `lengths` can, a tensor whose values
+    are then not checked.
 
     nn.DataParallel splits dimension 0 of what it is given: use batch_first, or its `dim=1`.
 
@@ -106,7 +107,7 @@ class RNN(nn.Module):
         _check_options(make, options)
         sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
         for name, size in sizes.items():
-            if not isinstance(size, int) or size < 1:
+            if not isinstance(size, Integral) or size < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {size!r}")
         if not 0 <= dropout <= 1:
             raise ValueError(f"dropout must be a probability, 0 to 1, not {dropout!r}")
@@ -148,7 +149,6 @@ class RNN(nn.Module):
         input: Tensor | PackedSequence,
         hx: Tensor | Sequence[Tensor] | None = None,
         lengths: Tensor | Sequence[int] | None = None,
-        *,
         truncation: int | None = None,
     ) -> tuple[Tensor | PackedSequence, Tensor | tuple[Tensor, ...]]:
         """Run the layers over a batch of sequences.
