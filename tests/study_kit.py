@@ -19,7 +19,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf, open_dict
 
 from odyssey.cells import LSTM
-from odyssey.config import keys
+from odyssey.config import sources
 from odyssey.config.compose import compose
 from odyssey.config.schema import register
 from odyssey.study.trial import job
@@ -58,7 +58,7 @@ def launch(
     words = [f"output_dir={out}", f"hydra/launcher={launcher}"]
     trials = [once(*TINY, f"output_dir={out}", *trial) for trial in trials]
     words += [f"hydra.launcher.{name}={value}" for name, value in set.items()]
-    with initialize_config_dir(str(keys.CONF), version_base="1.3"):
+    with initialize_config_dir(str(sources.CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         cfg = loader.load_configuration("config", words, run_mode=RunMode.MULTIRUN)
         with open_dict(cfg):

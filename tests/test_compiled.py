@@ -148,6 +148,9 @@ def memory_of_nan():
 def test_odd_cells_equal_the_reference(name, kind):
     for k, case in enumerate(CASES[: 2 if kind else 4] + [(5, 5, 6, 3, [2, 6, 1], 1)]):
         cell = randomise(odd_cell(name)(*case[:2], dtype=torch.float64))
+        if name == "R times x.h":  # its state is squared at each step, and would overflow
+            with torch.no_grad():
+                cell.R.mul_(0.2)
         check(cell, case, *TYPES[kind], reverse=k % 2 == 1)
 
 

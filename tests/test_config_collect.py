@@ -146,7 +146,7 @@ def _said(words) -> tuple[str, ...]:
 )
 def test_not_every_choice_is_composed_to_find_what_is_wrong(command, monkeypatch):
     """The likeliest one stands in for a wrong choice."""
-    composing.base.cache_clear()
+    composing._base.cache_clear()
     composed = []
     real = composing.hydra_compose
     monkeypatch.setattr(

@@ -15,14 +15,14 @@ from omegaconf import OmegaConf
 from launchers_kit import skip_without_extra
 from odyssey.cells import CELLS
 from odyssey.config import compose as composing
-from odyssey.config import keys
+from odyssey.config import keys, sources
 from odyssey.config.compose import compose, finish
 from odyssey.config.schema import DECAYS, OPTIMIZERS, register
 from odyssey.config.task_schema import TASKS
 from odyssey.errors import UserError
 from odyssey.study.plan import prepare
 
-FILES = sorted(p.relative_to(keys.CONF) for p in keys.CONF.rglob("*.yaml"))
+FILES = sorted(p.relative_to(sources.CONF) for p in sources.CONF.rglob("*.yaml"))
 # Of a run's configuration; sweep/ and hydra/ are about studies.
 CHOICES = [p for p in FILES if len(p.parts) == 2 and p.parent.name != "sweep"]
 
@@ -59,18 +59,18 @@ def test_every_file_begins_with_a_command_that_runs_it(path):
 
 
 def _commands(path: Path) -> list[str]:
-    text = (keys.CONF / path).read_text(encoding="utf-8")
+    text = (sources.CONF / path).read_text(encoding="utf-8")
     head = re.match(r"(#.*\n)+", text)
     return re.findall(r"^# (python train\.py .+?)\s*$", head.group() if head else "", re.MULTILINE)
 
 
 def test_groups_and_choices_are_those_of_the_code():
-    folders = {p.name for p in keys.CONF.iterdir() if p.is_dir()} - {"hydra"}
+    folders = {p.name for p in sources.CONF.iterdir() if p.is_dir()} - {"hydra"}
     assert folders <= set(keys.GROUPS)
-    assert set(keys.choices("cell")) == set(CELLS)
-    assert set(keys.choices("optimizer")) == set(OPTIMIZERS)
-    assert set(keys.choices("decay")) == set(DECAYS)
-    assert set(keys.choices("task")) == set(TASKS)
+    assert set(sources.choices("cell")) == set(CELLS)
+    assert set(sources.choices("optimizer")) == set(OPTIMIZERS)
+    assert set(sources.choices("decay")) == set(DECAYS)
+    assert set(sources.choices("task")) == set(TASKS)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_groups_and_choices_are_those_of_the_code():
 )
 def test_the_configuration_is_the_one_that_hydra_makes(words):
     register()
-    with initialize_config_dir(str(keys.CONF), version_base="1.3"):
+    with initialize_config_dir(str(sources.CONF), version_base="1.3"):
         expected = finish(hydra_compose("config", overrides=words))
     got = compose(words)
     assert OmegaConf.to_yaml(got) == OmegaConf.to_yaml(expected)
@@ -107,14 +107,14 @@ def test_one_composition_does_not_change_the_next():
 def own_conf(tmp_path, monkeypatch):
     """A copy of conf/, without its experiments, to which a test adds files of its own."""
     shutil.copytree(
-        keys.CONF,
+        sources.CONF,
         tmp_path / "conf",
         ignore=lambda folder, names: names if Path(folder).name == "experiment" else [],
     )
-    monkeypatch.setattr(keys, "CONF", tmp_path / "conf")
-    composing.base.cache_clear()
+    monkeypatch.setattr(sources, "CONF", tmp_path / "conf")
+    composing._base.cache_clear()
     yield tmp_path / "conf"
-    composing.base.cache_clear()
+    composing._base.cache_clear()
 
 
 GLOBAL = "# @package _global_\n"

@@ -9,8 +9,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from odyssey.cli import main
-from odyssey.config import keys
+from odyssey.config import keys, sources
 from odyssey.config.compose import compose
+from odyssey.config.fields import as_typed
 from odyssey.config.help import help_text
 from odyssey.config.schema import DECAYS, OPTIMIZERS
 from odyssey.config.task_schema import TASKS
@@ -41,7 +42,16 @@ def _every_key() -> set[str]:
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return help_text()
+    """Of all tasks, optimizers and decays, each part once."""
+    whole = help_text(width=100)
+    for group, names in (("task", TASKS), ("optimizer", OPTIMIZERS), ("decay", DECAYS)):
+        for name in names:
+            title = f"\n{group}={name} (key=value):\n"
+            if title not in whole:
+                whole += help_text([f"{group}={name}"], width=100).partition(title)[1]
+                part = help_text([f"{group}={name}"], width=100).partition(title)[2]
+                whole += part.partition("\n\n")[0] + "\n\n"
+    return whole
 
 
 @pytest.mark.slow
@@ -50,13 +60,13 @@ def test_every_key_is_there_with_a_meaning(text):
     assert set(keys.key_choices()) == every - set(keys.CHOSEN_BY)
     assert len(every) > 80
     for key in every - set(keys.CHOSEN_BY):
-        assert re.search(rf"^  {re.escape(key)}=\S* +\w.{{7,}}", text, re.MULTILINE), key
+        assert re.search(rf"^  {re.escape(key)}=\S*\s+\w.{{7,}}", text, re.MULTILINE), key
 
 
 def test_every_group_and_choice_is_there_with_a_meaning(text):
     for group in keys.GROUPS:
         assert re.search(rf"^{group}=… \(\w.{{10,}}\):$", text, re.MULTILINE), group
-        for name in keys.choices(group):
+        for name in sources.choices(group):
             assert re.search(rf"^  {group}={name} +\w.{{9,}}", text, re.MULTILINE), (group, name)
 
 
@@ -68,17 +78,29 @@ def test_each_optimizer_decay_and_task_shows_its_own_defaults(text):
                 shown.add("kind")
             if not shown:
                 continue
-            section = text.split(f"\n{group}={name} (key=default):\n")[1].split("\n\n")[0]
+            section = text.split(f"\n{group}={name} (key=value):\n")[1].split("\n\n")[0]
             assert set(re.findall(rf"^  {group}\.(\w+)=", section, re.MULTILINE)) == shown
 
 
-def test_defaults_in_the_help_are_the_schemas(text):
-    assert "  optimizer.lr=0.002 " in text and "  seed=0 " in text
+def test_values_are_those_that_the_command_would_run_with():
+    text = help_text(width=100)
+    for line in ("task.batch_size=32", "trainer.max_epochs=2", "cell.forget_bias=1", "seed=0"):
+        assert re.search(rf"^  {re.escape(line)} ", text, re.MULTILINE), line
     assert "  task.split=[0.9,0.05,0.05] " in text and "  model.embedding_size=null " in text
+    words = ["task=mnist", "cell=rnn", "optimizer=sgd", "optimizer.lr=0.3", "nonsense", "seed=x"]
+    text = help_text(words[:4], width=100)
+    cfg = compose(words[:4])
+    for key in ("task.batch_size", "optimizer.momentum", "optimizer.lr", "cell.forget_bias"):
+        assert f"  {key}={as_typed(OmegaConf.select(cfg, key))} " in text, key
+    assert "task.tokenizer" not in text and "optimizer=adam (key" not in text
+    assert "task=mnist (key=value)" in help_text(words, width=100)  # what is wrong is passed over
 
 
-def test_no_line_is_wider_than_a_terminal(text):
+def test_each_line_fits_the_terminal_and_no_word_is_broken(text):
     assert max(map(len, text.splitlines())) <= 100
+    narrow = help_text(width=80)
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert set(narrow.split()) == set(help_text(width=100).split())
 
 
 @pytest.mark.slow

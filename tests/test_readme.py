@@ -15,7 +15,7 @@ import yaml  # type: ignore[import-untyped]
 from hydra_plugins.odyssey_plugins import StudyConfig
 from launchers_kit import skip_without_extra
 from odyssey.config.compose import compose
-from odyssey.config.keys import choices
+from odyssey.config.sources import choices
 from odyssey.config.task_schema import TASKS
 from odyssey.study.plan import prepare
 from odyssey.study.search_space import parse_compared, parse_space

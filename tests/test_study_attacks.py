@@ -13,7 +13,7 @@ import pytest
 from grid_kit import TINY, records, sweep
 from odyssey.cli import main
 from odyssey.config import compose as composing
-from odyssey.config import keys
+from odyssey.config import sources
 from odyssey.errors import UserError
 from odyssey.study.compatibility import check
 from odyssey.study.plan import prepare
@@ -83,11 +83,11 @@ def test_nothing_is_what_an_optional_group_may_be():
 @pytest.fixture
 def own_sweep(tmp_path, monkeypatch):
     """Writes conf/sweep/own.yaml, in a copy of conf/."""
-    shutil.copytree(keys.CONF, tmp_path / "conf")
-    monkeypatch.setattr(keys, "CONF", tmp_path / "conf")
-    composing.base.cache_clear()
+    shutil.copytree(sources.CONF, tmp_path / "conf")
+    monkeypatch.setattr(sources, "CONF", tmp_path / "conf")
+    composing._base.cache_clear()
     yield (tmp_path / "conf" / "sweep" / "own.yaml").write_text
-    composing.base.cache_clear()
+    composing._base.cache_clear()
 
 
 GLOBAL = "# @package _global_\n"

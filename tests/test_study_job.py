@@ -294,9 +294,10 @@ def test_the_names_of_runs_take_no_torch(tmp_path: Path) -> None:
     )
     code = (
         "import sys; from hydra import compose, initialize_config_dir\n"
-        "from odyssey.config import keys; from odyssey.config.schema import register\n"
+        "from odyssey.config import sources; from odyssey.config.schema import register\n"
         "from odyssey.training.run_dir import run_path; register()\n"
-        "with initialize_config_dir(str(keys.CONF), version_base='1.3'): cfg = compose('config')\n"
+        "with initialize_config_dir(str(sources.CONF), version_base='1.3'):\n"
+        "    cfg = compose('config')\n"
         "print(run_path(cfg)); sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

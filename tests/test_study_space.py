@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import random_kit
-from odyssey.config import keys
+from odyssey.config import keys, sources
 from odyssey.study.search_space import Parameter, parse_compared, parse_space
 
 GRID = [i / 4096 for i in range(4096)] + [1 - 2**-53]  # numbers from 0 to below 1
@@ -169,7 +169,7 @@ def test_compared_values() -> None:
 
 
 def test_the_sweeps_of_conf_are_spaces_of_keys_that_there_are() -> None:
-    for file in sorted((keys.CONF / "sweep").glob("*.yaml")):
+    for file in sorted((sources.CONF / "sweep").glob("*.yaml")):
         lines = file.read_text(encoding="utf-8").splitlines()
         assert lines[0] == "# @package _global_"
         assert lines[1].startswith(f"# python train.py -m sweep={file.stem} ")
@@ -180,11 +180,11 @@ def test_the_sweeps_of_conf_are_spaces_of_keys_that_there_are() -> None:
         for values in parse_compared(sweeper.get("compare")).values():
             for words in values:
                 group, _, name = words[0].partition("=")
-                assert group not in keys.GROUPS or name in keys.choices(group)
+                assert group not in keys.GROUPS or name in sources.choices(group)
 
 
 def test_greffs_search_is_nine_variants_with_the_papers_ranges() -> None:
-    file = OmegaConf.load(keys.CONF / "sweep" / "greff.yaml")
+    file = OmegaConf.load(sources.CONF / "sweep" / "greff.yaml")
     sweeper: Any = OmegaConf.to_container(file.hydra.sweeper)
     assert len(parse_compared(sweeper["compare"])["cell"]) == 9
     ends = [(p.name, p.at(0.0)[0], p.at(1 - 2**-53)[0]) for p in parse_space(sweeper["space"])]

@@ -11,14 +11,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+
+class UsersFolders(SearchPathPlugin):
+    """Configuration files of the user's own, where `--config-dir` or `hydra.searchpath` says."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        from odyssey.config import sources
+
+        for folder in sources.current().folders:
+            search_path.append("command-line", folder)
 
 
 @dataclass
@@ -61,11 +73,15 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
+        from odyssey.config.sources import CONFIG_NAME, PRIMARY
         from odyssey.study.plan import prepare
         from odyssey.study.runner import conduct
 
         assert self.config is not None and self.launcher is not None
         hydras = [str(word) for word in self.config.hydra.overrides.hydra]
+        primary = self.config.hydra.job.config_name  # which is not among Hydra's overrides
+        if primary not in (None, PRIMARY):
+            hydras.append(f"{CONFIG_NAME}={primary}")
         plan = prepare([*hydras, *arguments])
         assert plan is not None
         return conduct(plan, self.launcher.launch)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from odyssey.cli_utils import open_closed, see_current_folder, show
-from odyssey.config import keys
+from odyssey.cli_utils import exit_status, open_closed, print_error, see_current_folder, show
+from odyssey.config import keys, sources
 from odyssey.config.compose import compose
 from odyssey.config.help import help_text
-from odyssey.config.overrides import to_hydra
+from odyssey.config.overrides import VERBOSE, parse_overrides, to_hydra
 from odyssey.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,92 +25,173 @@ if TYPE_CHECKING:
 HELP = ("-h", "--help")
 MULTIRUN = ("-m", "--multirun")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's variable: raise an error instead of printing it
+COMPLETION = ("-sc", "--shell-completion")
 # Flags with a question about the configuration, which Hydra answers, and what may follow them.
-QUESTIONS = {
+QUESTIONS: dict[str, tuple[str, ...]] = {
     "--cfg": ("job", "hydra", "all"),
     "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
-    "--resolve": (),
-    "--hydra-help": (),
+    "--package": (),
 }
+ALONE = ("--resolve", "--hydra-help")  # questions that nothing follows
+# Flags that say where configuration files are.
+SOURCES = {"--config-dir": "a folder", "--config-name": "a file's name"}
+SHORT = {
+    "-c": "--cfg",
+    "-i": "--info",
+    "-p": "--package",
+    "-cd": "--config-dir",
+    "-cn": "--config-name",
+}
+
+
+@dataclass
+class Arguments:
+    """A command line, sorted."""
+
+    overrides: list[str] = field(default_factory=list)  # with those that SOURCES' flags stand for
+    many: str | None = None  # -m, as typed
+    questions: list[str] = field(default_factory=list)  # flags for Hydra, with what follows them
+    errors: list[str] = field(default_factory=list)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, also for a run that diverged; 1 failed; 2 wrong input; 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if any(a in HELP for a in arguments):
-        show(help_text())
+        show(help_text([a for a in arguments if not a.startswith("-")]))
         return 0
     if "--version" in arguments:
         print(f"rnn-odyssey {version('rnn-odyssey')}")
         return 0
     open_closed()
     see_current_folder()
+    if any(a in COMPLETION for a in arguments):
+        return exit_status(lambda: _through_hydra(arguments))
     try:
-        flags, overrides, errors = _parse_arguments(arguments)
-        many = [f for f in flags if f in MULTIRUN]
-        asks = [f for f in flags if f in QUESTIONS]
-        if many and asks:
-            errors.append(f"{many[0]} is not possible with {asks[0]}: leave one of them out")
-        try:
-            if not many:
-                cfg = compose(overrides)
-            elif errors:
-                _plan(overrides)
-            else:
-                return _study(overrides)
-        except UserError as error:
-            errors += error.messages
-        if errors:
-            raise UserError(*errors)
-        if asks:
-            _through_hydra([*flags, *overrides])
-        else:
-            _train(cfg, overrides)
-        return 0
+        return _answer(_parse_arguments(arguments))
     except UserError as error:
-        _print_errors(error)
+        for message in error.messages:
+            print_error(message)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
-def _parse_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """The flags with their values, the overrides, and the errors of the flags."""
-    flags: list[str] = []
-    overrides: list[str] = []
-    errors: list[str] = []
+def _answer(asked: Arguments) -> int:
+    """Check everything, then answer the questions or train. Raises UserError."""
+    errors = list(asked.errors)
+    cfg = plan = None
+    try:
+        if asked.many is None:
+            cfg = compose(asked.overrides)
+        elif errors or asked.questions:
+            plan = _plan(asked.overrides)
+        else:
+            return _study(asked.overrides)
+    except UserError as error:
+        errors += error.messages
+    if errors:
+        raise UserError(*errors)
+    if plan is not None:
+        _show_study(plan, asked)
+    elif asked.questions:
+        _through_hydra([*asked.questions, *asked.overrides])
+    elif cfg is not None:
+        _be_verbose(asked.overrides)
+        _train(cfg, asked.overrides)
+    return 0
+
+
+def _parse_arguments(arguments: Sequence[str]) -> Arguments:
+    found = Arguments()
     left = list(arguments)
+
+    def following(equals: str, value: str) -> str:
+        """What belongs to a flag: after its `=`, or the next word."""
+        if equals or not left or left[0].startswith("-") or "=" in left[0]:
+            return value
+        return left.pop(0)
+
     while left:
         argument = left.pop(0)
         name, equals, value = argument.partition("=")
+        name = SHORT.get(name, name)
         if not argument.startswith("-"):
-            overrides.append(argument)
+            found.overrides.append(argument)
         elif argument in MULTIRUN:
-            flags.append(argument)
+            found.many = argument
+        elif argument in ("-r", "--run"):
+            pass  # one run, as without it
+        elif name in ALONE:
+            found.questions.append(name)
         elif name in QUESTIONS:
-            may_follow = QUESTIONS[name]
-            if may_follow and not equals:
-                value = left.pop(0) if left and "=" not in left[0] else ""
-            if may_follow and value not in may_follow:
-                errors.append(
-                    f"{name} {value} is not a question: type {name} {' or '.join(may_follow)}"
+            value = following(equals, value) or ("all" if name == "--info" else "")
+            may = QUESTIONS[name]
+            if may and value not in may:
+                found.errors.append(
+                    f"{name} {value} is not a question: type {name} {' or '.join(may)}"
                 )
-            flags += [name, value] if may_follow else [name]
+            elif not value:
+                found.errors.append(f"{name} is without a section: type {name} model, say")
+            found.questions += [name, value]
+        elif name in SOURCES:
+            _source(found, name, following(equals, value))
         else:
-            key = name.lstrip("-")
-            if not equals and left and "=" not in left[0] and not left[0].startswith("-"):
-                value = left.pop(0)
-            setting = keys.full_setting(key, value)
-            type_this = (
-                f"type {setting}" if setting else "type key=value, -m for a sweep, or --help"
-            )
-            errors.append(f"{argument} is not an option: {type_this}")
-    return flags, overrides, errors
+            _refuse(found, argument, name, following(equals, value))
+    return found
 
 
-def _print_errors(error: UserError) -> None:
-    for message in error.messages:
-        print(f"error: {message}", file=sys.stderr)
+def _source(found: Arguments, name: str, value: str) -> None:
+    """Take a flag that says where configuration files are, as the override that it stands for."""
+    if not value:
+        found.errors.append(f"{name} is without {SOURCES[name]}: type {name} and that")
+    elif name == "--config-name":
+        found.overrides.append(f"{sources.CONFIG_NAME}={value}")
+    else:
+        try:
+            found.overrides.append(sources.search_path_word(value))
+        except UserError as error:
+            found.errors += error.messages
+
+
+def _refuse(found: Arguments, argument: str, name: str, value: str) -> None:
+    if name in ("--config-path", "-cp"):
+        found.errors.append(
+            f"{argument} is not possible, since the files that come with Odyssey are needed: type "
+            "--config-dir FOLDER to add yours"
+        )
+        return
+    setting = keys.full_setting(name.lstrip("-"), value)
+    instead = f"type {setting}" if setting else "type key=value, -m for a sweep, or --help"
+    found.errors.append(f"{argument} is not an option: {instead}")
+
+
+def _be_verbose(overrides: Sequence[str]) -> None:
+    """Obey hydra.verbose: true, or names of loggers, as Hydra does."""
+    (wanted,) = [s.value for s in parse_overrides(overrides)[0] if s.key == VERBOSE] or [False]
+    names = [wanted] if isinstance(wanted, str) else wanted
+    if names is True:
+        names = [None]
+    for name in names or ():
+        logging.basicConfig(format="[%(asctime)s][%(name)s][%(levelname)s] %(message)s")
+        logging.getLogger(name).setLevel(logging.DEBUG)
+
+
+def _show_study(plan: Plan, asked: Arguments) -> None:
+    """The configuration of the first trial, and below it what the others have in its place."""
+    if asked.questions[:2] != ["--cfg", "job"]:
+        raise UserError(
+            f"{' '.join(asked.questions)} is not possible with {asked.many}: type --cfg job, or "
+            f"leave {asked.many} out"
+        )
+    first = plan.trials[0]
+    runs = len({trial.run for trial in plan.trials})
+    show(f"# {runs} runs in {plan.folder}; this is the first of them, {first.run}")
+    _through_hydra([*asked.questions, *first.words])
+    for key, values in plan.record().compare.items():
+        show(f"# compared  {key}={','.join(map(str, values))}")
+    for name, space in plan.record().space.items():
+        show(f"# searched  {name}: {space}")
 
 
 def _train(cfg: DictConfig, overrides: Sequence[str]) -> None:
@@ -163,12 +246,18 @@ def _through_hydra(arguments: Sequence[str]) -> None:
     from odyssey.study.trial import job
 
     register()
-    before, sys.argv = sys.argv, [sys.argv[0], *to_hydra(arguments)]
+    primary = f"{sources.CONFIG_NAME}="
+    words = [word for word in to_hydra(arguments) if not word.startswith(primary)]
+    before, sys.argv = sys.argv, [sys.argv[0], *words]
     GlobalHydra.instance().clear()
     full = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"  # an error in a study is raised here and printed by us
     try:
-        hydra.main(version_base="1.3", config_path=str(keys.CONF), config_name="config")(job)()
+        hydra.main(
+            version_base="1.3",
+            config_path=str(sources.CONF),
+            config_name=sources.current().primary,
+        )(job)()
     finally:
         sys.argv = before
         if full is None:

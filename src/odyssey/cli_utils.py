@@ -1,21 +1,95 @@
-"""What the scripts' commands share: sentences for mistakes, and exit statuses."""
+"""What the commands share: how they are typed, sentences for mistakes, and exit statuses."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from odyssey.errors import UserError
+
+# The commands, as they are typed in a clone.
+SCRIPTS = {
+    "train": "python train.py",
+    "report": "python scripts/report.py",
+    "status": "python scripts/status.py",
+    "sample": "python scripts/sample.py",
+    "explain": "python scripts/explain.py",
+    "benchmark": "python scripts/benchmark.py",
+    "dashboard": "python scripts/dashboard.py",
+}
+_installed = False  # whether this process was started as `odyssey …`
+
+
+def use_installed_command() -> None:
+    """Let `typed_as` name the installed command in place of the clone's scripts."""
+    global _installed
+    _installed = True
+
+
+def is_installed() -> bool:
+    """Whether this process was started as `odyssey …`, and not by a script of the clone."""
+    return _installed
+
+
+def typed_as(command: str) -> str:
+    """How the user types a command: `python scripts/report.py`, or `odyssey report`."""
+    return f"odyssey {command}" if _installed else SCRIPTS[command]
+
+
+# What has a colour on a terminal: the style, and where it goes.
+STYLES = {
+    "bold red": r"^error:",
+    "red": r"\b(?:failed|diverged)\b",
+    "green": r"\bfinished\b|\(best[^)]*\)",
+    "cyan": r"(?<![\w.])[\w./]+(?==[^=\s])",
+    "dim": r"\(sha256 [0-9a-f]+…\)",
+    "bold": r"^\* .*|^\w[^\n]*:$",
+}
+
+
+def paint(text: str, stream: TextIO | None = None) -> str:
+    """The text with the colours of a terminal; as it is where `stream` is none.
+
+    $NO_COLOR, TERM=dumb and $FORCE_COLOR are obeyed. stream: standard output if None.
+    """
+    stream = sys.stdout if stream is None else stream
+    try:
+        if not (stream.isatty() or os.environ.get("FORCE_COLOR")):
+            return text
+    except ValueError:  # closed
+        return text
+    from rich.console import Console
+    from rich.text import Text
+
+    painted = Text(text)
+    for style, pattern in STYLES.items():
+        painted.highlight_regex(re.compile(pattern, re.MULTILINE), style)
+    console = Console(file=stream, highlight=False)
+    with console.capture() as captured:
+        console.print(painted, soft_wrap=True, end="")
+    return captured.get()
+
+
+def print_error(message: str) -> None:
+    """Print a sentence for a mistake."""
+    print(paint(f"error: {message}", sys.stderr), file=sys.stderr, flush=True)
+
+
+def columns(most: int = 100) -> int:
+    """The width to write in: the terminal's, and at most `most` characters."""
+    return max(40, min(shutil.get_terminal_size((most, 24)).columns, most))
 
 
 def show(text: str) -> None:
     """Print, or do without where nobody reads it any more."""
     try:
-        print(text, flush=True)
+        print(paint(text), flush=True)
     except BrokenPipeError:
         mute()
 
@@ -38,7 +112,13 @@ def open_closed() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UserError for a mistake, one sentence, as everywhere in Odyssey."""
+    """Raises UserError for a mistake, one sentence, as everywhere in Odyssey.
+
+    command: its name, as in SCRIPTS. Options cannot be shortened, so that new ones can come.
+    """
+
+    def __init__(self, command: str, description: str | None) -> None:
+        super().__init__(prog=typed_as(command), description=description, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists the options")
@@ -51,7 +131,7 @@ def exit_status(action: Callable[[], None], on_error: int = 2) -> int:
         return 0
     except UserError as error:
         for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
+            print_error(message)
         return on_error
     except KeyboardInterrupt:
         return 130

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from odyssey.benchmark import cells, processes, training
 from odyssey.benchmark.timing import Row, draw, table
 from odyssey.cells import CELLS
+from odyssey.cli_utils import typed_as
 from odyssey.device import resolve_device
 from odyssey.training.provenance import device_name, git, versions
 
@@ -84,9 +85,9 @@ PARTS: dict[str, Callable[[Results], None]] = {
 }
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the parts asked for, print their results and write them to a file."""
-    options = _options()
+    options = _options(arguments)
     device = resolve_device()
     results = Results(options, device)
     for part in tqdm(options.parts or PARTS, desc="benchmark"):
@@ -112,9 +113,11 @@ def main() -> int:
     return 0
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command's options; ends the process where a part or a cell is unknown."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=typed_as("benchmark"), description=__doc__.partition(": ")[2]
+    )
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all if none")
     parser.add_argument("--pairs", type=int, default=15, help="timed pairs of each comparison")
     parser.add_argument(
@@ -129,7 +132,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmark.json"))
     parser.add_argument("--figure", type=Path, help="a picture of `compiled`, as in speed.png")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     unknown = [part for part in options.parts if part not in PARTS]
     unknown += [name for name in options.cells.split(",") if name not in CELLS]
     if unknown:

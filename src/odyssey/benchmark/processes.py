@@ -12,17 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[3]
+TRAIN = [sys.executable, "-m", "odyssey", "train"]
 MEGABYTE = 1 << 20
 
 
 def _timed_run(*overrides: str) -> dict[str, float]:
     """Start train.py: seconds to its first logged update and in all, its peak memory in bytes."""
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, str(ROOT / "train.py"), *overrides]
+        command = [*TRAIN, *overrides]
         command += [f"output_dir={out}", "trainer.log_every=1", "trainer.progress_bar=false"]
         start = time.time()
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         peak = 0.0
         while process.poll() is None:
             peak = max(peak, _peak(process.pid))
@@ -131,8 +131,8 @@ def study_overhead(
 
 
 def _train(*arguments: str) -> None:
-    command = [sys.executable, str(ROOT / "train.py"), *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    command = [*TRAIN, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -22,11 +23,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
-from odyssey.config import keys
+from odyssey.config import keys, sources
+from odyssey.config.identity import flat, plain
 from odyssey.config.overrides import OPTIONS, Setting, choice_errors, parse_overrides
-from odyssey.config.schema import register
+from odyssey.config.schema import CALLBACKS, register
 from odyssey.config.validate import config_errors
 from odyssey.errors import UserError, did_you_mean, options
+from odyssey.registry import cell_name, entry_of
 
 # What Hydra raises for a file of conf/ that cannot be used; OSError where it holds a bare number.
 FILE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, OSError)
@@ -53,7 +56,9 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
 
     Raises UserError with one sentence for each error found.
     """
+    sources.use(overrides)
     settings, errors = parse_overrides(overrides)
+    settings = [s for s in settings if not s.is_of_hydra]
     # Keys and groups whose value is not known, since what was typed for them is wrong.
     unknown = {keys.subject(error): error for error in errors}
     chosen: Choices = ()
@@ -86,13 +91,36 @@ def finish(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-@lru_cache(maxsize=256)
 def base(chosen: Choices) -> DictConfig:
     """What the files say with these choices: the slow part, the same for all values of keys."""
+    return _base(chosen, sources.current())
+
+
+def changed(cfg: DictConfig) -> dict[str, Any]:
+    """What differs from the run of no words: choices of groups, and keys that these do not set."""
+    default, choices = base(()), {}
+    for group in keys.SCHEMAS:
+        choices[group] = keys.choice_of(cfg, group)
+    choices["clip"] = cfg.clip.kind
+    if entry_of(cfg.cell._target_) is not None:
+        choices = {"cell": cell_name(cfg.cell._target_), **choices}
+    usual = {g: keys.choice_of(default, g) for g in keys.SCHEMAS} | {"clip": default.clip.kind}
+    usual["cell"] = cell_name(default.cell._target_)
+    chosen = {g: name for g, name in choices.items() if name != usual[g]}
+    start = flat(plain(finish(copy.deepcopy(base(tuple(chosen.items()))))))
+    # What our callbacks are told is said by keys of the trainer.
+    told = tuple(f"callbacks.{name}." for name in CALLBACKS)
+    values = {k: v for k, v in flat(plain(cfg)).items() if not k.startswith(told)}
+    return chosen | {k: v for k, v in values.items() if k not in start or start[k] != v}
+
+
+@lru_cache(maxsize=256)
+def _base(chosen: Choices, where: sources.Sources) -> DictConfig:
     register()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(keys.CONF), version_base="1.3"):
-        return hydra_compose("config", overrides=[f"{group}={name}" for group, name in chosen])
+    words = [f"{group}={name}" for group, name in chosen]
+    with initialize_config_dir(str(sources.CONF), version_base="1.3"):
+        return hydra_compose(where.primary, overrides=words)
 
 
 def _usable(chosen: Choices) -> tuple[Choices, dict[str, str], list[str]]:
@@ -210,16 +238,17 @@ def _check_reference(composed: Composed, setting: Setting, before: DictConfig) -
 
 def file_error(group: str, name: str, error: BaseException) -> str:
     """The sentence for a choice whose file cannot be used, which may be a user's own."""
-    path = f"conf/{group}/{name}.yaml"
+    path = sources.place(sources.find(group, name))
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        place = f"conf/{group}/{Path(mark.name).name}, line {mark.line + 1}"
+        file = sources.find(group, Path(mark.name).stem)
+        place = f"{sources.place(file)}, line {mark.line + 1}"
         return f"{group}={name} is not readable as YAML: mend {place} ({error.problem})"
     text = str(error)
     start = f"{group}={name} is not usable: mend {path}, "
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         other, _, wanted = error.missing_cfg_file.rpartition("/")
-        names = keys.choices(other)
+        names = sources.choices(other)
         near = did_you_mean(wanted, names)
         return f"{start}which chooses {other}={wanted}{near}; there are {options(names)}"
     key = _full_key(text)

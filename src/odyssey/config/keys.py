@@ -11,7 +11,6 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -28,10 +27,9 @@ from odyssey.config.schema import (
     Config,
     ResumeConfig,
 )
+from odyssey.config.sources import choices, find
 from odyssey.config.task_schema import TASKS
 from odyssey.errors import did_you_mean, options
-
-CONF = Path(__file__).parents[3] / "conf"
 
 GROUPS = {
     "cell": "the recurrent cell",
@@ -75,11 +73,6 @@ TYPES: dict[Any, str] = {
     bool: "true or false",
     dict: "keys with values, as in {a: 1}",
 }
-
-
-def choices(group: str) -> list[str]:
-    """The names that a group may have, in order."""
-    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
 
 
 def choice_of(cfg: DictConfig, group: str) -> str:
@@ -136,7 +129,7 @@ def preset_keys(preset: str) -> frozenset[str]:
     found: set[str] = set()
     for name in choices(preset):
         try:
-            content: Any = OmegaConf.to_container(OmegaConf.load(CONF / preset / f"{name}.yaml"))
+            content: Any = OmegaConf.to_container(OmegaConf.load(find(preset, name)))
         except (OSError, YAMLError, OmegaConfBaseException):
             continue
         for entry in content.pop("defaults", []) if isinstance(content, dict) else []:

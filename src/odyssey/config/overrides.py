@@ -17,15 +17,18 @@ from odyssey.config.keys import (
     CHOSEN_BY,
     GROUPS,
     OPTIONAL,
-    choices,
     hint,
     is_text,
     known,
     unknown_key_error,
 )
+from odyssey.config.sources import CONFIG_NAME, SEARCH_PATH, choices
 
 # Sections of keys that the schema does not name.
 OPTIONS = ("cell.options.", "callbacks.", "trainer.lightning.")
+# What of Hydra's own a single run may have too.
+VERBOSE = "hydra.verbose"
+OF_ANY_RUN = (SEARCH_PATH, CONFIG_NAME, VERBOSE)
 EXAMPLE = "write key=value, as in optimizer.lr=1e-3"
 
 
@@ -161,7 +164,7 @@ def _placement_error(setting: Setting, sweep: bool) -> str | None:
     """What is wrong with a well-formed setting that this command cannot have."""
     override, key = setting.typed, setting.key
     if setting.is_of_hydra or key == "sweep":
-        if sweep:
+        if sweep or key in OF_ANY_RUN:
             return None
         return f"{override} is for studies: leave it out, or type -m too"
     if key in CHOSEN_BY:

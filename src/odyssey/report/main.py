@@ -36,9 +36,9 @@ def _run(arguments: Sequence[str]) -> None:
         seed=asked.seed,
     )
     if not asked.studies and asked.wandb is None:
-        from odyssey.report.io.collect import EXAMPLE
+        from odyssey.report.io.collect import example
 
-        raise UserError(f"no study is given: {EXAMPLE}")
+        raise UserError(f"no study is given: {example()}")
     if asked.group and asked.wandb is None:
         raise UserError("--group is W&B's: type --wandb entity/project too")
     _make_report(asked, options)
@@ -143,7 +143,7 @@ class _ProgressBar:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="report.py", allow_abbrev=False, description=__doc__.partition(": ")[2])
+    parser = Parser("report", __doc__.partition(": ")[2])
     add = parser.add_argument
     add("studies", metavar="STUDY", type=Path, nargs="*", help="studies' folders, outputs/<study>")
     add("--wandb", metavar="ENTITY/PROJECT", help="runs of a W&B project, also beside folders")

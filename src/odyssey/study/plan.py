@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from odyssey.code_hash import source_hash
 from odyssey.config.compose import compose
-from odyssey.config.identity import data_hash, data_options, plain, run_name
+from odyssey.config.identity import data_hash, data_options, flat, plain, run_name
 from odyssey.config.keys import subject
 from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS
 from odyssey.errors import UserError
@@ -281,14 +281,3 @@ def _in_common(settings: Settings, firsts: Sequence[DictConfig]) -> dict[str, An
 def is_under(key: str, axes: Sequence[str]) -> bool:
     """Whether a key is one of `axes`, or in a section or group that is."""
     return any(key == a or key.startswith(f"{a}.") for a in axes)
-
-
-def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as dotted keys."""
-    found: dict[str, Any] = {}
-    for name, value in section.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found

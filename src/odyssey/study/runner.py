@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from odyssey.cli_utils import show
+from odyssey.cli_utils import is_installed, print_error, show, typed_as
 from odyssey.code_hash import code_version
 from odyssey.config.overrides import to_hydra
+from odyssey.config.sources import CONFIG_NAME
 from odyssey.errors import UserError
 from odyssey.study import adaptive
 from odyssey.study.compatibility import check, replaced_runs
@@ -61,8 +62,12 @@ def begin(plan: Plan) -> StudyState:
 
 def _this_command() -> Command:
     """Now, and what was typed; less its words where a library's caller has none."""
-    words = sys.argv if sys.argv and sys.argv[0] else []
-    return Command(time.strftime("%Y-%m-%dT%H:%M:%S%z"), shlex.join(["python", *words]))
+    program, *words = sys.argv or [""]
+    if program.endswith(".py") and not is_installed():
+        typed = shlex.join(["python", program, *words])
+    else:
+        typed = f"{typed_as('train')} {shlex.join(words)}".rstrip()
+    return Command(time.strftime("%Y-%m-%dT%H:%M:%S%z"), typed)
 
 
 class Session:
@@ -96,7 +101,7 @@ class Session:
         if told:
             print(told, file=sys.stderr, flush=True)
         for name, why in self._unrecorded(state).items():
-            print(f"error: {name} has stopped: {why}", file=sys.stderr, flush=True)
+            print_error(f"{name} has stopped: {why}")
         names = {t.run for t in plan.trials}
         ended = {n for n in names if n in state.runs and state.runs[n].state in (*DONE, "running")}
         return int(ended != names)
@@ -172,7 +177,8 @@ class Session:
 
     def _words(self, trial: Trial) -> list[str]:
         """As a launcher takes them."""
-        words = [*trial.words]
+        # The primary file is that of the study, which Hydra knows.
+        words = [w for w in trial.words if not w.startswith(f"{CONFIG_NAME}=")]
         if self.plan.resume.get("mode") == "force":
             words.append("resume=force")
         if self.plan.resume.get("mixed"):
@@ -211,6 +217,6 @@ def conduct(plan: Plan, launch: Launch) -> Sequence[Any]:
         plan.exit_code = Session(plan, launch).conduct()
     except UserError as error:  # Hydra would show where it was raised
         for message in error.messages:
-            print(f"error: {message}", file=sys.stderr, flush=True)
+            print_error(message)
         plan.exit_code = 2
     return []

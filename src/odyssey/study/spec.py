@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Glob, Sweep
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from odyssey.config import keys
+from odyssey.config import keys, sources
 from odyssey.config.compose import FILE_ERRORS, file_error
 from odyssey.config.fields import as_typed, at_least, between, one_of
 from odyssey.config.overrides import Setting, choice_errors, parse_overrides
@@ -48,15 +48,18 @@ def hydras_part(words: Sequence[str]) -> Any:
     """Hydra's own part of the configuration. Raises UserError for words that it has no use for."""
     register()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(keys.CONF), version_base="1.3"):
+    primary = sources.current().primary
+    of_sources = (f"{sources.CONFIG_NAME}=", f"{sources.SEARCH_PATH}=")
+    words = [word for word in words if not word.startswith(of_sources)]
+    with initialize_config_dir(str(sources.CONF), version_base="1.3"):
         try:
-            cfg = hydra_compose("config", list(words), return_hydra_config=True).hydra
+            cfg = hydra_compose(primary, list(words), return_hydra_config=True).hydra
         except REFUSALS:
             # Which of them it was; a choice before the options that it has.
             words = sorted(words, key=lambda w: "/" not in w.partition("=")[0])
             for n in range(1, len(words) + 1):
                 try:
-                    hydra_compose("config", list(words[:n]), return_hydra_config=True)
+                    hydra_compose(primary, list(words[:n]), return_hydra_config=True)
                 except REFUSALS as error:
                     raise UserError(_mistake(words[n - 1], words[:n], error)) from None
             raise
@@ -109,21 +112,21 @@ def resolved(cfg: Any, words: Sequence[str]) -> tuple[Any, Any]:
 
 def sweep_file(name: str) -> list[str]:
     """What a file of conf/sweep/ sets that no run would have: all but what it is for."""
-    path = keys.CONF / "sweep" / f"{name}.yaml"
+    path = sources.find("sweep", name)
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):  # which Hydra says better
         return []
     if not isinstance(found, dict) or not found:
         return [
-            f"sweep={name} is empty: write a study into conf/sweep/{name}.yaml, as in greff.yaml"
+            f"sweep={name} is empty: write a study into {sources.place(path)}, as in greff.yaml"
         ]
     hydras = found.get("hydra")
     inner = hydras if isinstance(hydras, dict) else {}
     others = [str(k) for k in found if k != "hydra"]
     others += [f"hydra.{k}" for k in inner if k not in ("sweeper", "launcher")]
     return [
-        f"sweep={name} is not usable: conf/sweep/{name}.yaml sets {key}, which its runs would not "
+        f"sweep={name} is not usable: {sources.place(path)} sets {key}, which its runs would not "
         "have; move that to conf/experiment/ or the command line, and leave hydra.sweeper alone"
         for key in others
     ]
@@ -227,6 +230,7 @@ class Settings:
 
 def read_settings(words: Sequence[str]) -> tuple[Settings | None, list[str]]:
     """The settings, and the mistakes found; None where another sweeper is to make the runs."""
+    sources.use(words)
     typed, mistakes = parse_overrides(words, sweep=True)
     sweep, more = _chosen_sweep(typed)
     wrong = [*mistakes, *more]
@@ -275,6 +279,7 @@ def _parse(typed: Sequence[Setting], sweep: Setting | None) -> tuple[Settings | 
         str(cfg.runtime.choices["hydra/launcher"]),
         sweep.typed if sweep else None,
         typed,
+        fixed=sources.current().words(),
     )
     wrong = _take_options(found, given)
     return found, wrong + _take_words(found)
@@ -344,7 +349,7 @@ def _take_word(found: Settings, s: Setting, compared: bool) -> None:
         values = _values(s)
         found.compared[key] = [(f"{key}={text}",) for text in values]
         if not values:
-            names = options(keys.choices(key)) if key in keys.GROUPS else ""
+            names = options(sources.choices(key)) if key in keys.GROUPS else ""
             instead = f"type some of {names}" if names else f"type some, as in {key}=a,b"
             raise UserError(f"{word} has no values: {instead}")
     elif compared:
@@ -356,7 +361,7 @@ def _take_word(found: Settings, s: Setting, compared: bool) -> None:
 def _values(setting: Setting) -> list[str]:
     """The values as they are typed, each once. Raises UserError for a range without end."""
     if isinstance(setting.value, Glob):
-        return setting.value.filter(keys.choices(setting.key))
+        return setting.value.filter(sources.choices(setting.key))
     listed(setting.key, setting.value, LIMIT)  # a range that has no end is said to have none
     override = OverridesParser.create().parse_overrides([setting.typed])[0]
     return list(dict.fromkeys(override.sweep_string_iterator()))

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from odyssey.cli_utils import Parser, exit_status
+from odyssey.cli_utils import Parser, exit_status, typed_as
 from odyssey.errors import UserError
 from odyssey.study.formatting import as_number, differing, duration, number, several
 from odyssey.study.progress import PAUSE, Progress, progress, throughput, time_left
@@ -127,7 +127,7 @@ def _state(study: StudyState, now: float, width: int) -> str:
     elif left:
         command = _last_command(study)
         lines.append("time left unknown, since nothing runs; the same command goes on:")
-        lines.append(f"    {command}") if command else lines.append("    python train.py -m …")
+        lines.append(f"    {command}") if command else lines.append(f"    {typed_as('train')} -m …")
     elif total == done:
         lines.append("all done")
     else:
@@ -181,9 +181,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-EXAMPLE = "type a study's folder, as in python scripts/status.py outputs/truncation"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -243,7 +240,7 @@ def _fitting(page: str, height: int) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="status.py", allow_abbrev=False, description=__doc__.partition(": ")[2])
+    parser = Parser("status", __doc__.partition(": ")[2])
     add = parser.add_argument
     add("study", metavar="STUDY", type=Path, nargs="?", help="a study's folder, outputs/<study>")
     add(
@@ -279,7 +276,12 @@ def _with_seconds(words: list[str]) -> list[str]:
 def _study_folder(path: Path | None) -> Path:
     """The folder, if it is a study's. Raises UserError that says what it is else."""
     if path is None:
-        raise UserError(f"no study is given: {EXAMPLE}")
-    if wrong := not_a_study(path, EXAMPLE):
+        raise UserError(f"no study is given: {example()}")
+    if wrong := not_a_study(path, example()):
         raise UserError(wrong)
     return path
+
+
+def example() -> str:
+    """What to type where no study, or none that there is, was given."""
+    return f"type a study's folder, as in {typed_as('status')} outputs/truncation"

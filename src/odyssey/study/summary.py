@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any
 
+from odyssey.cli_utils import typed_as
 from odyssey.study.formatting import duration, number, several, short, words
 from odyssey.study.state import LEFT, UNPLANNED, RunState, StudyState
 
@@ -235,7 +236,7 @@ def _command(run: RunState, commands: dict[str, str]) -> str:
     if run.state == "damaged":
         kept = [w for w in words(line) if not w.startswith("resume=")]
         line = shlex.join([*kept, "resume=force"])
-    return f"python train.py {line}".rstrip()
+    return f"{typed_as('train')} {line}".rstrip()
 
 
 def _overrides(run: RunState) -> str | None:

@@ -184,10 +184,18 @@ def _finished(cfg: DictConfig) -> DictConfig:
 
 
 def _overrides() -> list[str]:
-    """The words that make this trial."""
+    """The words that make this trial, with those that say where its configuration files are."""
     from hydra.core.hydra_config import HydraConfig
 
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    from odyssey.config.sources import CONFIG_NAME, PRIMARY, SEARCH_PATH
+
+    if not HydraConfig.initialized():
+        return []
+    hydra = HydraConfig.get()
+    found = [o for o in hydra.overrides.hydra if o.startswith(f"{SEARCH_PATH}=")][-1:]
+    if hydra.job.config_name != PRIMARY:
+        found.append(f"{CONFIG_NAME}={hydra.job.config_name}")
+    return [*found, *hydra.overrides.task]
 
 
 def _show(error: BaseException) -> None:

@@ -12,6 +12,9 @@ import torch
 from omegaconf import OmegaConf
 from tqdm import tqdm
 
+from odyssey.cli_utils import columns, mute, paint, show
+from odyssey.config.compose import changed
+from odyssey.config.identity import flat
 from odyssey.training.module import RecurrentModule
 from odyssey.training.record import RunRecord
 
@@ -19,34 +22,53 @@ OWN_CALLBACKS = "odyssey.training.callbacks."
 
 
 def say(text: str = "") -> None:
-    """Print a line, at once."""
-    print(text)
-    sys.stdout.flush()
+    """Print a line, at once; training goes on where its reader has left."""
+    show(text)
 
 
 def line(text: str) -> None:
     """Print a line above the progress bar, if there is one."""
-    tqdm.write(text, file=sys.stdout)
-    sys.stdout.flush()
+    try:
+        tqdm.write(paint(text), file=sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        mute()
 
 
-def configuration(cfg: Any, width: int = 100) -> list[str]:
-    """The composed configuration, a group a paragraph; keys that are null are left out."""
+def configuration(cfg: Any, width: int | None = None) -> list[str]:
+    """The composed configuration: what differs from the defaults, then all, a group a paragraph.
+
+    Keys that are null are left out of the latter. width: in characters; None: the terminal's.
+    """
+    width = columns() if width is None else width
     whole: Any = OmegaConf.to_container(cfg, resolve=True)
     whole["callbacks"] = _changed_callbacks(whole.get("callbacks", {}))
     lines = []
+    if different := changed(cfg):
+        lines += [*_paragraph("changed", different, width), ""]
     alone = {name: value for name, value in whole.items() if not isinstance(value, dict)}
     for name, value in [*whole.items(), ("run", alone)]:
         if isinstance(value, dict):
-            pairs = [f"{key}={_short(v)}" for key, v in value.items() if v is not None and v != {}]
-            pairs = pairs or [f"{key}=null" for key in value]
-            text = "  ".join(pair.replace(" ", "\0") for pair in pairs)
-            indent = " " * 11
-            wrapped = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
-            if wrapped:
-                wrapped[0] = f"{name:<11}{wrapped[0][11:]}"
-            lines += [line.replace("\0", " ") for line in wrapped]
+            set_ones = {key: v for key, v in flat(value).items() if v is not None and v != {}}
+            lines += _paragraph(name, set_ones or dict.fromkeys(value), width)
     return lines
+
+
+def _paragraph(name: str, values: Mapping[str, Any], width: int) -> list[str]:
+    """`name      key=value  key=value …`, broken between the pairs alone."""
+    indent = " " * 11
+    text = "  ".join(f"{key}={_short(v)}".replace(" ", "\0") for key, v in values.items())
+    lines = textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    if lines:
+        lines[0] = f"{name:<11}{lines[0][11:]}"
+    return [line.replace("\0", " ") for line in lines]
 
 
 def _changed_callbacks(callbacks: Mapping[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def _check_folder(run: Path, checkpoint: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="sample.py", description=DESCRIPTION, allow_abbrev=False)
+    parser = Parser("sample", DESCRIPTION)
     add = parser.add_argument
     add("run", metavar="RUN", type=Path, help="a run folder, outputs/<study>/<cell>-<task>-<hash>")
     add("--prompt", help="text to go on from; for music a chord of MIDI notes, as '60 64 67'")

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from odyssey.cells import CELLS
 from odyssey.cells.cell import Cell
-from odyssey.cli_utils import see_current_folder
+from odyssey.cli_utils import see_current_folder, typed_as
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.recurrence.compiled.c import codegen as c_codegen
 from odyssey.recurrence.compiled.schedule import Plan, Product, Segment, make_plan
 from odyssey.recurrence.compiled.triton import codegen as triton_codegen
 
-HELP = """python scripts/explain.py cell=NAME [hidden=128] [input=64] [batch=32] [source=c]
+HELP = """{} cell=NAME [hidden=128] [input=64] [batch=32] [source=c]
 
 Prints what model.backend=compiled derives from a cell: its equations, those of the backward step,
 the order of both, products, bytes and operations for each step, and the generated source:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 2 for wrong input and for a cell that cannot be compiled."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP)
+        print(HELP.format(typed_as("explain")))
         return 0
     try:
         given = DEFAULTS | _settings(arguments)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from odyssey.cli_utils import typed_as
 from odyssey.errors import UserError
 from odyssey.io import write_bytes
 from odyssey.report.io.run_files import (
@@ -27,7 +28,6 @@ from odyssey.study.state import RunState, StudyState, not_a_study, read_study
 from odyssey.study.store import Stamp, StudyRecord, TrialRow, read_bytes, stamp_of
 from odyssey.training.record import Code, Data, RunRecord
 
-EXAMPLE = "type a study's folder, as in python scripts/report.py outputs/truncation"
 LONGEST_ERROR = 2000  # characters kept of a run's error, from its end
 MOST_NAMED = 3  # runs named in a note
 Progress = Callable[[int, int], None]  # called with (runs read, all runs)
@@ -73,8 +73,8 @@ def study_folders(folders: Sequence[Path]) -> dict[str, Path]:
     Raises UserError with a sentence for each folder that is not a study's.
     """
     if not folders:
-        raise UserError(f"no study is given: {EXAMPLE}")
-    messages = [not_a_study(Path(folder), EXAMPLE, several=True) for folder in folders]
+        raise UserError(f"no study is given: {example()}")
+    messages = [not_a_study(Path(folder), example(), several=True) for folder in folders]
     if any(messages):
         raise UserError(*dict.fromkeys(message for message in messages if message))
     unique: dict[Path, Path] = {}
@@ -377,3 +377,8 @@ def _from_json(path: Path, entry: list[Any]) -> RunFiles:
 
 def _as_stamp(found: list[int] | None) -> Stamp | None:
     return (found[0], found[1], found[2]) if found else None
+
+
+def example() -> str:
+    """What to type where no study, or none that there is, was given."""
+    return f"type a study's folder, as in {typed_as('report')} outputs/truncation"

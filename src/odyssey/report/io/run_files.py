@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from odyssey.cli_utils import typed_as
 from odyssey.report.io.runs import Series
 from odyssey.study.formatting import words
 from odyssey.study.store import read_bytes, read_text
@@ -175,7 +176,7 @@ ADDED = re.compile(r"^\++")  # Hydra's prefix of a key that is added
 
 def command_line(overrides: str) -> str:
     """The command that runs with `overrides`, a line as in trials.csv."""
-    return f"python train.py {as_text(overrides)}".strip()
+    return f"{typed_as('train')} {as_text(overrides)}".strip()
 
 
 def read_command(file: Path) -> str:

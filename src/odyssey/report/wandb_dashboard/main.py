@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from odyssey.cli_utils import Parser, exit_status
+from odyssey.cli_utils import Parser, exit_status, typed_as
 from odyssey.errors import UserError
 from odyssey.report.io.wandb_project import connect, read_project, split_path
 from odyssey.report.wandb_dashboard.subject import Subject, make_subjects, read_folder
 
-EXAMPLE = "python scripts/dashboard.py --entity my-team --project odyssey --study truncation"
+EXAMPLE = "--entity my-team --project odyssey --study truncation"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,13 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     asked = _parser().parse_args(arguments)
     if not asked.entity:
-        raise UserError(f"--entity is missing, the W&B user or team: type {EXAMPLE}")
+        raise UserError(
+            f"--entity is missing, the W&B user or team: type {typed_as('dashboard')} {EXAMPLE}"
+        )
     split_path(f"{asked.entity}/{asked.project}", "--entity/--project")
     return asked
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="dashboard.py", allow_abbrev=False, description=__doc__.partition(": ")[2])
+    parser = Parser("dashboard", __doc__.partition(": ")[2])
     add = parser.add_argument
     add("--entity", default=os.environ.get("WANDB_ENTITY"), help="W&B user or team")
     add("--project", default="odyssey", help="W&B project (odyssey)")
