@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "benchmark": "cells recurrence nn config tasks training",
     "cli": "config late:training late:study",
     "__main__": "",  # imports a command by its name
-    "odyssey": "",
+    "odyssey": "late:cells late:recurrence late:nn",  # each name when it is first used
     "hydra_plugins": "late:config late:study",
 }
 # What these parts do without: whoever composes, plans or looks need not wait for it.
@@ -39,6 +39,7 @@ WITHOUT = {
     "study": HEAVY,
     "report": ("torch", "pytorch_lightning", "hydra", "omegaconf"),
     "hydra_plugins": HEAVY,
+    "odyssey": (*HEAVY, "numpy", "hydra", "omegaconf"),
 }
 # Parts of which what their functions import counts too.
 EVEN_LATE = {"report"}

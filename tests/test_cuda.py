@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from odyssey.cells import CELLS
+from odyssey.nn import RNN
 from odyssey.recurrence import backends, choose, run
 from odyssey.recurrence.compiled import dispatch
 from odyssey.recurrence.compiled.triton.engine import TritonEngine
@@ -39,6 +41,25 @@ def test_outputs_and_gradients_equal_the_cpus(name: str, ragged: bool) -> None:
     wanted = numbers("cpu", "reference")
     for each in backends(cell):
         torch.testing.assert_close(numbers("cuda", each), wanted, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm", "lstm_peephole"])
+def test_the_layer_equals_the_cpus(name: str) -> None:
+    """odyssey.RNN with lengths on the GPU, and with a PackedSequence there."""
+    rnn = RNN(name, 7, 13, num_layers=2, bidirectional=True, dtype=torch.float64)
+    x, lengths = torch.randn(11, 5, 7, dtype=torch.float64), torch.tensor([11, 3, 1, 7, 11])
+    packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+    wanted, end = rnn(x, lengths=lengths)
+    data = rnn(packed)[0].data
+    rnn.cuda()
+    y, last = rnn(x.cuda(), lengths=lengths.cuda())
+    found, _ = rnn(packed.to("cuda"))
+    for a, b in [(y, wanted), (found.data, data), *zip(last, end, strict=True)]:
+        torch.testing.assert_close(a.cpu(), b, rtol=1e-9, atol=1e-10)
+    if name == "lstm":
+        module = rnn.to_torch()
+        torch.testing.assert_close(module(x.cuda())[0], rnn(x.cuda())[0], rtol=1e-9, atol=1e-10)
+        assert RNN.from_torch(module).stack.grid()[0][0].W.device.type == "cuda"
 
 
 # What rounding the operands of products costs in a few steps: 2^-11 each in TF32, 2^-9 in bfloat16.

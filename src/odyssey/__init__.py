@@ -1,1 +1,48 @@
-"""Odyssey: a recurrent cell is written once, as its paper prints it; the rest is derived."""
+"""Odyssey: a recurrent cell is written once, as its paper prints it; the rest is derived.
+
+>>> import torch, odyssey
+>>> rnn = odyssey.RNN("lstm_peephole", input_size=3, hidden_size=4)  # in place of torch.nn.LSTM
+>>> y, (h, c) = rnn(torch.randn(7, 5, 3))
+>>> y.shape
+torch.Size([7, 5, 4])
+
+Importing this package takes milliseconds; torch is loaded when one of these names is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from odyssey import cells
+    from odyssey.cells.cell import Cell
+    from odyssey.nn.rnn import RNN
+    from odyssey.recurrence import run
+
+__version__ = "0.1.0"
+
+# Public name -> the module that has it, or is it.
+_PUBLIC = {
+    "RNN": "odyssey.nn.rnn",
+    "Cell": "odyssey.cells.cell",
+    "cells": "odyssey.cells",
+    "run": "odyssey.recurrence",
+}
+
+__all__ = ["RNN", "Cell", "__version__", "cells", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, when it is first used (PEP 562)."""
+    where = _PUBLIC.get(name)
+    if where is None:
+        raise AttributeError(f"module 'odyssey' has no attribute {name!r}")
+    module = import_module(where)
+    value = module if where == f"odyssey.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

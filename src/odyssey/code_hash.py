@@ -26,6 +26,7 @@ from typing import Any
 PACKAGES = ("cells", "recurrence", "nn", "data", "tasks", "training")
 # Modules of these packages that no number of a run depends on.
 WITHOUT_NUMBERS = (
+    "nn/rnn.py",
     "recurrence/compiled/explain.py",
     "tasks/midi.py",
     "training/callbacks/progress.py",

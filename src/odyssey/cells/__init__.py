@@ -4,6 +4,14 @@ In the docstrings `*` is the elementwise product, `sigm` the logistic function, 
 step t, h_{t-1} the output of the step before; W, R, b and p are input weights, recurrent weights,
 biases and peepholes, with the name of their gate as index. There is no loop over time here, no
 device and no configuration.
+
+`CELLS` has the classes by their names on the command line:
+
+>>> from odyssey import cells
+>>> cells.CELLS["lstm_peephole"]
+<class 'odyssey.cells.lstm.PeepholeLSTM'>
+>>> cells.PeepholeLSTM.count(3, 4)  # parameters with 3 inputs and 4 units
+140
 """
 
 from __future__ import annotations

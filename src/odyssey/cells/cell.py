@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 from collections import namedtuple
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -38,6 +38,22 @@ class Cell(nn.Module):
 
     Parameters: `W` (#W·H, X), `R` (#R·H, H), `b` (#b·H), `p` (#vectors, H), `P` (#bare·H, X);
     those without any rows are absent. `part("R", "i")` is the rows of one gate.
+
+    A cell that is called runs one step, as torch.nn.LSTMCell does; `odyssey.RNN` runs sequences.
+
+    Example:
+        >>> import torch, odyssey
+        >>> class Leaky(odyssey.Cell):
+        ...     gates = ("n",)
+        ...     vectors = ("a",)
+        ...
+        ...     def step(self, x, R, p, s):
+        ...         d = torch.sigmoid(p.a)
+        ...         return d * s.h + (1 - d) * torch.tanh(x.n + R.n(s.h))
+        >>> h = Leaky(3, 4)(torch.randn(5, 3))
+        >>> y, h = odyssey.RNN(Leaky, 3, 4, num_layers=2)(torch.randn(7, 5, 3))
+        >>> y.shape, h.shape
+        (torch.Size([7, 5, 4]), torch.Size([2, 5, 4]))
     """
 
     state: ClassVar[tuple[str, ...]] = ("h",)
@@ -169,6 +185,58 @@ class Cell(nn.Module):
     def step(self, x: Any, R: Any, p: Any, s: Any) -> tuple[Tensor, ...] | Tensor:
         """One time step: the cell's equations, which every subclass defines."""
         raise TypeError(f"{type(self).__name__} must define step(self, x, R, p, s)")
+
+    def forward(
+        self, x: Tensor, state: Tensor | Sequence[Tensor] | None = None
+    ) -> Tensor | tuple[Tensor, ...]:
+        """One time step of a batch, called as torch.nn.LSTMCell and torch.nn.GRUCell are.
+
+        Args:
+            x: the input (B, X), or (X) without a batch.
+            state: the state of the step before, zeros by default: a tensor (B, H) for a cell of one
+                state, a tuple of them in the order of `state` for a cell of more. (H) without a
+                batch.
+
+        Returns:
+            The new state in the same form; the first, or the tensor, is the output.
+
+        Raises ValueError for other shapes; `odyssey.RNN` is for sequences.
+
+        Example:
+            >>> import torch
+            >>> from odyssey.cells import GRU, LSTM
+            >>> h, c = LSTM(3, 4)(torch.randn(5, 3))
+            >>> h, c = LSTM(3, 4)(torch.randn(5, 3), (h, c))
+            >>> GRU(3, 4)(torch.randn(3)).shape
+            torch.Size([4])
+        """
+        this, X, H = type(self).__name__, self.input_size, self.hidden_size
+        if x.dim() not in (1, 2) or x.shape[-1] != X:
+            raise ValueError(
+                f"a cell runs one step, of x (B, {X}) or ({X}), not {tuple(x.shape)}; for "
+                f"sequences say odyssey.RNN({this}, {X}, {H})(x)"
+            )
+        one = len(self.state) == 1
+        want = (*x.shape[:-1], H)
+        if state is None:
+            given = self.initial_state(x)
+        else:
+            values = [state] if isinstance(state, Tensor) else list(state)
+            fits = isinstance(state, Tensor) == one and len(values) == len(self.state)
+            if not fits or any(tuple(v.shape) != want for v in values):
+                form = f"a tensor {self.state[0]}" if one else f"({', '.join(self.state)}), each"
+                raise ValueError(
+                    f"the state of {this} must be {form} {want}, not "
+                    f"{[tuple(v.shape) for v in values]}"
+                )
+            given = self.State(*values)
+        if x.dim() == 1:  # a step may count on the batch
+            x, given = x.unsqueeze(0), self.State(*(v.unsqueeze(0) for v in given))
+        new = self.step(self.project(x), Products(self), self.peeps(), given)
+        new = (new,) if isinstance(new, Tensor) else tuple(new)
+        if len(want) == 1:
+            new = tuple(v.squeeze(0) for v in new)
+        return new[0] if one else new
 
     # -- description -----------------------------------------------------------------------
 

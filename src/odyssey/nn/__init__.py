@@ -1,5 +1,6 @@
 """Models: embedding, layers of cells in one or two directions, linear heads."""
 
+from odyssey.nn.rnn import RNN
 from odyssey.nn.sequence import EncoderDecoder, HeadInit, SequenceModel, Sizes
 from odyssey.nn.stack import (
     Stack,
@@ -11,6 +12,7 @@ from odyssey.nn.stack import (
 )
 
 __all__ = [
+    "RNN",
     "EncoderDecoder",
     "HeadInit",
     "SequenceModel",

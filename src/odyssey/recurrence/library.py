@@ -23,17 +23,28 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
 }
 
 
-def _name(cell: Cell) -> str:
-    return f"{type(cell).__module__}.{type(cell).__qualname__}"
+def _name(kind: type[Cell]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def supports(cell: Cell) -> bool:
     """Whether torch.nn computes the same function as this cell."""
-    return _name(cell) in FUNCTIONS
+    return has_class(type(cell))
 
 
-def _weights(cell: Cell, order: tuple[str, ...]) -> list[Tensor]:
+def has_class(kind: type[Cell]) -> bool:
+    """Whether torch.nn computes the same function as the cells of this class."""
+    return _name(kind) in FUNCTIONS
+
+
+def function(cell: Cell) -> Callable[..., Any]:
+    """torch's function for a cell that `supports` says it has."""
+    return FUNCTIONS[_name(type(cell))][0]
+
+
+def weights(cell: Cell) -> list[Tensor]:
     """[W, R, b, second bias], gates in torch's order; the second bias is zero but for GRUs."""
+    order = FUNCTIONS[_name(type(cell))][1]
     if cell.gates == order:
         W, R, b = cell.W, cell.R, cell.b
     else:
@@ -48,17 +59,16 @@ def forward(
     cell: Cell, x: Tensor, state: Any, lengths: Tensor | None, truncation: int | None
 ) -> tuple[Tensor, Any]:
     """As `reference.forward`, in one call of torch for each window of `truncation` steps."""
-    function, order = FUNCTIONS[_name(cell)]
-    weights = _weights(cell, order)
+    torchs, values = function(cell), weights(cell)
     device = x.device.type
     if torch.is_autocast_enabled(device):
         # Autocast itself would run cuDNN in float16, even if it is set to bfloat16.
         dtype = torch.get_autocast_dtype(device)
         x, state = x.to(dtype), cell.State(*(v.to(dtype) for v in state))
-        weights = [w.to(dtype) for w in weights]
+        values = [w.to(dtype) for w in values]
         with torch.autocast(device, enabled=False):
-            return _windows(cell, function, weights, x, state, lengths, truncation)
-    return _windows(cell, function, weights, x, state, lengths, truncation)
+            return _windows(cell, torchs, values, x, state, lengths, truncation)
+    return _windows(cell, torchs, values, x, state, lengths, truncation)
 
 
 def _windows(

@@ -19,6 +19,14 @@ _MODULES: dict[str, Any] = {"reference": reference, "compiled": compiled, "libra
 _announced: set[tuple[type, str]] = set()  # choices of `auto` that have been logged
 
 
+def exporting() -> bool:
+    """Whether torch.export, torch.onnx or torch.jit.trace is reading what is called.
+
+    Values of tensors must not be looked at then, and kernels cannot be part of what they write.
+    """
+    return torch.compiler.is_exporting() or torch._C._is_tracing()
+
+
 def backends(cell: Cell) -> tuple[str, ...]:
     """The backends that can run this cell, the fastest last."""
     return tuple(backend for backend in BACKENDS if reason_against(cell, backend) is None)
@@ -50,8 +58,12 @@ def choose(
     `scripts/benchmark.py`. On a GPU cuDNN's kernels come first, since the derived ones have not
     been timed beside them.
 
+    While something is exported, it is the plain loop whatever was asked for.
+
     Raises UserError where the cell cannot run on the backend that was asked for.
     """
+    if exporting():
+        return "reference"
     if backend == "auto":
         device = torch.device(device)
         if device.type != "cpu" and library.supports(cell):
@@ -93,11 +105,18 @@ def run(
     state at each sequence's own end (with `reverse`, after its step 0).
 
     Raises ValueError for shapes and lengths that do not fit, UserError for the backend.
+
+    Example:
+        >>> import torch, odyssey
+        >>> lstm = odyssey.cells.LSTM(3, 4)
+        >>> outputs, (h, c) = odyssey.run(lstm, torch.randn(7, 5, 3), truncation=2)
+        >>> outputs.shape, torch.equal(outputs[-1], h)
+        (torch.Size([7, 5, 4]), True)
     """
     _check(cell, x, state, lengths, truncation)
     dtype = next((v.dtype for v in cell.parameters()), x.dtype)
     chosen = choose(cell, backend, x.device, dtype)
-    if backend == "auto" and (type(cell), chosen) not in _announced:
+    if backend == "auto" and not exporting() and (type(cell), chosen) not in _announced:
         _announced.add((type(cell), chosen))
         why = compiled.why_no_kernels(cell, x.device, dtype)
         log.info(
@@ -107,7 +126,7 @@ def run(
             "" if why is None else f", because {why}",
         )
     ragged = None
-    if lengths is not None and lengths.numel() and int(lengths.min()) < x.shape[0]:
+    if lengths is not None and _ragged(lengths, x.shape[0]):
         ragged = lengths
         valid = _valid(x, lengths)
         # Padding may hold anything, NaN too, which a product with zero would not remove.
@@ -121,6 +140,11 @@ def run(
     if ragged is not None:
         outputs = outputs.masked_fill(~valid, 0.0)
     return (_flip(outputs, ragged) if reverse else outputs), last
+
+
+def _ragged(lengths: Tensor, steps: int) -> bool:
+    """Whether there is padding; while something is exported there may always be."""
+    return exporting() or (lengths.numel() > 0 and int(lengths.min()) < steps)
 
 
 def _valid(x: Tensor, lengths: Tensor) -> Tensor:
@@ -163,7 +187,8 @@ def _check(
             raise ValueError("lengths must be int64 on the CPU")
         if tuple(lengths.shape) != (x.shape[1],):
             raise ValueError(f"lengths must be ({x.shape[1]},), not {tuple(lengths.shape)}")
-        if lengths.numel() and (int(lengths.min()) < 1 or int(lengths.max()) > x.shape[0]):
+        known = lengths.numel() and not exporting()
+        if known and (int(lengths.min()) < 1 or int(lengths.max()) > x.shape[0]):
             raise ValueError(
                 f"lengths must be 1 to {x.shape[0]} (T), not {int(lengths.min())} to "
                 f"{int(lengths.max())}"
