@@ -124,6 +124,28 @@ def test_right_settings() -> None:
         assert local.check_settings(settings) == []
 
 
+def test_the_main_script_is_not_run_again(tmp_path: Path) -> None:
+    """Not even one that starts its study at once, without asking for its `__name__`."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from study_kit import launch, plain\n"
+        "print('the script runs', flush=True)\n"
+        "returned = launch(Path('out'), [['seed=0'], ['seed=1']], plain, n_jobs=2)\n"
+        "print(len([r.return_value for r in returned]), 'trials')\n"
+    )
+    path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["the script runs", "2 trials"]
+
+
 # -- real runs -----------------------------------------------------------------------------------
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
-from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -130,7 +129,7 @@ class LocalPoolLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         from odyssey.errors import UserError
-        from odyssey.study.launchers import local
+        from odyssey.study.launchers import job, local
 
         assert self.config is not None
         found = local.check_settings(self.settings)
@@ -141,15 +140,8 @@ class LocalPoolLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        kept = ("ConfigStore", "HydraConfig", "JobRuntime")
-        study = {
-            "hydra_context": self.hydra_context,
-            "config": self.config,
-            "task_function": self.task_function,
-            "singletons": {k: v for k, v in Singleton._instances.items() if k.__name__ in kept},
-        }
         places = local.slots(self.settings, self.config.trainer.threads)
-        return local.launch(study, job_overrides, initial_job_idx, places)
+        return local.launch(job.study_of(self), job_overrides, initial_job_idx, places)
 
 
 ConfigStore.instance().store(
@@ -182,11 +174,11 @@ with suppress(ImportError):
         """Each trial a job; this object is what a job calls on its node."""
 
         def __call__(self, *args: Any, **kwargs: Any) -> JobReturn:
-            from odyssey.study.launchers import remote, slurm
+            from odyssey.study.launchers import job, slurm
 
             with slurm.signals_heeded():
                 call = super().__call__
-                return remote.light(remote.outlast(lambda: call(*args, **kwargs)))
+                return job.light(job.outlast(lambda: call(*args, **kwargs)))
 
         def launch(
             self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from odyssey.errors import UserError
+from odyssey.study.launchers import job
 from odyssey.study.launchers.server import Trial
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -257,14 +258,10 @@ def _received(server: Server) -> tuple[int, bytes, str]:
 
 def _unpacked(packed: bytes, how: str, words: Sequence[str]) -> Any:
     """The JobReturn; one that says `failed` where no process lived to send one."""
-    from hydra.core.utils import JobReturn, JobStatus
-
     if packed:
         return pickle.loads(packed)
     value = {"status": "failed", "folder": None, "objective": float("nan"), "error": how}
-    returned = JobReturn(overrides=list(words), status=JobStatus.COMPLETED)
-    returned.return_value = value
-    return returned
+    return job.returned(words, value)
 
 
 @contextmanager

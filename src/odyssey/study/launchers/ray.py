@@ -15,7 +15,7 @@ from typing import Any
 
 from odyssey.cli_utils import see_current_folder
 from odyssey.errors import UserError
-from odyssey.study.launchers import remote
+from odyssey.study.launchers import job
 
 CONNECT_SECONDS = 10.0
 STOP_SECONDS = 60.0  # for the trials to write a checkpoint in, after Ctrl-C
@@ -33,7 +33,7 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
     settings: Any = OmegaConf.to_container(launcher.ray_cfg, resolve=True)
     _connect(settings["init"])
     task = ray.remote(**settings["remote"])(on_node) if settings["remote"] else ray.remote(on_node)
-    study = remote.study_of(launcher)
+    study = job.study_of(launcher)
     shared: Any = ray.put(study | {"folder": os.getcwd()})
     numbers = {task.remote(shared, list(words), first + n): n for n, words in enumerate(jobs)}
     returned: dict[int, Any] = {}
@@ -43,14 +43,14 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
             (done,), left = ray.wait(left, num_returns=1)
             n = numbers.pop(done)
             try:
-                returned[n] = remote.returned(jobs[n], ray.get(done))
+                returned[n] = job.returned(jobs[n], ray.get(done))
             except ray.exceptions.LocalRayletDiedError:
                 raise UserError(
                     "Ray has ended on the machine that the study was started on; start it again, "
                     "and the same command goes on with what is missing"
                 ) from None
             except ray.exceptions.RayError as error:
-                returned[n] = remote.lost(study, jobs[n], first + n, _sentence(error))
+                returned[n] = job.lost(study, jobs[n], first + n, _sentence(error))
     except (KeyboardInterrupt, SystemExit):
         for trial in left:
             ray.cancel(trial)
@@ -100,9 +100,6 @@ def _answers(address: Any) -> bool:
 
 def on_node(study: Mapping[str, Any], words: Sequence[str], index: int) -> Any:
     """Run one trial in this process, of any machine; what the task function returns."""
-    from hydra.core.singleton import Singleton
-    from hydra.core.utils import setup_globals
-
     try:
         os.chdir(study["folder"])
     except OSError as error:
@@ -111,12 +108,11 @@ def on_node(study: Mapping[str, Any], words: Sequence[str], index: int) -> Any:
             "project must lie where every machine sees it under the same name"
         ) from None
     see_current_folder()
-    setup_globals()
-    Singleton._instances.update(study["singletons"])
+    job.install(study)
     # Ray's own answer to SIGTERM, by which it ends a process, would be a failure of the run.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return remote.outlast(lambda: remote.run(study, words, index)).return_value
+        return job.outlast(lambda: job.run(study, words, index)).return_value
     except KeyboardInterrupt:
         return {"status": "interrupted", "folder": None, "error": None}
     finally:

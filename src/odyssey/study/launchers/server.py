@@ -1,9 +1,14 @@
 """The process that trials are forked from: everything imported, nothing done.
 
 It is a process of its own so that the study's imports no torch, and so that each trial starts
-within milliseconds from the same clean state. Unlike multiprocessing's fork server it has a
-session of its own, which Ctrl-C in a terminal does not reach, does not run the main script again,
-and ends its trials where the study is killed.
+within milliseconds from the same clean state.
+
+multiprocessing's fork server was tried in its place. With its public functions alone the study
+does not see that a server was killed, cannot start another one with other modules, and runs the
+main script again in each trial, which tests/test_study_pool.py forbids. With its private ones the
+tests hold, but it takes as many lines, depends on names that change between versions of Python,
+reaps trials before the study knows of their end, so that a signal may reach another process, and
+dies where the system refuses a process; here one trial fails.
 
 Messages from the study: ("study", bytes), ("start", Trial), ("stop",), ("kill",). To it:
 ("ended", number, a pickled JobReturn or b"", how the process ended).
@@ -33,6 +38,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from odyssey.code_hash import code_version
+from odyssey.study.launchers import job
 
 GRACE_SECONDS = 5.0  # to write a checkpoint in, once nobody is left to wait for it
 
@@ -58,7 +64,8 @@ def run_trial(study: Mapping[str, Any], trial: Trial, result: int, lifeline: int
             threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
             returned = _returned(study, trial)
         except KeyboardInterrupt:
-            returned = _finished({"status": "interrupted", "folder": None, "error": None}, trial)
+            value = {"status": "interrupted", "folder": None, "error": None}
+            returned = job.returned(trial.overrides, value)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # too late to stop anything
         # Where the server is gone, there is nobody to tell; the run's folder says it all.
         with contextlib.suppress(BrokenPipeError), open(result, "wb") as pipe:
@@ -112,20 +119,16 @@ def _returned(study: Mapping[str, Any], trial: Trial) -> Any:
         returned = _run(study, trial)
     except Exception as error:
         traceback.print_exc()
-        return _finished(_plain(error), trial, JobStatus.FAILED)
-    # The configuration of each of a thousand trials would fill the parent's memory.
-    returned.cfg = returned.hydra_cfg = None
+        returned = job.returned(trial.overrides, _plain(error))
+        returned.status = JobStatus.FAILED
+        return returned
     if returned.status == JobStatus.FAILED:
         returned._return_value = _plain(returned._return_value)
     return returned
 
 
 def _run(study: Mapping[str, Any], trial: Trial) -> Any:
-    """Compose the trial's configuration, and hand it to the task function as Hydra does."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.core.utils import run_job
-    from omegaconf import open_dict
-
+    """The JobReturn of the trial, in the environment that it is given."""
     from odyssey.training.wandb import start_service
 
     os.environ.clear()
@@ -133,35 +136,16 @@ def _run(study: Mapping[str, Any], trial: Trial) -> Any:
     os.environ.update(trial.environment)
     os.chdir(study["folder"])
     start_service(study["config"].logger.mode)  # while the configuration is composed
-    context, task = study["hydra_context"], study["task_function"]
-    config = context.config_loader.load_sweep_config(study["config"], list(trial.overrides))
-    with open_dict(config):
-        config.hydra.job.id = f"{config.hydra.job.name}_{trial.index}"
-        config.hydra.job.num = trial.index
-    HydraConfig.instance().set_config(config)
+    task = None
     if trial.death is not None:
         task = partial(_record_death, error=trial.death)
-    return run_job(
-        hydra_context=context,
-        task_function=task,
-        config=config,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
+    return job.run(study, trial.overrides, trial.index, task)
 
 
 def _record_death(cfg: Any, error: str) -> dict[str, Any]:
     from odyssey.study.trial import died
 
     return died(cfg, error)
-
-
-def _finished(value: Any, trial: Trial, status: Any = None) -> Any:
-    from hydra.core.utils import JobReturn, JobStatus
-
-    returned = JobReturn(overrides=list(trial.overrides), status=status or JobStatus.COMPLETED)
-    returned.return_value = value
-    return returned
 
 
 def _plain(error: BaseException) -> Exception:
@@ -371,14 +355,13 @@ def _read(child: Child) -> None:
 def _unpack(packed: bytes) -> Mapping[str, Any]:
     """What all trials of a launch share, unpickled once before any of them is forked."""
     from hydra.core.plugins import Plugins
-    from hydra.core.singleton import Singleton
     from hydra.core.utils import setup_globals
 
     outer = pickle.loads(packed)
     sys.path[:] = outer["path"]
     setup_globals()
     study = pickle.loads(outer["study"])
-    Singleton._instances.update(study["singletons"])
+    job.install(study)
     Plugins.instance()
     config = study["config"]
     if config.logger.mode != "disabled":

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from odyssey.errors import UserError
-from odyssey.study.launchers import remote
+from odyssey.study.launchers import job
 
 
 def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any]:
@@ -27,7 +27,7 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
     from hydra.core.singleton import Singleton
     from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
 
-    study = remote.study_of(launcher)
+    study = job.study_of(launcher)
     numbers = range(first, first + len(jobs))
     try:
         submitted = _executor(launcher._EXECUTOR, launcher.params).map_array(
@@ -47,12 +47,12 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
         ) from None
     returned = []
     try:
-        for number, words, job in zip(numbers, jobs, submitted, strict=True):
+        for number, words, sent in zip(numbers, jobs, submitted, strict=True):
             try:
-                returned.append(job.results()[0])
+                returned.append(sent.results()[0])
             except (UncompletedJobError, FailedJobError) as error:
-                why = f"job {job.job_id} of {launcher._EXECUTOR}: {_last_line(error)}"
-                returned.append(remote.lost(study, words, number, why))
+                why = f"job {sent.job_id} of {launcher._EXECUTOR}: {_last_line(error)}"
+                returned.append(job.lost(study, words, number, why))
     except KeyboardInterrupt:
         _cancel(launcher._EXECUTOR, submitted[len(returned) :])
         raise
@@ -79,15 +79,15 @@ def _executor(name: str, settings: Mapping[str, Any]) -> Any:
 def _cancel(name: str, jobs: Sequence[Any]) -> None:
     """Ask the jobs to stop: each has a little time to write a checkpoint in."""
     if name == "slurm":
-        arrays = dict.fromkeys(job.job_id.partition("_")[0] for job in jobs)
+        arrays = dict.fromkeys(sent.job_id.partition("_")[0] for sent in jobs)
         subprocess.run(["scancel", *arrays], check=False)
         return
     # As scancel does. Submitit's own way would kill them a second later.
-    for job in jobs:
+    for sent in jobs:
         with suppress(ProcessLookupError):
-            os.kill(int(job.job_id), signal.SIGTERM)
-    for job in jobs:
-        job.wait()
+            os.kill(int(sent.job_id), signal.SIGTERM)
+    for sent in jobs:
+        sent.wait()
 
 
 def _last_line(error: Exception) -> str:

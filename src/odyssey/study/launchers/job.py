@@ -1,4 +1,4 @@
-"""Trials on other machines: handed to the task function there, and recorded here where one is lost.
+"""One trial as a job of any launcher: what is sent, run, returned, and recorded if it is lost.
 
 Heavy modules are imported when they are called for.
 """
@@ -18,7 +18,7 @@ LEASE_SECONDS = 150.0
 
 
 def study_of(launcher: Any) -> dict[str, Any]:
-    """What the trials of a launcher share, in a form that can be sent to another machine."""
+    """What the trials of a launcher share, in a form that can be sent to another process."""
     from hydra.core.singleton import Singleton
 
     kept = ("ConfigStore", "HydraConfig", "JobRuntime")
@@ -28,6 +28,15 @@ def study_of(launcher: Any) -> dict[str, Any]:
         "task_function": launcher.task_function,
         "singletons": {k: v for k, v in Singleton._instances.items() if k.__name__ in kept},
     }
+
+
+def install(study: Mapping[str, Any]) -> None:
+    """Prepare this process, which another has sent `study` to, for `run`."""
+    from hydra.core.singleton import Singleton
+    from hydra.core.utils import setup_globals
+
+    setup_globals()
+    Singleton._instances.update(study["singletons"])
 
 
 def run(study: Mapping[str, Any], words: Sequence[str], index: int, task: Any = None) -> Any:
@@ -80,11 +89,12 @@ def light(returned: Any) -> Any:
     return returned
 
 
-def returned(words: Sequence[str], value: Any) -> Any:
-    """The JobReturn of a trial whose task function returned `value`."""
+def returned(words: Sequence[str], value: Any, failed: bool = False) -> Any:
+    """The JobReturn of a trial whose task function returned `value`, or raised it (`failed`)."""
     from hydra.core.utils import JobReturn, JobStatus
 
-    made = JobReturn(overrides=list(words), status=JobStatus.COMPLETED)
+    status = JobStatus.FAILED if failed else JobStatus.COMPLETED
+    made = JobReturn(overrides=list(words), status=status)
     made.return_value = value
     return made
 
