@@ -16,8 +16,12 @@ from odyssey.config.help import help_text
 from odyssey.config.schema import DECAYS, OPTIMIZERS
 from odyssey.config.task_schema import TASKS
 from odyssey.study.plan import prepare
+from own_kit import choose
 
-OPEN = ("cell.options", "trainer.lightning", "callbacks")  # sections that users fill
+OPEN = (
+    *(f"{section}.options" for section in ("cell", "task", "optimizer", "decay")),
+    *("trainer.lightning", "callbacks", "metrics", "loggers"),
+)  # sections that users fill
 
 
 def _leaves(cfg: DictConfig, prefix: str = "") -> set[str]:
@@ -36,7 +40,7 @@ def _every_key() -> set[str]:
     found: set[str] = set()
     for group, names in (("task", TASKS), ("optimizer", OPTIMIZERS), ("decay", DECAYS)):
         for name in names:
-            found |= _leaves(compose([f"{group}={name}"]))
+            found |= _leaves(compose(choose(group, name)))
     return found
 
 
@@ -48,8 +52,8 @@ def text() -> str:
         for name in names:
             title = f"\n{group}={name} (key=value):\n"
             if title not in whole:
-                whole += help_text([f"{group}={name}"], width=100).partition(title)[1]
-                part = help_text([f"{group}={name}"], width=100).partition(title)[2]
+                whole += title
+                part = help_text(choose(group, name), width=100).partition(title)[2]
                 whole += part.partition("\n\n")[0] + "\n\n"
     return whole
 

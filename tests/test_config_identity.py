@@ -21,11 +21,12 @@ from odyssey.config.schema import DECAYS, NEUTRAL_KEYS, OPTIMIZERS, PLACE_KEYS
 from odyssey.config.task_schema import TASKS
 from odyssey.data import identity
 from odyssey.errors import UserError
+from own_kit import choose
 
 CONFIGURATIONS = [
-    *([f"task={name}"] for name in TASKS),
-    *([f"optimizer={name}"] for name in OPTIMIZERS),
-    *([f"decay={name}"] for name in DECAYS),
+    *(choose("task", name) for name in TASKS),
+    *(choose("optimizer", name) for name in OPTIMIZERS),
+    *(choose("decay", name) for name in DECAYS),
     ["clip=none", "cell=rnn"],
 ]
 
@@ -69,7 +70,7 @@ def test_options_of_a_cell_of_ones_own_count():
 
 
 def test_the_keys_that_do_not_count_exist():
-    tasks = [compose([f"task={name}"]) for name in TASKS]
+    tasks = [compose(choose("task", name)) for name in TASKS]
     for key in (*NEUTRAL_KEYS, *PLACE_KEYS):
         parent, _, last = key.rpartition(".")
         sections = [OmegaConf.select(cfg, parent) if parent else cfg for cfg in tasks]

@@ -65,7 +65,8 @@ def test_every_cell_and_every_data_set_is_listed() -> None:
     tasks = README[README.index("## Tasks") : README.index("## Truncation")]
     for name in choices("cell"):
         assert f"`{name}`" in cells, name
-    for name, config in TASKS.items():
+    for name in choices("task"):
+        config = TASKS.get(name, TASKS["own"])
         (row,) = [line for line in tasks.splitlines() if line.startswith(f"| `{name}`")]
         for source in config.sources:
             assert f"`{source}`" in row or name == "synthetic", source

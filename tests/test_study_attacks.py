@@ -170,6 +170,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, capsys):
     assert "error: /proc/none/s cannot be written to (" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_damaged_run_stops_no_other_and_is_counted(tmp_path, capsys):
     words = ("seed=0,1", "hydra/launcher=basic")
     plan = prepare([*TINY, f"output_dir={tmp_path}", *words])

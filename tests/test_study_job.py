@@ -123,6 +123,7 @@ def test_ctrl_c_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (sys.stdout, sys.stderr) == streams and not run_path(config(tmp_path)).exists()
 
 
+@pytest.mark.slow
 def test_a_failure_before_the_first_record_is_recorded_and_can_be_tried_again(
     tmp_path: Path,
 ) -> None:
@@ -160,6 +161,7 @@ def test_a_failure_before_the_first_record_is_recorded_and_can_be_tried_again(
     assert run["config_hash"] == "" and after["config_hash"].startswith(planned[-8:])
 
 
+@pytest.mark.slow
 def test_a_cell_or_text_that_is_mended_is_another_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +200,7 @@ def test_a_failed_process_is_recorded_but_never_over_a_result(tmp_path: Path) ->
     assert (folder(tmp_path) / "run.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_what_is_refused_leaves_the_record_as_it_is(tmp_path: Path) -> None:
     cfg = config(tmp_path)
     assert job(cfg)["status"] == "finished"
@@ -285,6 +288,7 @@ def test_no_room_for_the_log_is_a_failed_trial(tmp_path: Path) -> None:
     assert found["status"] == "failed" and found["error"]
 
 
+@pytest.mark.slow
 def test_the_names_of_runs_take_no_torch(tmp_path: Path) -> None:
     for name in CELLS:
         assert cell_name(compose([f"cell={name}"]).cell._target_) == name

@@ -78,6 +78,7 @@ def drawn(p: Plan, variant: str) -> list[tuple[str, ...]]:
     ]
 
 
+@pytest.mark.slow
 def test_draws_are_shared_by_all_variants_or_each_has_its_own():
     shared = plan(*SEARCH, "cell=rnn,gru", "hydra.sweeper.draws=shared")
     assert drawn(shared, "cell=rnn") == drawn(shared, "cell=gru")

@@ -37,6 +37,7 @@ def runs(out: Path) -> dict[int, Path]:
 # -- what a trial finds --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_nothing_of_a_trial_reaches_the_next(tmp_path: Path) -> None:
     os.environ["LEFT"] = "by the study"
     try:
@@ -56,6 +57,7 @@ def test_nothing_of_a_trial_reaches_the_next(tmp_path: Path) -> None:
     assert again.return_value["variable"] is None
 
 
+@pytest.mark.slow
 def test_gpus_are_handed_out_in_turn_to_free_places(tmp_path: Path) -> None:
     trials = [[f"seed={n}"] for n in range(3)]
     # The first trial keeps its place while the two others follow each other in the second.
@@ -186,6 +188,7 @@ def test_a_process_that_is_killed_is_a_failed_trial_and_no_other(tmp_path: Path)
     assert log.read_text().rstrip().endswith(told)
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_before_its_run_began(tmp_path: Path) -> None:
     (returned,) = launch(tmp_path, [["seed=4"]], ends_at_once)
     told = "the process ended with exit status 3 before the run did"
@@ -275,6 +278,7 @@ def test_a_signal_stops_all_cleanly(number: signal.Signals, to_all: bool, tmp_pa
         assert run["steps"] >= max(rows) > 0  # nothing of what was done is lost
 
 
+@pytest.mark.slow
 def test_a_second_signal_kills(tmp_path: Path) -> None:
     words = ["cell._target_=study_kit.Stuck", "model.backend=reference", "logger.mode=disabled"]
     study = start(tmp_path, "seed=0,1,2", *words)

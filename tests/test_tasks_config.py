@@ -70,7 +70,7 @@ def test_each_mistake_is_one_sentence(name, options, words):
     assert all("\n" not in sentence and ":" in sentence for sentence in found)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "own"])
 def test_defaults_are_right_and_fit_omegaconf(name):
     cfg = OmegaConf.structured(TASKS[name])
     assert cfg.name == name
@@ -84,8 +84,10 @@ def test_names_are_those_of_the_data_room():
 
 
 def test_every_task_can_be_made_and_a_wrong_name_says_so():
-    assert set(MADE) == set(TASKS)
+    assert {*MADE, "own"} == set(TASKS)
     for name, cfg in TASKS.items():
+        if name == "own":
+            continue
         assert build(cfg(), data_dir=None, seed=0, window=10).name == name
     with pytest.raises(UserError, match="did you mean 'charlm'"):
         build(TASKS["charlm"](name="charml"), data_dir=None, seed=0, window=1)

@@ -34,6 +34,7 @@ def test_rows_and_pixels_are_the_image(images):
         assert same(batch, batches.get(0, 3))
 
 
+@pytest.mark.slow
 def test_permuted_is_one_fixed_mixed_order():
     plain = make("mnist", order="pixels").batches("test").get(0, 0)
     task = make("mnist", order="permuted", permutation_seed=4)

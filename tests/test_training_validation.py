@@ -50,6 +50,7 @@ def _part(net, split):
     return np.array([net.task.vocabulary.ids.get(c, unknown) for c in text])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lanes", [1, 3, 4])
 @pytest.mark.parametrize("split", ["valid", "test"])
 def test_one_number_for_all_window_lengths(tmp_path, split, lanes):

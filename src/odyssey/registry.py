@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from odyssey.cli_utils import see_current_folder
@@ -22,33 +23,23 @@ class CellEntry(NamedTuple):
     forget_gate: bool = False
 
 
-# By family. Each name has a file conf/cell/NAME.yaml.
-CELLS = {
-    "rnn": CellEntry("Elman"),
-    "elman_relu": CellEntry("ElmanReLU"),
-    "irnn": CellEntry("IRNN"),
-    "jordan": CellEntry("Jordan"),
-    "gru_simple": CellEntry("SimpleGRU"),
-    "gru": CellEntry("GRU", forget_gate=True),
-    "gru_reset_after": CellEntry("GRUResetAfter", forget_gate=True),
-    "lstm": CellEntry("LSTM", forget_gate=True),
-    "lstm_peephole": CellEntry("PeepholeLSTM", forget_gate=True),
-    "lstm_layernorm": CellEntry("LayerNormLSTM", forget_gate=True),
-    "nig": CellEntry("NIG", forget_gate=True),
-    "nfg": CellEntry("NFG"),
-    "nog": CellEntry("NOG", forget_gate=True),
-    "niaf": CellEntry("NIAF", forget_gate=True),
-    "noaf": CellEntry("NOAF", forget_gate=True),
-    "cifg": CellEntry("CIFG"),
-    "np": CellEntry("NP", forget_gate=True),
-    "fgr": CellEntry("FGR", forget_gate=True),
-    "mgu": CellEntry("MGU"),
-    "mut1": CellEntry("MUT1"),
-    "mut2": CellEntry("MUT2"),
-    "mut3": CellEntry("MUT3"),
-    "janet": CellEntry("JANET", forget_gate=True),
-    "ugrnn": CellEntry("UGRNN", forget_gate=True),
-}
+# In a wheel the files of conf/ are beside the package's own.
+_PACKAGED = Path(__file__).parent / "conf"
+CONF = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def _read_cells() -> dict[str, CellEntry]:
+    """Name -> entry, from the files of conf/cell/: one that sets a forget bias has that gate."""
+    found = {}
+    for file in sorted((CONF / "cell").glob("*.yaml")):
+        text = file.read_text(encoding="utf-8")
+        target = re.search(rf"^_target_: {re.escape(PACKAGE)}(\w+)$", text, re.MULTILINE)
+        if target is not None:
+            found[file.stem] = CellEntry(target[1], "\nforget_bias:" in text)
+    return found
+
+
+CELLS = _read_cells()
 _NAMES = {entry.kind: name for name, entry in CELLS.items()}
 
 

@@ -16,6 +16,9 @@ device and no configuration.
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from odyssey import registry
 from odyssey.cells.cell import Cell
 from odyssey.cells.elman import IRNN, Elman, ElmanReLU, Jordan
@@ -57,7 +60,12 @@ __all__ = [
     "SimpleGRU",
 ]
 
-# Name on the command line -> class; families are together.
+for _module in iter_modules(__path__):  # with the classes of files that are not named above
+    for _name, _found in vars(import_module(f"{__name__}.{_module.name}")).items():
+        if isinstance(_found, type) and issubclass(_found, Cell):
+            globals().setdefault(_name, _found)
+
+# Name on the command line -> class, as the files of conf/cell/ have them.
 CELLS: dict[str, type[Cell]] = {
     name: globals()[entry.kind] for name, entry in registry.CELLS.items()
 }

@@ -18,10 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from odyssey.errors import UserError, did_you_mean, options
-
-# In a wheel the files of conf/ are beside the package's own.
-_PACKAGED = Path(__file__).parents[1] / "conf"
-CONF = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "conf"
+from odyssey.registry import CONF as CONF
 
 SEARCH_PATH = "hydra.searchpath"
 CONFIG_NAME = "hydra.job.config_name"
