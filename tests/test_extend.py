@@ -58,7 +58,7 @@ def train(command: str) -> Path:
 
 def test_the_page_has_what_it_says() -> None:
     assert len(BLOCKS) == 5 and len(COMMANDS) == 9
-    assert "train.py --config-dir my_conf optimizer=nadam" in PAGE
+    assert "train.py --config-dir my_conf optimizer=radam" in PAGE
 
 
 @pytest.mark.slow

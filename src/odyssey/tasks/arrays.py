@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from odyssey.data.identity import file_hash
 from odyssey.errors import UserError
 from odyssey.tasks.base import Batch, Batches, ModelSpec, Split, Sums, Task
 from odyssey.tasks.batching import Order, Sequences, valid
@@ -104,7 +105,10 @@ class ArrayTask(Task):
             causal=self.causal,
         )
         if not hasattr(self, "data"):
-            self.data = {"name": self.cfg.data, "sha256": _digest(self._parts)}
+            own = self.cfg.data == "own"
+            path = self.cfg.path
+            digest = _digest(self._parts) if path is None else file_hash(path)
+            self.data = {"name": self.name if own else self.cfg.data, "sha256": digest}
 
     def _checked(self, split: Split, parts: Mapping[Split, Examples]) -> Examples:
         part = parts.get(split)

@@ -40,6 +40,7 @@ def build_model(cfg: Any, spec: ModelSpec) -> nn.Module:
 
 
 def _model(cfg: Any, spec: ModelSpec) -> nn.Module:
+    _check_spec(cfg, spec)
     kind = load_class(cfg.cell._target_)
     init = Init(**cfg.cell.init)
 
@@ -80,6 +81,24 @@ def _model(cfg: Any, spec: ModelSpec) -> nn.Module:
         head=spec.head,
         head_init=head_init,
     )
+
+
+def _check_spec(cfg: Any, spec: ModelSpec) -> None:
+    """Raise UserError for settings of the model that do not go with a task's inputs.
+
+    Of the package's tasks it is said before their data are read; of a user's own it is known now.
+    """
+    name = f"task={cfg.task.name}"
+    if spec.causal and cfg.model.bidirectional:
+        raise UserError(
+            f"model.bidirectional=true is not allowed with {name}, since it would read what it is "
+            "to predict: type model.bidirectional=false"
+        )
+    if spec.input == "real" and cfg.model.embedding_size is not None:
+        raise UserError(
+            f"model.embedding_size={cfg.model.embedding_size} is without effect with {name}, whose "
+            "inputs are numbers: type model.embedding_size=null"
+        )
 
 
 def build_callbacks(cfg: DictConfig) -> dict[str, Callback]:
