@@ -78,6 +78,7 @@ def test_groups_and_choices_are_those_of_the_code():
     assert set(sources.choices("task")) == {*TASKS, "series"}  # which no code names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

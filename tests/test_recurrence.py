@@ -191,6 +191,7 @@ def no_compiler(monkeypatch, tmp_path):
     dispatch.clear_cache()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_in_single_precision_it_takes_the_cells_own_kernels(name):
     cell = make(name, 3, 5).float()

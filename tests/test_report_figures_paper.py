@@ -29,6 +29,7 @@ def texts(canvas: object) -> list[str]:
     return [t.get_text() for t in canvas.findobj(Text) if t.get_text() and t.get_visible()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", drawn(SEARCHED), ids=lambda figure: figure.key)
 def test_figures_fit_a_paper(figure: Figure, tmp_path: Path) -> None:
     canvas = mpl.draw(figure)

@@ -31,6 +31,7 @@ def same(found, wanted) -> None:
     torch.testing.assert_close(tree_leaves(found), tree_leaves(wanted), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_cell_can_be_exported(name):
     rnn = layer(name, bidirectional=True, batch_first=True)
@@ -50,6 +51,7 @@ def test_whatever_the_backend_it_is_the_plain_loop_that_is_exported(backend):
     assert not any("lstm" in name or "Recurrence" in name for name in called)
 
 
+@pytest.mark.slow
 def test_states_lengths_and_the_size_of_the_batch_may_vary():
     rnn = layer("lstm_peephole", num_layers=2, bidirectional=True)
 

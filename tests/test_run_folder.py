@@ -76,6 +76,7 @@ def test_holds_what_the_design_says(tmp_path: Path, tiny: list[str]) -> None:
     assert not list(path.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_test_metrics_are_of_the_best_checkpoint(tmp_path: Path, tiny: list[str]) -> None:
     out = tmp_path / "out"
     # A learning rate that spoils the model after a good start.
@@ -103,6 +104,7 @@ def test_test_metrics_are_of_the_best_checkpoint(tmp_path: Path, tiny: list[str]
     assert run["metrics"]["valid/bits_per_char"] == min(valid) < valid[-1]
 
 
+@pytest.mark.slow
 def test_finished_is_not_done_again(
     tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +193,7 @@ def test_two_processes_do_not_share_a_folder(
     assert process.wait(30) == 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", ["none", "norm", "value"])
 def test_divergence_is_a_result(tmp_path: Path, tiny: list[str], clip: str) -> None:
     out = tmp_path / "out"
@@ -229,6 +232,7 @@ def test_a_bug_is_recorded_and_raised(
     assert record(folder(out))["status"] == "finished" and record(folder(out))["error"] is None
 
 
+@pytest.mark.slow
 def test_early_stopping(tmp_path: Path, tiny: list[str]) -> None:
     out = tmp_path / "out"
     still = ["optimizer=sgd", "optimizer.lr=1e-30", "trainer.patience=2", "trainer.max_epochs=9"]
@@ -271,6 +275,7 @@ def test_a_record_of_a_later_version_is_left_alone(
     assert (folder(out) / "run.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_record_from_before_records_had_a_schema_is_read(
     tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,6 +78,7 @@ def test_defaults_are_the_runs_own(charlm: Path, capsys: pytest.CaptureFixture[s
     assert sampled(capsys, charlm, "--checkpoint", "last") == last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["charlm", "wordlm"])
 def test_the_carried_state_equals_one_pass(
     which: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]

@@ -30,6 +30,7 @@ def said(*words: str) -> list[str]:
     return list(error.value.messages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
@@ -64,6 +65,7 @@ def test_all_runs_of_a_study_are_in_one_folder():
     assert len(said(*SEARCH, "output_dir=${optimizer.lr}", "hydra.sweeper.trials=3")) == 1
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_searched_key_is_said_once():
     messages = said("sweep=greff")  # without the experiment that it is for
     assert [m.partition("=")[0] for m in messages] == ["optimizer.momentum", "task.input_noise"]
@@ -94,6 +96,7 @@ GLOBAL = "# @package _global_\n"
 COMPARE = "hydra: {sweeper: {compare: {cell: [rnn, gru]}}}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -161,6 +164,7 @@ def test_a_run_json_with_any_code_is_only_a_run_of_other_code(tmp_path):
         check(plan, read_study(plan.folder))
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_to(tmp_path, capsys):
     (tmp_path / "s").write_text("a file")
     assert sweep(tmp_path, "cell=rnn,gru") == 2

@@ -126,6 +126,7 @@ def test_right_settings() -> None:
         assert local.check_settings(settings) == []
 
 
+@pytest.mark.slow
 def test_the_main_script_is_not_run_again(tmp_path: Path) -> None:
     """Not even one that starts its study at once, without asking for its `__name__`."""
     script = tmp_path / "script.py"

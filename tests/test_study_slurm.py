@@ -92,6 +92,7 @@ def test_ctrl_c_cancels_the_jobs(tmp_path: Path) -> None:
     assert said == [("interrupted", None)] * 2
 
 
+@pytest.mark.slow
 def test_where_there_is_no_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = conduct(tmp_path, "slurm", *STUDY)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
