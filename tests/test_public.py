@@ -55,7 +55,8 @@ def test_the_lists_of_names_are_the_same():
                 for alias in line.names:
                     typed[alias.name] = line.module
     assert typed.keys() == odyssey._PUBLIC.keys()
-    for name, where in odyssey._PUBLIC.items():
+    del typed["study"]  # the package at run time, the function that a call of it calls to them
+    for name, where in odyssey._PUBLIC.items() - {("study", "odyssey.study")}:
         assert where in (typed[name], f"{typed[name]}.{name}")
 
 

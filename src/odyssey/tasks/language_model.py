@@ -198,6 +198,23 @@ class LanguageModel(Task):
         given: str | None = self.cfg.sample_prompt
         return self.prompts.get(self.cfg.data, "") if given is None else given
 
+    def read(self, inputs: Any) -> Batch:
+        """One text or several. Raises UserError for symbols that the model never learned."""
+        texts = [inputs] if isinstance(inputs, str) else list(inputs)
+        if not texts or not all(isinstance(text, str) and text for text in texts):
+            raise UserError("the inputs are no texts: give a string, or several, with symbols")
+        known = self.vocabulary
+        ids = [
+            known.prompt(self.symbols(t), "the text")
+            if known.unknown is None
+            else known.encode(self.symbols(t)).tolist()
+            for t in texts
+        ]
+        return super().read(ids)
+
+    def names(self) -> Sequence[str]:
+        return self.vocabulary.symbols
+
     def export(self) -> dict[str, Any]:
         return {"vocabulary": self.vocabulary.export()}
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from odyssey import data
 from odyssey.data.types import Labelled
+from odyssey.errors import UserError
 from odyssey.tasks.base import Batch, ModelSpec, Split
 from odyssey.tasks.batching import Order, Sequences
 from odyssey.tasks.classification import Classification
@@ -78,6 +79,16 @@ class Sentiment(Classification):
             lengths=texts.lengths if self.cfg.bucket or not train else None,
         )
         return Texts(texts, torch.from_numpy(self._labels[split]).to(device), order)
+
+    def read(self, inputs: Any) -> Batch:
+        """One text or several. Raises UserError where they are none."""
+        texts = [inputs] if isinstance(inputs, str) else list(inputs)
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise UserError("the inputs are no texts: give a string, or several")
+        return super().read([self.encode(text).tolist() for text in texts])
+
+    def names(self) -> tuple[str, ...]:
+        return self.classes
 
     def export(self) -> dict[str, Any]:
         return {"vocabulary": self.vocabulary.export(), "classes": list(self.classes)}
