@@ -233,7 +233,7 @@ class Run:
     changed ...
     >>> run.config.cell._target_
     'odyssey.cells.GRU'
-    >>> run.metrics.loc[2, "valid/bits_per_char"] == run.result["valid/bits_per_char"]
+    >>> bool(run.metrics.loc[2, "valid/bits_per_char"] == run.result["valid/bits_per_char"])
     True
     >>> type(run.model).__name__
     'SequenceModel'

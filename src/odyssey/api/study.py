@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from odyssey.api import run as runs_api
 from odyssey.api import show
 from odyssey.api.run import OUTPUTS, Run
+from odyssey.bars import new_bar
 from odyssey.errors import UserError, did_you_mean
 from odyssey.study.formatting import number, several
 from odyssey.study.state import RunState, StudyState, not_a_study, read_study
@@ -136,6 +137,21 @@ class Study:
         The folder of the study.
     name : str
         Its name.
+
+    Examples
+    --------
+    >>> import odyssey, tempfile
+    >>> words = "task=charlm task.data=hello trainer.max_steps=2 logger.mode=disabled study=first"
+    >>> out = tempfile.mkdtemp()
+    >>> run = odyssey.train(f"{words} output_dir={out} cell=gru")
+    changed ...
+    >>> first = odyssey.study(f"{out}/first")
+    >>> first
+    <Study first: 1 finished>
+    >>> list(first.best().index) == [run.name]
+    True
+    >>> first.load(run.name).status
+    'finished'
     """
 
     def __init__(self, folder: Path) -> None:
@@ -480,12 +496,14 @@ def _compare(
     from odyssey.report.analysis.comparisons import make_comparisons
     from odyssey.report.analysis.options import Options
     from odyssey.report.io.collect import collect
-    from odyssey.report.pipeline import analyse_all
+    from odyssey.report.pipeline import analyse_all, count_steps
 
     chosen = Options(baseline=baseline, margin=margin, share=share, alpha=alpha, seed=seed)
     collection = collect(folders, curves=False)
     groups = make_comparisons(collection, baseline=baseline)
-    analysed = analyse_all(groups, chosen, metric, lambda text: None)
+    steps = count_steps(groups, metric)
+    with new_bar(desc="statistics", total=steps, leave=False, disable=None) as bar:
+        analysed = analyse_all(groups, chosen, metric, lambda text: bar.update())
     return Comparisons(_comparison(a) for _, analyses in analysed for a in analyses)
 
 

@@ -1,4 +1,16 @@
-"""Studies: many runs, compared and searched, resumed and never lost."""
+"""Studies: many runs, compared and searched, resumed and never lost.
+
+The package can be called: `odyssey.study(folder)` is a study as an object, see
+`odyssey.api.study.study`.
+
+>>> import odyssey, tempfile
+>>> words = "task=charlm task.data=hello trainer.max_steps=2 logger.mode=disabled study=first"
+>>> out = tempfile.mkdtemp()
+>>> run = odyssey.train(f"{words} output_dir={out} cell=gru")
+changed ...
+>>> odyssey.study(f"{out}/first")
+<Study first: 1 finished>
+"""
 
 from __future__ import annotations
 

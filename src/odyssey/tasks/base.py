@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
@@ -256,6 +256,15 @@ class Task(LightningDataModule, ABC):
             return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
         return Batch(*map(move, batch))._replace(lengths=batch.lengths)
+
+
+def as_texts(inputs: Any) -> list[str]:
+    """One text or several as a list. Raises UserError where they are none."""
+    given = [inputs] if isinstance(inputs, str) else inputs
+    texts = list(given) if isinstance(given, Iterable) else []
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise UserError("the inputs are no texts: give a string, or a list of them")
+    return texts
 
 
 def as_arrays(inputs: Any, rank: int, spec: ModelSpec) -> list[Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from odyssey import data
 from odyssey.data.types import Text
 from odyssey.errors import UserError
-from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
+from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task, as_texts
 from odyssey.tasks.decoding import draw_one, finite, sample_generator
 from odyssey.tasks.metric import Metric
 from odyssey.tasks.tokenization import (
@@ -200,10 +200,10 @@ class LanguageModel(Task):
 
     def read(self, inputs: Any) -> Batch:
         """One text or several. Raises UserError for symbols that the model never learned."""
-        texts = [inputs] if isinstance(inputs, str) else list(inputs)
-        if not texts or not all(isinstance(text, str) and text for text in texts):
-            raise UserError("the inputs are no texts: give a string, or several, with symbols")
+        texts = as_texts(inputs)
         known = self.vocabulary
+        if not all(self.symbols(text) for text in texts):
+            raise UserError("the inputs have an empty text: give texts with a symbol at least")
         ids = [
             known.prompt(self.symbols(t), "the text")
             if known.unknown is None

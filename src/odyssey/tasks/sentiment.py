@@ -13,8 +13,7 @@ from torch import Tensor
 
 from odyssey import data
 from odyssey.data.types import Labelled
-from odyssey.errors import UserError
-from odyssey.tasks.base import Batch, ModelSpec, Split
+from odyssey.tasks.base import Batch, ModelSpec, Split, as_texts
 from odyssey.tasks.batching import Order, Sequences
 from odyssey.tasks.classification import Classification
 from odyssey.tasks.tokenization import Tokenizer, Vocabulary
@@ -82,10 +81,7 @@ class Sentiment(Classification):
 
     def read(self, inputs: Any) -> Batch:
         """One text or several. Raises UserError where they are none."""
-        texts = [inputs] if isinstance(inputs, str) else list(inputs)
-        if not texts or not all(isinstance(text, str) for text in texts):
-            raise UserError("the inputs are no texts: give a string, or several")
-        return super().read([self.encode(text).tolist() for text in texts])
+        return super().read([self.encode(text).tolist() for text in as_texts(inputs)])
 
     def names(self) -> tuple[str, ...]:
         return self.classes
