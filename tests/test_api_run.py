@@ -407,7 +407,7 @@ def test_an_unfinished_run(hello: Run, tmp_path: Path) -> None:
 
 
 def test_a_diverged_run(tmp_path: Path) -> None:
-    words = [*HELLO, "clip=none", "optimizer=sgd", "optimizer.lr=1e30", f"output_dir={tmp_path}"]
+    words = [*HELLO, "clip=none", "optimizer=sgd", "optimizer.lr=1e38", f"output_dir={tmp_path}"]
     run = odyssey.train(run_kit.once(*words, "trainer.max_epochs=20", "trainer.val_every=15"))
     assert run.status == "diverged" and "diverged" in repr(run)
     with pytest.raises(UserError) as error:
