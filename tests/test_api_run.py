@@ -18,7 +18,7 @@ from pytorch_lightning import Callback
 
 import odyssey
 import run_kit
-from odyssey.api.run import Prediction, Roll, Run
+from odyssey.api.run import Prediction, Roll, Run, _words_of
 from odyssey.errors import UserError
 from odyssey.training import sampling
 
@@ -296,6 +296,30 @@ def test_a_changed_configuration_is_checked_and_its_words_repeat_it(tmp_path: Pa
         odyssey.train(cfg)
     with pytest.raises(UserError, match="config_dir and config_name are for words"):
         odyssey.train(cfg, config_name="mine")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "cell=mut1 task=mnist task.order=rows optimizer=sgd clip=value clip.threshold=0.5",
+        "cell=rnn cell._target_=study_kit.Buggy task=wordlm bptt.length=null",
+        "task=synthetic task.kind=copying trainer.lightning.deterministic=true data_dir=null",
+        "callbacks.mine._target_=pytorch_lightning.callbacks.LearningRateMonitor seed=3",
+        "experiment=hello study='a b' trainer.patience=3 model.embedding_size=7",
+        "debug=overfit task=sentiment callbacks.samples=null decay=plateau",
+    ],
+)
+def test_a_configuration_is_its_words(words: str) -> None:
+    """Those in `overrides.yaml` of a run that was trained from a configuration."""
+    cfg = odyssey.compose(words)
+    assert odyssey.compose(_words_of(cfg)) == cfg
+
+
+def test_a_configuration_of_other_files_is_its_words(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [config, _self_]\nseed: 7\n")
+    cfg = odyssey.compose("cell=gru", config_dir=tmp_path, config_name="mine")
+    assert cfg.seed == 7 and "seed=7" in _words_of(cfg)
+    assert odyssey.compose(_words_of(cfg)) == cfg
 
 
 def test_callbacks_are_called(tmp_path: Path) -> None:

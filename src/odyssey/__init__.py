@@ -6,6 +6,13 @@
 >>> y.shape
 torch.Size([7, 5, 4])
 
+>>> cfg = odyssey.compose("cell=gru task=charlm")  # as `python train.py cell=gru task=charlm`
+>>> cfg.model.hidden_size
+128
+
+The public names are those of `odyssey.__all__`, with what their objects have without a leading
+underscore. Everything else is private and may change. `docs/notebook.ipynb` uses all of them.
+
 Importing this package takes milliseconds; torch is loaded when one of these names is first used.
 """
 

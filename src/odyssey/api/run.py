@@ -141,7 +141,7 @@ def train(
         cfg = composing.finish(overrides.copy())
         if errors := config_errors(cfg):
             raise UserError(*errors)
-        words = [word(key, value) for key, value in composing.changed(cfg).items()]
+        words = _words_of(cfg)
     else:
         words = _words(overrides, config_dir, config_name)
         cfg = composing.compose(words)
@@ -408,10 +408,6 @@ class Run:
         dict
             By metric, without the part's name: `{"bits_per_char": 2.02, …}`. For "test" and
             "valid" of the best checkpoint they are the numbers of `result`.
-
-        Examples
-        --------
-        `odyssey.load(path).evaluate("valid")["bits_per_char"]`
         """
         _check_split(split)
         from odyssey.training.evaluation import evaluate
@@ -670,6 +666,13 @@ def _check_split(split: str) -> None:
     if split not in SPLITS:
         near = did_you_mean(str(split), SPLITS)
         raise UserError(f"split={split} is unknown{near}: give one of {options(SPLITS)}")
+
+
+def _words_of(cfg: DictConfig) -> list[str]:
+    """The words that make a configuration from the files of conf/ alone."""
+    sources.use(())
+    found = composing.changed(cfg)
+    return [f"{k}={{}}" if v == {} else word(k, v) for k, v in found.items()]
 
 
 def _words(

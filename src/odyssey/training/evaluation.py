@@ -46,7 +46,12 @@ def evaluate(model: nn.Module, task: Task, cfg: Any, split: Split) -> dict[str, 
             **given,
         )
         batches = task.ready(split)
-        trainer.test(module, dataloaders=Pass(batches, 0, len(batches)), verbose=False)
+        try:
+            trainer.test(module, dataloaders=Pass(batches, 0, len(batches)), verbose=False)
+        except SystemExit as end:  # what Lightning makes of a KeyboardInterrupt
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
         return dict(module.evaluated)
 
 

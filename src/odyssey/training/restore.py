@@ -70,6 +70,11 @@ def restore_model(
             f"the cell of {run}, {cfg.cell._target_}, is not to be found; start from the folder "
             "that holds its file"
         ) from None
+    except Exception as error:  # whatever the user's file raises
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"the cell of {run}, {cfg.cell._target_}, cannot be imported: {what}"
+        ) from error
     try:
         model = build_model(cfg, task.spec).to(device).eval()
         model.load_state_dict(saved["model"])
