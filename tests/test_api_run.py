@@ -233,6 +233,37 @@ def test_music_is_sampled_as_a_roll(
     assert roll._repr_png_().startswith(b"\x89PNG") and "12 frames" in repr(roll)
 
 
+def test_a_backend_that_is_not_there_is_replaced(runs: Any, tmp_path: Path) -> None:
+    original = runs("wordlm")  # a GRU that torch has no kernels for
+    copy = copied(original, tmp_path)
+    cfg = OmegaConf.load(copy / "config.yaml")
+    cfg.model.backend = "library"
+    (copy / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+    run = odyssey.load(copy)
+    assert run.evaluate() == pytest.approx(original.evaluate(), rel=1e-6)
+    assert run.config.model.backend == "library"
+
+
+def test_a_prediction_too_large_for_the_memory_is_refused(
+    runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from odyssey.training import evaluation
+
+    monkeypatch.setattr(evaluation, "MOST_BYTES", 100)
+    with pytest.raises(UserError, match="the outputs for test would take .* GiB: give inputs"):
+        runs("charlm-lanes").predict(split="test")
+
+
+def test_an_evaluation_can_be_interrupted(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    run = odyssey.load(runs("adding").path)
+    monkeypatch.setattr(run.task, "scores", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run.evaluate()
+
+
 # -- what a run is -------------------------------------------------------------------------------
 
 
@@ -559,6 +590,7 @@ print(*sorted({"torch", "pytorch_lightning", "wandb"} & set(sys.modules)))
 """
 
 
+@pytest.mark.slow
 def test_looking_loads_no_torch(hello: Run) -> None:
     command = [sys.executable, "-c", LIGHT, str(hello.path.parent)]
     done = subprocess.run(command, capture_output=True, text=True)

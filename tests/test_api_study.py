@@ -25,7 +25,7 @@ LITTLE = ["task=charlm", "task.data=hello", "model.hidden_size=8", "trainer.max_
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search") / "s"
-    return write_study(folder, trials=20, effect={"nfg": 2.0}, diverged=0.1, missing=0.1)
+    return write_study(folder, trials=10, effect={"nfg": 2.0}, diverged=0.1, missing=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,10 @@ def test_frames_are_those_of_the_files(search: Path) -> None:
         if row.state == "finished":
             assert row.valid == record["metrics"]["valid/nats_per_frame"]
             assert row.test == record["metrics"]["test/nats_per_frame"]
-    assert sum(study.counts.values()) == len(study) == 60
-    assert study.counts["diverged"] == 6 and "failed" not in study.counts
+    assert sum(study.counts.values()) == len(study) == 30
+    assert study.counts["diverged"] == 3 and "failed" not in study.counts
     assert study.counts == {k: int(n) for k, n in trials["state"].value_counts().items()}
-    assert "54" in repr(study) or "finished" in repr(study)
+    assert repr(study) == "<Study s: 24 finished, 3 diverged, 3 missing>"
     assert study._repr_html_().count("<table>") == 2
 
 
