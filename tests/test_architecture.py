@@ -13,7 +13,7 @@ from architecture import circles, loaded_with, own, part_of
 
 MODULES = architecture.read_modules()
 # Modules that everyone may import.
-BASE = {"cli_utils", "code_hash", "device", "errors", "io", "registry", "typed_json"}
+BASE = {"bars", "cli_utils", "code_hash", "device", "errors", "io", "registry", "typed_json"}
 # What each part may import besides itself and BASE; "late:", in functions alone.
 MAY_IMPORT = {
     "cells": "",
@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "benchmark": "cells recurrence nn config tasks training",
     "cli": "config late:training late:study",
     "__main__": "",  # imports a command by its name
-    "odyssey": "late:cells late:recurrence late:nn",  # each name when it is first used
+    "api": "config study training late:tasks late:report",
+    "odyssey": "late:cells late:recurrence late:nn late:api",  # each name when it is first used
     "hydra_plugins": "late:config late:study",
 }
 # What these parts do without: whoever composes, plans or looks need not wait for it.
@@ -38,6 +39,7 @@ WITHOUT = {
     "config": (*HEAVY, "numpy"),
     "study": HEAVY,
     "report": ("torch", "pytorch_lightning", "hydra", "omegaconf"),
+    "api": HEAVY,
     "hydra_plugins": HEAVY,
     "odyssey": (*HEAVY, "numpy", "hydra", "omegaconf"),
 }

@@ -6,6 +6,13 @@
 >>> y.shape
 torch.Size([7, 5, 4])
 
+>>> cfg = odyssey.compose("cell=gru task=charlm")  # as `python train.py cell=gru task=charlm`
+>>> cfg.model.hidden_size
+128
+
+The public names are those of `odyssey.__all__`, with what their objects have without a leading
+underscore. Everything else is private and may change. `docs/notebook.ipynb` uses all of them.
+
 Importing this package takes milliseconds; torch is loaded when one of these names is first used.
 """
 
@@ -16,7 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from odyssey import cells
+    from odyssey.api.run import Run, compose, load, train
+    from odyssey.api.study import Study, compare, study
     from odyssey.cells.cell import Cell
+    from odyssey.errors import UserError
     from odyssey.nn.rnn import RNN
     from odyssey.recurrence import run
 
@@ -28,9 +38,31 @@ _PUBLIC = {
     "Cell": "odyssey.cells.cell",
     "cells": "odyssey.cells",
     "run": "odyssey.recurrence",
+    "compose": "odyssey.api.run",
+    "train": "odyssey.api.run",
+    "load": "odyssey.api.run",
+    "Run": "odyssey.api.run",
+    "study": "odyssey.study",  # a package that can be called, as it has the name already
+    "Study": "odyssey.api.study",
+    "compare": "odyssey.api.study",
+    "UserError": "odyssey.errors",
 }
 
-__all__ = ["RNN", "Cell", "__version__", "cells", "run"]
+__all__ = [
+    "RNN",
+    "Cell",
+    "Run",
+    "Study",
+    "UserError",
+    "__version__",
+    "cells",
+    "compare",
+    "compose",
+    "load",
+    "run",
+    "study",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

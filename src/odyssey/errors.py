@@ -10,6 +10,12 @@ class UserError(Exception):
     """Bad input. Each message is one sentence naming the option, the value and the way out.
 
     Several errors found at once are several messages; `str()` puts each on its own line.
+
+    >>> import odyssey
+    >>> odyssey.compose("cell=gruu optimizer.lr=-1")
+    Traceback (most recent call last):
+    odyssey.errors.UserError: cell=gruu ...
+    optimizer.lr=-1...
     """
 
     def __init__(self, *messages: str) -> None:

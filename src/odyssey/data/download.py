@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from odyssey.bars import new_bar
 from odyssey.errors import UserError
 
 CHUNK = 1 << 14  # bytes written at a time; a chunk that the connection breaks off is lost
@@ -248,7 +248,7 @@ class ResumingDownloader:
         total = have + int(length) if length else None
         with (
             self.part.open(mode) as out,
-            tqdm(
+            new_bar(
                 desc=Path(self.part.stem).name,
                 total=total,
                 initial=have,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
@@ -136,6 +137,8 @@ class Task(LightningDataModule, ABC):
 
     name: str = ""  # a class attribute, as in Lightning
     streamed: ClassVar[bool] = False  # windows of one long text, with the state carried over
+    # What the K logits of a prediction are of: one of K classes, K yes-or-no variables, or numbers.
+    answers: ClassVar[Literal["class", "each", "number"]] = "class"
     measures: ClassVar[tuple[Metric, ...]]  # what `metrics` returns, the monitor first
 
     spec: ModelSpec
@@ -238,6 +241,29 @@ class Task(LightningDataModule, ABC):
     def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
         """The value of each of `measures`, from each score's mean (sum / count) over a split."""
 
+    def read(self, inputs: Any) -> Batch:
+        """A batch without targets of inputs of the user's own, to predict from.
+
+        Here: a sequence (T) of tokens or (T, X) of numbers, or several of them, of any lengths.
+        Raises UserError for what is no such input.
+        """
+        rank = 1 if self.spec.input == "tokens" else 2
+        sequences = as_arrays(inputs, rank, self.spec)
+        lengths = torch.tensor([len(s) for s in sequences])
+        longest = int(lengths.max())
+        block = torch.zeros(
+            (longest, len(sequences), *sequences[0].shape[1:]), dtype=sequences[0].dtype
+        )
+        for i, sequence in enumerate(sequences):
+            block[: len(sequence), i] = sequence
+        if self.spec.input == "real":
+            block = block.to(torch.get_default_dtype())
+        return Batch(block, torch.empty(0), lengths)
+
+    def names(self) -> Sequence[Any]:
+        """What each of the K outputs stands for, in order: their numbers where nothing better."""
+        return range(self.spec.output_size)
+
     def sample(
         self,
         step: Step,
@@ -300,3 +326,39 @@ class Task(LightningDataModule, ABC):
             return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
         return Batch(*map(move, batch))._replace(lengths=batch.lengths)
+
+
+def as_texts(inputs: Any) -> list[str]:
+    """One text or several as a list. Raises UserError where they are none."""
+    given = [inputs] if isinstance(inputs, str) else inputs
+    texts = list(given) if isinstance(given, Iterable) else []
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise UserError("the inputs are no texts: give a string, or a list of them")
+    return texts
+
+
+def as_arrays(inputs: Any, rank: int, spec: ModelSpec) -> list[Tensor]:
+    """One sequence or several, each of `rank` dimensions, as tensors that the model can read.
+
+    Raises UserError with what is wrong with them.
+    """
+    form = "(T) integers" if rank == 1 else f"(T, {spec.input_size}) numbers"
+    try:
+        several = not hasattr(inputs, "ndim") and np.ndim(inputs[0]) >= rank
+        given = list(inputs) if several or np.ndim(inputs) > rank else [inputs]
+        found = [torch.as_tensor(np.asarray(one)) for one in given]
+    except (TypeError, ValueError, IndexError, KeyError):
+        raise UserError(f"the inputs are no sequences: give arrays, each {form}") from None
+    for one in found:
+        if one.ndim != rank or not len(one) or (rank == 2 and one.shape[1] != spec.input_size):
+            raise UserError(
+                f"the inputs have a sequence of shape {tuple(one.shape)}: give arrays, each {form}"
+            )
+        if rank == 1 and one.is_floating_point():
+            raise UserError(f"the inputs have fractions: give arrays, each {form}")
+        if rank == 1 and not 0 <= int(one.min()) <= int(one.max()) < spec.input_size:
+            raise UserError(
+                f"the inputs have tokens from {int(one.min())} to {int(one.max())}: give integers "
+                f"from 0 to {spec.input_size - 1}"
+            )
+    return [one.long() if rank == 1 else one.to(torch.float64) for one in found]

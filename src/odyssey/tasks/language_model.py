@@ -15,7 +15,7 @@ from torch import Tensor
 from odyssey import data
 from odyssey.data.types import Text
 from odyssey.errors import UserError
-from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
+from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task, as_texts
 from odyssey.tasks.decoding import draw_one, finite, sample_generator
 from odyssey.tasks.metric import Metric
 from odyssey.tasks.tokenization import (
@@ -197,6 +197,23 @@ class LanguageModel(Task):
     def _prompt(self) -> str:
         given: str | None = self.cfg.sample_prompt
         return self.prompts.get(self.cfg.data, "") if given is None else given
+
+    def read(self, inputs: Any) -> Batch:
+        """One text or several. Raises UserError for symbols that the model never learned."""
+        texts = as_texts(inputs)
+        known = self.vocabulary
+        if not all(self.symbols(text) for text in texts):
+            raise UserError("the inputs have an empty text: give texts with a symbol at least")
+        ids = [
+            known.prompt(self.symbols(t), "the text")
+            if known.unknown is None
+            else known.encode(self.symbols(t)).tolist()
+            for t in texts
+        ]
+        return super().read(ids)
+
+    def names(self) -> Sequence[str]:
+        return self.vocabulary.symbols
 
     def export(self) -> dict[str, Any]:
         return {"vocabulary": self.vocabulary.export()}

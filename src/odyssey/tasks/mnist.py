@@ -12,6 +12,7 @@ from torch import Tensor
 
 from odyssey import data
 from odyssey.data.types import Images
+from odyssey.errors import UserError
 from odyssey.tasks.base import Batch, ModelSpec, Split
 from odyssey.tasks.batching import Order
 from odyssey.tasks.classification import Classification
@@ -62,6 +63,25 @@ class Mnist(Classification):
         scale = (self.mean, self.deviation)
         width = self.spec.input_size
         return Digits(pixels.to(device), labels.to(device), order, width=width, scale=scale)
+
+    def read(self, inputs: Any) -> Batch:
+        """An image (28, 28) of grey values from 0 to 255, or several (N, 28, 28).
+
+        Raises UserError where they are none.
+        """
+        images = np.asarray(inputs)
+        images = images[None] if images.ndim == 2 else images
+        if images.ndim != 3 or images.shape[1:] != (28, 28) or not len(images):
+            raise UserError(
+                f"the inputs are of shape {images.shape}: give images (28, 28) or (N, 28, 28) of "
+                "grey values from 0 to 255"
+            )
+        pixels = torch.from_numpy(images.astype(np.float64)).reshape(-1, 784)
+        if self.cfg.order == "permuted":
+            pixels = pixels[:, self.permutation()]
+        grey = pixels.to(torch.get_default_dtype()).sub_(self.mean).div_(self.deviation)
+        steps = grey.reshape(len(grey), -1, self.spec.input_size).transpose(0, 1).contiguous()
+        return Batch(steps, torch.empty(0))
 
     def permutation(self) -> Tensor:
         """The index of the pixel that is read at each of the 784 steps of `permuted`."""

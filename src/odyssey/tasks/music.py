@@ -42,6 +42,7 @@ class Music(Task):
 
     name = "music"
     measures = (Metric("nats_per_frame", "min", "nats per frame", "nats per frame"),)
+    answers = "each"
 
     def load(self) -> None:
         parts = data.rolls(self.cfg.data, self.data_dir)
@@ -120,6 +121,10 @@ class Music(Task):
         """Write a roll (T, 88) as `path`.mid and, drawn, as `path`.png; the MIDI file's path."""
         midi.draw_roll(roll, path.with_name(f"{path.name}.png"))
         return midi.write_midi(roll, path.with_name(f"{path.name}.mid"), tempo=self.cfg.tempo)
+
+    def names(self) -> range:
+        """The MIDI notes of the 88 keys."""
+        return range(midi.LOWEST, midi.LOWEST + KEYS)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         self._set_spec()

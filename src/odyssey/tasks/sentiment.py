@@ -13,7 +13,7 @@ from torch import Tensor
 
 from odyssey import data
 from odyssey.data.types import Labelled
-from odyssey.tasks.base import Batch, ModelSpec, Split
+from odyssey.tasks.base import Batch, ModelSpec, Split, as_texts
 from odyssey.tasks.batching import Order, Sequences
 from odyssey.tasks.classification import Classification
 from odyssey.tasks.tokenization import Tokenizer, Vocabulary
@@ -78,6 +78,13 @@ class Sentiment(Classification):
             lengths=texts.lengths if self.cfg.bucket or not train else None,
         )
         return Texts(texts, torch.from_numpy(self._labels[split]).to(device), order)
+
+    def read(self, inputs: Any) -> Batch:
+        """One text or several. Raises UserError where they are none."""
+        return super().read([self.encode(text).tolist() for text in as_texts(inputs)])
+
+    def names(self) -> tuple[str, ...]:
+        return self.classes
 
     def export(self) -> dict[str, Any]:
         return {"vocabulary": self.vocabulary.export(), "classes": list(self.classes)}

@@ -136,6 +136,7 @@ class Adding(Synthetic):
 
     name = "synthetic"
     measures = (Metric("mse", "min", "mean squared error", "mean squared error"),)
+    answers = "number"
 
     def make(self, rng: np.random.Generator, size: int) -> Arrays:
         steps, rows = self.length, np.arange(size)

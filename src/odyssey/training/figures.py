@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from odyssey.training.run_dir import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def learning_curves(folder: RunFolder, monitor: str) -> None:
@@ -12,6 +16,15 @@ def learning_curves(folder: RunFolder, monitor: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    if draw_curves(folder, monitor, figure):
+        folder.figures.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder.figures / "learning_curves.png", dpi=120)
+
+
+def draw_curves(folder: RunFolder, monitor: str, figure: Figure) -> bool:
+    """Draw the curves of `metrics.csv` into an empty figure; False where there are none."""
     curves: dict[str, tuple[list[int], list[float]]] = {}
     for row in folder.read_metrics():
         value = float(row["value"])
@@ -26,10 +39,9 @@ def learning_curves(folder: RunFolder, monitor: str) -> None:
     ]
     panels = [p for p in panels if p[0] in curves]
     if not panels:
-        return
+        return False
     width, height = 4 * len(panels), 3
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
+    figure.set_size_inches(width, height)
     # Fixed margins, in inches: matplotlib's own layouts draw everything once more to measure it.
     figure.subplots_adjust(
         left=0.6 / width,
@@ -46,5 +58,4 @@ def learning_curves(folder: RunFolder, monitor: str) -> None:
         axes.tick_params(labelsize=8)
         axes.locator_params(nbins=6)
         axes.grid(alpha=0.3)
-    folder.figures.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder.figures / "learning_curves.png", dpi=120)
+    return True

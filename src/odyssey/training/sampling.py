@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from odyssey.cli_utils import Parser, exit_status
 from odyssey.device import has_gpu, resolve_device
 from odyssey.errors import UserError
-from odyssey.registry import load_class
+from odyssey.training.restore import check_folder, read_config, restore_model
 
 if TYPE_CHECKING:
     import torch
@@ -50,26 +50,15 @@ def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Traine
 
     Needs `config.yaml` and the checkpoint, no data. Raises UserError for what is not there.
     """
-    _check_folder(run, checkpoint)
-    from omegaconf import OmegaConf
-    from yaml import YAMLError  # type: ignore[import-untyped]
-
+    check_folder(run, checkpoint)
     from odyssey.tasks import build as build_task
     from odyssey.tasks.base import Task
-    from odyssey.training.build import build_model
-    from odyssey.training.checkpoint import load as read
     from odyssey.training.module import RecurrentModule
 
     if device == "cuda" and not has_gpu():
         raise UserError("--device cuda, but torch sees no GPU here; type --device cpu or leave out")
     place = resolve_device(device)
-    try:
-        cfg: Any = OmegaConf.load(run / "config.yaml")
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise UserError(
-            f"{run / 'config.yaml'} cannot be read ({type(error).__name__}); put back the file "
-            "that training wrote"
-        ) from None
+    cfg = read_config(run)
     cfg.model.backend = "auto"  # all backends give the same numbers; this machine may have others
     task = build_task(cfg.task, data_dir=None, seed=cfg.seed, window=cfg.bptt.length)
     if type(task).sample is Task.sample:
@@ -77,38 +66,8 @@ def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Traine
             f"{run} is a run of task={task.name}, which has no samples: give a run of charlm, "
             "wordlm or music"
         )
-    saved = read(run / "checkpoints" / f"{checkpoint}.ckpt", place)
-    task.restore(saved["task"])
-    try:
-        load_class(cfg.cell._target_)
-    except (ImportError, AttributeError):
-        raise UserError(
-            f"the cell of {run}, {cfg.cell._target_}, is not to be found; start from the folder "
-            "that holds its file"
-        ) from None
-    try:
-        model = build_model(cfg, task.spec).to(place).eval()
-        model.load_state_dict(saved["model"])
-    except RuntimeError as error:
-        raise UserError(
-            f"the weights of {run} do not fit its cell, {cfg.cell._target_}, as it is now; put "
-            f"back the code it was trained with ({str(error).splitlines()[0]})"
-        ) from None
+    model = restore_model(run, cfg, task, checkpoint, place)
     return Trained(task, RecurrentModule(model, task, cfg).sampler(), place)
-
-
-def _check_folder(run: Path, checkpoint: str) -> None:
-    if not run.is_dir():
-        raise UserError(f"{run}: there is no such run folder; train.py prints where a run is")
-    if not (run / "config.yaml").exists():
-        inside = sorted(p.parent for p in run.glob("*/config.yaml"))
-        hint = f"; it holds runs, such as {inside[0]}" if inside else ""
-        raise UserError(f"{run} is not a run folder, as it has no config.yaml{hint}")
-    if not (run / "checkpoints" / f"{checkpoint}.ckpt").exists():
-        raise UserError(
-            f"{run} has no checkpoints/{checkpoint}.ckpt yet: it comes with the first validation; "
-            "train on, then sample"
-        )
 
 
 def _parser() -> argparse.ArgumentParser:

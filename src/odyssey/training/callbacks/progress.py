@@ -7,8 +7,8 @@ from typing import Any
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ProgressBar
-from tqdm import tqdm
 
+from odyssey.bars import new_bar
 from odyssey.training import console
 from odyssey.training.module import RecurrentModule
 
@@ -16,7 +16,7 @@ from odyssey.training.module import RecurrentModule
 class Progress(ProgressBar):
     """Shows the updates done out of all, and prints a line for each validation.
 
-    bar: whether to draw a bar; where standard error is no terminal there is none in any case
+    bar: whether to draw a bar; where there is neither a terminal nor a notebook there is none
     """
 
     def __init__(self, bar: bool = True) -> None:
@@ -41,7 +41,7 @@ class Progress(ProgressBar):
     def on_train_start(self, trainer: Trainer, module: RecurrentModule) -> None:  # type: ignore[override]
         """Begin the bar, at the updates of earlier sessions."""
         assert module.schedule is not None
-        self._bar = tqdm(
+        self._bar = new_bar(
             total=module.schedule.total,
             initial=module.updates,
             unit="step",
