@@ -191,7 +191,7 @@ def test_a_logger_is_no_part_of_a_run(here: Path) -> None:
         ),
         (
             "task=own task._target_=odyssey.tasks.arrays.ArrayTask",
-            "odyssey.tasks.arrays.ArrayTask is not usable, since ArrayTask does not define read",
+            "odyssey.tasks.arrays.ArrayTask is not usable, since ArrayTask does not define parts",
         ),
         ("task=own task._target_=my_tasks.Sine task.name=A-b", "task.name=A-b is not"),
     ],

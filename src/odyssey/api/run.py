@@ -383,11 +383,10 @@ class Run:
 
         Raises UserError where they cannot be had or are not those of the training.
         """
-        from odyssey.tasks import build
+        from odyssey.training.build import load_task
 
         cfg, data = self.config, self.record.data
-        task = build(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
-        task.load()
+        task = load_task(cfg)
         if data is not None and data.sha256 and data.sha256 != task.data["sha256"]:
             raise UserError(
                 f"{self.path} was trained on {data.name} with sha256 {data.sha256[:12]}…, which is "

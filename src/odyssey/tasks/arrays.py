@@ -23,6 +23,11 @@ from odyssey.tasks.metric import Metric
 
 Target = Literal["value", "class", "bits"]
 IGNORED = -1  # in place of the class of a step that has none
+ANSWERS: dict[Target, Literal["class", "each", "number"]] = {
+    "value": "number",
+    "class": "class",
+    "bits": "each",
+}
 # What is measured of each kind of target; the first chooses the checkpoint.
 MEASURES: dict[Target, tuple[Metric, ...]] = {
     "value": (
@@ -52,7 +57,7 @@ class Examples:
 
 
 class ArrayTask(Task):
-    """A task of your own: define `read`, and say by `target` and `each_step` what is predicted.
+    """A task of your own: define `parts`, and say by `target` and `each_step` what is predicted.
 
     target: `value` for real numbers (loss: mean squared error), `class` for one of `classes`
         (cross-entropy in nats), `bits` for K numbers of 0 and 1 (Bernoulli, in nats)
@@ -73,7 +78,7 @@ class ArrayTask(Task):
     _parts: dict[Split, Examples]
 
     @abstractmethod
-    def read(self) -> Mapping[Split, Examples]:
+    def parts(self) -> Mapping[Split, Examples]:
         """The parts `train`, `valid` and `test`. Raises UserError for data that cannot be read."""
 
     @property
@@ -88,9 +93,10 @@ class ArrayTask(Task):
 
     def load(self) -> None:
         """Read the parts, and see that they fit each other. Raises UserError."""
-        parts = self.read()
+        parts = self.parts()
         self._parts = {split: self._checked(split, parts) for split in ("train", "valid", "test")}
         self.measures = MEASURES[self.kind]  # type: ignore[misc]
+        self.answers = ANSWERS[self.kind]  # type: ignore[misc]
         first = np.asarray(self._parts["train"].inputs[0])
         tokens = np.issubdtype(first.dtype, np.integer) and first.ndim == 1
         if tokens:
@@ -113,11 +119,11 @@ class ArrayTask(Task):
     def _checked(self, split: Split, parts: Mapping[Split, Examples]) -> Examples:
         part = parts.get(split)
         if part is None or not len(part.inputs):
-            raise UserError(f"task={self.name} has no {split} data: read() must give some")
+            raise UserError(f"task={self.name} has no {split} data: parts() must give some")
         if len(part.inputs) != len(part.targets):
             raise UserError(
                 f"task={self.name} has {len(part.inputs)} sequences and {len(part.targets)} "
-                f"targets in its {split} part: read() must give as many of both"
+                f"targets in its {split} part: parts() must give as many of both"
             )
         part = Examples([_array(s) for s in part.inputs], [_array(t) for t in part.targets])
         for inputs, target in zip(part.inputs, part.targets, strict=True):
@@ -224,6 +230,7 @@ class ArrayTask(Task):
         head: Literal["step", "last"] = "step" if self.of_steps else "last"
         self.spec = ModelSpec(kind, inputs, outputs, head, causal=self.causal)
         self.measures = MEASURES[self.kind]  # type: ignore[misc]
+        self.answers = ANSWERS[self.kind]  # type: ignore[misc]
 
 
 class _Padded:

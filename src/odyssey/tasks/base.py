@@ -260,6 +260,10 @@ class Task(LightningDataModule, ABC):
             block = block.to(torch.get_default_dtype())
         return Batch(block, torch.empty(0), lengths)
 
+    def right(self, batch: Batch) -> Tensor:
+        """The right answers of a batch, where its targets hold more than these."""
+        return batch.targets
+
     def names(self) -> Sequence[Any]:
         """What each of the K outputs stands for, in order: their numbers where nothing better."""
         return range(self.spec.output_size)

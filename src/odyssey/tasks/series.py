@@ -122,7 +122,7 @@ class Series(ArrayTask):
 
     # -- reading ----------------------------------------------------------------------------
 
-    def read(self) -> Mapping[Split, Examples]:
+    def parts(self) -> Mapping[Split, Examples]:
         """The parts, scaled; the baselines are computed on the way."""
         table = self._table()
         self.columns = self._input_columns(table)
@@ -198,7 +198,9 @@ class Series(ArrayTask):
                     f"and the {split} part has {end - start}: type a smaller one, or bring more"
                 )
         train = slice(*bounds["train"])
-        values, future = _scaled(values, train, self.scale), _scaled(future, train, self.scale)
+        mean, deviation = _moments(values[train], self.scale)
+        self.centre, self.width = mean.tolist(), deviation.tolist()
+        values, future = (values - mean) / deviation, _scaled(future, train, self.scale)
         self.usual = future[train].mean(0).tolist()
         found: dict[Split, Examples] = {}
         for split, (start, end) in bounds.items():
@@ -225,6 +227,7 @@ class Series(ArrayTask):
         members = dict(zip(PARTS, np.split(order, ends[:2]), strict=True))
         train = np.concatenate([groups[i][self.columns].to_numpy(float) for i in members["train"]])
         mean, deviation = _moments(train, self.scale)
+        self.centre, self.width = mean.tolist(), deviation.tolist()
         last = {i: groups[i].iloc[-1] for i in range(len(groups))}
         targets: dict[int, Any]
         if self.classes_:
@@ -263,11 +266,12 @@ class Series(ArrayTask):
         self._set_measures()
 
     def export(self) -> dict[str, Any]:
-        return super().export() | {"usual": self.usual}
+        more = {"usual": self.usual, "centre": self.centre, "width": self.width}
+        return super().export() | more
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         super().restore(saved)
-        self.usual = list(saved["usual"])
+        self.usual, self.centre, self.width = saved["usual"], saved["centre"], saved["width"]
         self._set_measures()
 
     def _set_measures(self) -> None:
@@ -285,6 +289,17 @@ class Series(ArrayTask):
 
     def _outputs(self) -> int:
         return self.classes or 0 if self.kind == "class" else len(self.usual)
+
+    def right(self, batch: Batch) -> Tensor:
+        """The values to be predicted, without those of the forecast beside them."""
+        several = self.kind == "value" and self.of_steps
+        return batch.targets[..., : len(self.usual)] if several else batch.targets
+
+    def read(self, inputs: Any) -> Batch:
+        """A batch of series of the user's own, (T, X) in the units of the table, or several."""
+        batch = super().read(inputs)
+        scaled = (batch.inputs - torch.tensor(self.centre)) / torch.tensor(self.width)
+        return batch._replace(inputs=scaled.to(batch.inputs.dtype))
 
     def _sums(self, logits: Tensor, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """Those of the task, and those of forecasts that know nothing."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,11 +19,13 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 from torch import nn
 
 from odyssey.cells import Cell, Init
+from odyssey.config.identity import data_hash
 from odyssey.config.own import takes
 from odyssey.errors import UserError
 from odyssey.nn import EncoderDecoder, HeadInit, SequenceModel, Sizes
 from odyssey.registry import load_class, plain
-from odyssey.tasks.base import ModelSpec, TaskMetric
+from odyssey.tasks import build as build_task
+from odyssey.tasks.base import ModelSpec, Task, TaskMetric
 from odyssey.training.callbacks import ORDER
 from odyssey.training.logger import RunLogger
 
@@ -109,6 +113,32 @@ def build_callbacks(cfg: DictConfig) -> dict[str, Callback]:
     own = [str(name) for name in cfg if name not in ORDER]
     names = [n for place in ORDER for n in (own if place == "*" else [place])]
     return {n: _made(f"callbacks.{n}", cfg[n]) for n in names if cfg.get(n) is not None}
+
+
+def load_task(cfg: Any) -> Task:
+    """The task of a run with its data and its metrics, those of `cfg.metrics` too.
+
+    Raises UserError where the data cannot be had.
+    """
+    task = build_task(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
+    task.load()
+    _describe_data(cfg, task)
+    task.add_metrics(build_metrics(cfg.metrics))
+    return task
+
+
+def _describe_data(cfg: DictConfig, task: Task) -> None:
+    """Give a task of the user's own that does not say what its data are a name and a hash of them.
+
+    That is the hash of its file; without one its options, of which the data are made.
+    """
+    if hasattr(task, "data"):
+        return
+    digest = data_hash(cfg)
+    if digest is None:
+        text = json.dumps(plain(cfg.task), sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+    task.data = {"name": cfg.task.data, "sha256": digest}
 
 
 def build_metrics(cfg: DictConfig) -> dict[str, TaskMetric]:

@@ -119,7 +119,7 @@ def _of_split(model: nn.Module, task: Task, split: Split) -> tuple[list[Tensor],
         if lengths is not None and batch.decoder is not None:
             lengths = lengths + 1  # the end is an answer too
         logits.append(_sequences(out, lengths, task))
-        targets.append(_sequences(batch.targets, lengths, task))
+        targets.append(_sequences(task.right(batch), lengths, task))
         order = getattr(batches, "order", None)
         rows += order.get(0, index).tolist() if order is not None else []
     if task.streamed:
@@ -135,9 +135,11 @@ def _lanes(
     """The windows of each lane put together, without what is past the end of a shorter one."""
     found, right = [], []
     for windows, answers in zip(zip(*logits, strict=True), zip(*targets, strict=True), strict=True):
-        answer = torch.cat(answers)
-        found.append(torch.cat(windows)[answer >= 0])
-        right.append(answer[answer >= 0])
+        answer, said = torch.cat(answers), torch.cat(windows)
+        if not answer.is_floating_point():  # symbols, of which -1 is none
+            answer, said = answer[answer >= 0], said[answer >= 0]
+        found.append(said)
+        right.append(answer)
     return found, right
 
 

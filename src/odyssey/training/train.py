@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import json
 import logging
 import math
 import os
@@ -23,15 +21,14 @@ from pytorch_lightning import Callback
 from odyssey.config.identity import data_hash, flat, plain
 from odyssey.device import resolve_device
 from odyssey.errors import UserError
-from odyssey.tasks import build as build_task
 from odyssey.tasks.base import Task
 from odyssey.training import checkpoint, console
 from odyssey.training.build import (
     build_callbacks,
     build_loggers,
-    build_metrics,
     build_model,
     build_trainer,
+    load_task,
 )
 from odyssey.training.callbacks import Checkpoints, Interrupted, Signals
 from odyssey.training.failure import last_lines
@@ -111,10 +108,7 @@ def train(
             return Result.of(folder.path, earlier, ran=False)
 
         # The task and its data
-        task = build_task(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
-        task.load()
-        describe_data(cfg, task)
-        task.add_metrics(build_metrics(cfg.metrics))
+        task = load_task(cfg)
         if earlier is not None and folder.last_checkpoint.exists():
             _refuse_changed_data(task, folder, earlier)
         _refuse_data_changed_meanwhile(cfg, task, folder)
@@ -143,20 +137,6 @@ def train(
         record = make_record(cfg, module, device, earlier)
         run = Run(cfg, folder, module, device, callbacks, record, Tracker(cfg.logger.mode))
         return run.go(overrides, saved, study, extra)
-
-
-def describe_data(cfg: DictConfig, task: Task) -> None:
-    """Give a task of the user's own that does not say what its data are a name and a hash of them.
-
-    That is the hash of its file; without one its options, of which the data are made.
-    """
-    if hasattr(task, "data"):
-        return
-    digest = data_hash(cfg)
-    if digest is None:
-        text = json.dumps(plain(cfg.task), sort_keys=True, default=str)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-    task.data = {"name": cfg.task.data, "sha256": digest}
 
 
 def make_schedule(cfg: Any, task: Task, device: torch.device) -> Schedule:
