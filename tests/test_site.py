@@ -9,11 +9,18 @@ from pathlib import Path
 
 import pytest
 
+import api
+import odyssey
 from run_kit import ROOT
 
-pytestmark = pytest.mark.slow
+
+def test_the_reference_is_that_of_the_docstrings() -> None:
+    assert api.PAGE.read_text(encoding="utf-8") == api.page(), "type python docs/api.py"
+    for name in odyssey.__all__:
+        assert name.startswith("__") or f"\n## odyssey.{name}\n" in api.page()
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_needs_no_network(tmp_path: Path) -> None:
     """A broken link, a page that nothing leads to, or an unknown directive is a warning."""
     pytest.importorskip("sphinx", reason="Sphinx is not installed")
