@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,18 @@ def test_what_is_wrong_is_one_sentence(words: str, sentence: str, here: Path) ->
         compose(words.split())
     (message,) = raised.value.messages
     assert sentence in message
+
+
+@pytest.mark.slow
+def test_a_logger_whose_package_is_missing_is_said_before_a_run_begins(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if find_spec("mlflow") or find_spec("mlflow_skinny"):
+        pytest.skip("MLflow is installed")
+    word = "loggers.m._target_=pytorch_lightning.loggers.MLFlowLogger"
+    assert main([word, "task.data=hello", *SMALL]) == 2
+    assert f"{word} cannot be made: " in capsys.readouterr().err
+    assert not list(Path("outputs").glob("*/*/run.json"))
 
 
 @pytest.mark.slow

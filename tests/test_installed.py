@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from site import getsitepackages
 
 import pytest
 
@@ -19,23 +20,28 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel's content. Its dependencies are those of this environment."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    options = ["--no-deps", "--no-build-isolation", "--target", str(folder / "site")]
-    done = subprocess.run([*pip, "install", *options, str(ROOT)], capture_output=True, text=True)
+    """A fresh environment with the wheel; what that needs is found where this environment has it.
+
+    A path file leads there. Those that are found there are not read, so that the clone, which one
+    of them names, is out of reach.
+    """
+    folder = tmp_path_factory.mktemp("fresh")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "others.pth").write_text("\n".join([*getsitepackages(), ""]))
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "-q"]
+    options = ["--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, "install", *options, ROOT], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return folder / "site"
+    return folder
 
 
 def run(installed: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """`odyssey …`, from the wheel: it comes before the clone on the path."""
-    start = f"import sys; sys.argv[0] = {str(installed / 'bin' / 'odyssey')!r}; "
-    start += "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+    """`odyssey …` of that environment."""
     return subprocess.run(
-        [sys.executable, "-c", start, *words],
+        [installed / "bin" / "odyssey", *words],
         cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(installed)},
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         capture_output=True,
         text=True,
         timeout=200,
@@ -44,8 +50,8 @@ def run(installed: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[
 
 def test_a_study_and_its_report_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     where = "import odyssey, odyssey.config.sources as s; print(odyssey.__file__, s.CONF)"
-    env = os.environ | {"PYTHONPATH": str(installed)}
-    found = subprocess.check_output([sys.executable, "-c", where], cwd=tmp_path, env=env, text=True)
+    python = installed / "bin" / "python"
+    found = subprocess.check_output([python, "-c", where], cwd=tmp_path, text=True)
     assert all(Path(p).is_relative_to(installed) for p in found.split()), found
 
     words = ["cell=rnn,lstm", "task.data=hello", "trainer.max_steps=3", "logger.mode=disabled"]
@@ -65,12 +71,12 @@ def test_a_study_and_its_report_from_the_wheel(installed: Path, tmp_path: Path) 
 
 
 def test_all_of_conf_is_in_the_wheel(installed: Path) -> None:
+    (package,) = installed.glob("lib/python*/site-packages/odyssey")
     files = {p.relative_to(ROOT / "conf") for p in (ROOT / "conf").rglob("*.yaml")}
-    assert files == {
-        p.relative_to(installed / "odyssey" / "conf")
-        for p in (installed / "odyssey" / "conf").rglob("*.yaml")
-    }
-    assert (installed / "odyssey" / "report" / "page" / "template.html").exists()
+    assert files == {p.relative_to(package / "conf") for p in (package / "conf").rglob("*.yaml")}
+    assert (package / "report" / "page" / "template.html").exists() and (
+        package / "py.typed"
+    ).exists()
 
 
 def test_every_script_is_a_command(installed: Path, tmp_path: Path) -> None:

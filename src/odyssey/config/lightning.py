@@ -36,7 +36,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "sync_batchnorm": (ONE_PROCESS, NOTHING),
     "use_distributed_sampler": (ONE_PROCESS, NOTHING),
     "precision": ("trainer.precision says it", "trainer.precision=64"),
-    "logger": ("metrics.csv and W&B hold what is logged", "logger.mode=offline"),
+    "logger": (
+        "the section loggers has them",
+        "loggers.csv._target_=pytorch_lightning.loggers.CSVLogger",
+    ),
     "callbacks": ("the section callbacks has them", "callbacks.mine._target_=my_callbacks.Mine"),
     "fast_dev_run": ("it would skip the callbacks that keep a run", "trainer.max_steps=1"),
     "max_epochs": (COUNT, "trainer.max_epochs={value}"),

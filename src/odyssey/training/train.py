@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
+from pytorch_lightning.loggers import Logger
 
 from odyssey.config.identity import data_hash, flat, plain
 from odyssey.device import resolve_device
@@ -130,12 +131,14 @@ def train(
         module = RecurrentModule(build_model(cfg, task.spec), task, cfg, schedule)
         task.round = lambda: schedule.round(module.updates)
         callbacks = build_callbacks(cfg.callbacks)
+        loggers = build_loggers(cfg.loggers, folder.path / "loggers")
         if saved is not None:
             checkpoint.restore(module.to(device), saved)
 
         # Training, test, closing
         record = make_record(cfg, module, device, earlier)
-        run = Run(cfg, folder, module, device, callbacks, record, Tracker(cfg.logger.mode))
+        tracker = Tracker(cfg.logger.mode)
+        run = Run(cfg, folder, module, device, callbacks, record, tracker, loggers)
         return run.go(overrides, saved, study, extra)
 
 
@@ -216,6 +219,7 @@ class Run:
     callbacks: dict[str, Callback]
     record: RunRecord
     tracker: Tracker
+    loggers: Mapping[str, Logger] = field(default_factory=dict)  # of the user's own
     closed: bool = False  # whether run.json says how the run ended
 
     @property
@@ -323,8 +327,8 @@ class Run:
 
     def logger(self) -> RunLogger:
         """The run's logger, with those of the user's own behind it."""
-        others = build_loggers(self.cfg.loggers, self.folder.path / "loggers")
-        logger = RunLogger(self.folder, self.tracker, self.module, list(others.values()))
+        others = list(self.loggers.values())
+        logger = RunLogger(self.folder, self.tracker, self.module, others)
         logger.begin(flat(plain(self.cfg)))
         return logger
 
