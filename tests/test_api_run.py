@@ -77,6 +77,7 @@ def hello(runs: Any) -> Run:
 # -- numbers -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_evaluate_gives_the_numbers_of_the_run(runs: Any, name: str) -> None:
     """Bit for bit; on a GPU, whose sums may come in another order, nearly."""

@@ -40,6 +40,7 @@ def test_every_choice_composes_without_a_mistake(path):
         assert cfg.task.name == path.stem or path.stem == "own"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_every_file_begins_with_a_command_that_runs_it(path):
     commands = _commands(path)

@@ -115,6 +115,7 @@ def test_every_figure_is_drawn_by_the_browser(browser: Any, tmp_path: Path, kind
         assert page.locator(".plot[data-drawn]").count() == len(figures)
 
 
+@pytest.mark.slow
 def test_a_click_on_a_point_opens_its_run(browser: Any, seven: Any) -> None:
     file, data = seven
     with opened(browser, file) as page:

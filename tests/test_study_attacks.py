@@ -126,6 +126,7 @@ def test_a_file_of_ones_own(own_sweep):
     assert plan is not None and [t.variant for t in plan.trials] == ["cell=rnn", "cell=gru"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     ["[1]", "3", "null", '{"a": ', '{"compare": ["a"]}', '{"compare": {"cell": 3}}']

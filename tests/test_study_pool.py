@@ -152,6 +152,7 @@ def test_the_main_script_is_not_run_again(tmp_path: Path) -> None:
 # -- real runs -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_basic_launcher(tmp_path: Path) -> None:
     wild = ["cell=elman_relu", "optimizer=sgd", "optimizer.lr=1e30", "clip=none"]
     trials = [["seed=0"], ["seed=1", "cell=gru"], ["seed=2", *wild]]

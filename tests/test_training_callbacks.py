@@ -152,6 +152,7 @@ def test_it_is_part_of_what_the_run_is(tmp_path: Path, options: list[str]) -> No
     assert len(set(hashes)) == 3 and hashes[0] == hashes[3]
 
 
+@pytest.mark.slow
 def test_what_it_logs_is_in_metrics_csv_and_wandb(tmp_path: Path, options: list[str]) -> None:
     assert train(tmp_path / "out", *options, *OWN, mode="offline") == 0
     run = folder(tmp_path / "out")
