@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from tqdm import tqdm
 
@@ -36,17 +35,17 @@ def line(text: str) -> None:
         mute()
 
 
-def configuration(cfg: Any, width: int | None = None) -> list[str]:
+def configuration(cfg: Any, width: int | None = None, differences: bool = True) -> list[str]:
     """The composed configuration: what differs from the defaults, then all, a group a paragraph.
 
     Keys that are null are left out of the latter. width: in characters; None: the terminal's.
+    differences: whether to print the former, which takes a tenth of a second to find.
     """
     width = columns() if width is None else width
     whole: Any = OmegaConf.to_container(cfg, resolve=True)
     whole["callbacks"] = _changed_callbacks(whole.get("callbacks", {}))
     lines = []
-    # Of a trial of a study its words say it, in trials.csv; finding it takes a tenth of a second.
-    if not HydraConfig.initialized() and (different := changed(cfg)):
+    if differences and (different := changed(cfg)):
         lines += [*_paragraph("changed", different, width), ""]
     alone = {name: value for name, value in whole.items() if not isinstance(value, dict)}
     for name, value in [*whole.items(), ("run", alone)]:
@@ -83,10 +82,15 @@ def _changed_callbacks(callbacks: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def opening(
-    cfg: Any, record: RunRecord, module: RecurrentModule, folder: Path, device: torch.device
+    cfg: Any,
+    record: RunRecord,
+    module: RecurrentModule,
+    folder: Path,
+    device: torch.device,
+    differences: bool = True,
 ) -> None:
     """Print the composed configuration and the facts that follow from it."""
-    for text in configuration(cfg):
+    for text in configuration(cfg, differences=differences):
         say(text)
     say()
     stack: Any = module.model.stack

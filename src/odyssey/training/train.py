@@ -139,6 +139,7 @@ def train(
         record = make_record(cfg, module, device, earlier)
         tracker = Tracker(cfg.logger.mode)
         run = Run(cfg, folder, module, device, callbacks, record, tracker, loggers)
+        run.of_study = accept is not None
         return run.go(overrides, saved, study, extra)
 
 
@@ -220,6 +221,7 @@ class Run:
     record: RunRecord
     tracker: Tracker
     loggers: Mapping[str, Logger] = field(default_factory=dict)  # of the user's own
+    of_study: bool = False  # whether it is a trial, whose words are in trials.csv
     closed: bool = False  # whether run.json says how the run ended
 
     @property
@@ -291,7 +293,9 @@ class Run:
         )
         self.record.wandb = begun or self.record.wandb
         self.folder.write_record(self.record)
-        console.opening(self.cfg, self.record, self.module, self.folder.path, self.device)
+        console.opening(
+            self.cfg, self.record, self.module, self.folder.path, self.device, not self.of_study
+        )
 
     def fit_and_test(self, extra: Sequence[Callback]) -> None:
         """Train to the end of the schedule, then test the best checkpoint.
