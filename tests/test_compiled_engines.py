@@ -222,6 +222,8 @@ def test_threads_change_nothing_but_the_order_of_sums(name, torchs_own, monkeypa
 
 def test_long_sequences():
     cell = make("lstm_peephole", 2, 3).float()
+    with torch.no_grad():
+        cell.R.mul_(0.3)  # some of those drawn are chaotic, where float32 itself goes astray
     x, state = inputs(cell, 2000, 3)
     got = results(cell, x.float(), tuple(v.float() for v in state), backend="compiled")
     want = results(cell.double(), x, state, backend="reference")

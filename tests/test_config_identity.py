@@ -16,11 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from odyssey.config.compose import compose
-from odyssey.config.identity import config_hash, plain, run_name
+from odyssey.config.identity import config_hash, run_name
 from odyssey.config.schema import DECAYS, NEUTRAL_KEYS, OPTIMIZERS, PLACE_KEYS
 from odyssey.config.task_schema import TASKS
 from odyssey.data import identity
 from odyssey.errors import UserError
+from odyssey.registry import plain
 from own_kit import choose
 
 CONFIGURATIONS = [

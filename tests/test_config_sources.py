@@ -104,6 +104,24 @@ def test_another_primary_file(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("seed: 3\n", "is not usable: begin "),
+        ("defaults: [_self_]\n", "with defaults: [config, _self_]"),
+        ("", "is not usable"),
+        ("a: [\n", "is not readable: mend "),
+    ],
+)
+def test_a_primary_file_that_will_not_do(text: str, sentence: str, folder: Path) -> None:
+    (folder / "lab.yaml").write_text(text)
+    for command in (compose, prepare):
+        with pytest.raises(UserError) as raised:
+            command([word(folder), "hydra.job.config_name=lab", "logger.mode=disabled"])
+        (message,) = raised.value.messages
+        assert message.startswith("--config-name lab") and sentence in message
+
+
 def test_where_files_lie_is_no_part_of_a_run(folder: Path, tmp_path: Path) -> None:
     """The same settings from the user's file and typed are one run."""
     from odyssey.config.identity import run_name
@@ -198,6 +216,9 @@ def test_the_configuration_of_a_study(capfd: pytest.CaptureFixture[str]) -> None
         (["--config-name="], "--config-name is without a file's name"),
         (["--config-path", "x"], "type --config-dir FOLDER to add yours"),
         (["--package", "seed=1"], "--package is without a section"),
+        (["-p", "cell"], "--package is the section that --cfg shows: type --cfg job too"),
+        (["-sc"], "-sc is without an action: type -sc install=bash"),
+        (["hydra.verbose=3", "task.data=hello"], "hydra.verbose=3 is not true, false or loggers'"),
     ],
 )
 def test_flags_that_are_wrong(

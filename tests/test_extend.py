@@ -195,6 +195,9 @@ def test_a_logger_is_no_part_of_a_run(here: Path) -> None:
             "odyssey.tasks.arrays.ArrayTask is not usable, since ArrayTask does not define parts",
         ),
         ("task=own task._target_=my_tasks.Sine task.name=A-b", "task.name=A-b is not"),
+        ("task.options.x=1", "task.options.x=1 is not an option of task=charlm: type task=own"),
+        ("optimizer.options.x=1", "optimizer.options.x=1 is not an option of optimizer=adam"),
+        ("decay.options.x=1", "decay.options.x=1 is not an option of decay=none: type decay=own"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(words: str, sentence: str, here: Path) -> None:
@@ -223,6 +226,17 @@ def test_a_metric_may_not_take_the_name_of_the_tasks(
     words = "task=mnist metrics.accuracy._target_=my_metrics.AmongTheLikeliest"
     assert main([*words.split(), *SMALL]) != 0
     assert "metrics.accuracy has the name of a metric of task=mnist" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_metric_that_does_not_go_with_the_task(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "task=music metrics.top._target_=my_metrics.AmongTheLikeliest"
+    assert main([*words.split(), *SMALL]) != 0
+    said = capsys.readouterr().err
+    assert "metrics.top, AmongTheLikeliest, cannot be computed on task=music" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.slow

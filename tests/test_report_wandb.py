@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from odyssey.config.schema import flat
 from odyssey.errors import UserError
-from odyssey.report.io.wandb_project import flatten, split_path, variant_of
+from odyssey.report.io.wandb_project import split_path, variant_of
 from records_kit import real_run
 from report_wandb_kit import DATA, Project, configuration, summary
 from run_kit import record
@@ -75,7 +76,7 @@ def test_a_run_comes_back_as_its_folder_has_it(tmp_path: Path) -> None:
     assert run["url"] == run["wandb"]["url"] and run["url"].startswith(server.url)
     assert (run["study"], run["name"], run["search"]) == ("s", path.name, {"trial": 7})
     # W&B keeps no empty table.
-    assert run["config"] == {key: value for key, value in flatten(config).items() if value != {}}
+    assert run["config"] == {key: value for key, value in flat(config).items() if value != {}}
     curves: dict[str, list[list[float]]] = {}
     for row in csv.DictReader((path / "metrics.csv").open()):
         if row["name"].startswith(("train/", "valid/")):
@@ -246,4 +247,4 @@ def test_a_path_that_is_none(text: str) -> None:
 
 def test_a_path() -> None:
     assert split_path("me/odyssey/") == ("me", "odyssey")
-    assert flatten({"a": {"b": {"c": 1}, "d": []}, "e": {}}) == {"a.b.c": 1, "a.d": [], "e": {}}
+    assert flat({"a": {"b": {"c": 1}, "d": []}, "e": {}}) == {"a.b.c": 1, "a.d": [], "e": {}}

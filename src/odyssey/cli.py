@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_closed()
     see_current_folder()
     if any(a in COMPLETION for a in arguments):
-        return exit_status(lambda: _through_hydra(arguments))
+        return exit_status(lambda: _complete(arguments))
     try:
         return _answer(_parse_arguments(arguments))
     except UserError as error:
@@ -94,6 +94,8 @@ def _answer(asked: Arguments) -> int:
         raise UserError(*errors)
     if plan is not None:
         _show_study(plan, asked)
+    elif asked.questions[:1] == ["--package"] and "--cfg" not in asked.questions:
+        raise UserError("--package is the section that --cfg shows: type --cfg job too")
     elif asked.questions:
         _through_hydra([*asked.questions, *asked.overrides])
     elif cfg is not None:
@@ -169,12 +171,22 @@ def _refuse(found: Arguments, argument: str, name: str, value: str) -> None:
 def _be_verbose(overrides: Sequence[str]) -> None:
     """Obey hydra.verbose: true, or names of loggers, as Hydra does."""
     (wanted,) = [s.value for s in parse_overrides(overrides)[0] if s.key == VERBOSE] or [False]
-    names = [wanted] if isinstance(wanted, str) else wanted
-    if names is True:
-        names = [None]
-    for name in names or ():
+    names = wanted if isinstance(wanted, list) else [wanted]
+    if not all(isinstance(name, (str, bool)) for name in names):
+        raise UserError(
+            f"{VERBOSE}={wanted} is not true, false or loggers' names: type {VERBOSE}=true"
+        )
+    for name in [None if name is True else name for name in names if name is not False]:
         logging.basicConfig(format="[%(asctime)s][%(name)s][%(levelname)s] %(message)s")
         logging.getLogger(name).setLevel(logging.DEBUG)
+
+
+def _complete(arguments: Sequence[str]) -> None:
+    """Hydra's completion for a shell; what is asked for is among the words, as install=bash."""
+    actions = ("install=", "uninstall=", "query=")
+    if not any(word.startswith(actions) for word in arguments):
+        raise UserError("-sc is without an action: type -sc install=bash, zsh or fish say")
+    _through_hydra(arguments)
 
 
 def _show_study(plan: Plan, asked: Arguments) -> None:

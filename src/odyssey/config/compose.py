@@ -24,12 +24,11 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
 from odyssey.config import keys, sources
-from odyssey.config.identity import flat, plain
 from odyssey.config.overrides import OPTIONS, Setting, choice_errors, parse_overrides
-from odyssey.config.schema import CALLBACKS, register
+from odyssey.config.schema import CALLBACKS, flat, register
 from odyssey.config.validate import config_errors
 from odyssey.errors import UserError, did_you_mean, options
-from odyssey.registry import cell_name, entry_of, snake_case
+from odyssey.registry import cell_name, entry_of, plain, snake_case
 
 # What Hydra raises for a file of conf/ that cannot be used; OSError where it holds a bare number.
 FILE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, OSError)
@@ -206,6 +205,12 @@ def _likely_choices(
 def _set(composed: Composed, setting: Setting) -> None:
     """Set a key as Hydra does; an error of the key or its value goes to `composed`."""
     key, value = setting.key, setting.value
+    section = f"{key.partition('.options.')[0]}.options"
+    if ".options." in key and OmegaConf.select(composed.cfg, section) is None:
+        composed.absent[key] = keys.unknown_key_error(
+            section, setting.text, setting.typed, composed.cfg
+        )
+        return
     # A section is set key by key, and is to stay as it was if one of them is wrong.
     cfg = copy.deepcopy(composed.cfg) if isinstance(value, dict) else composed.cfg
     if keys.is_bool(key) and type(value) in (int, float):  # OmegaConf takes any number for true

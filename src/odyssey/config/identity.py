@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from odyssey.code_hash import source_hash
 from odyssey.config.schema import NEUTRAL_KEYS
-from odyssey.registry import PACKAGE, cell_name, entry_of
-
-
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The configuration as plain dicts, lists and values."""
-    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
-
-
-def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as dotted keys."""
-    found: dict[str, Any] = {}
-    for name, value in section.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
+from odyssey.registry import PACKAGE, cell_name, entry_of, plain
 
 
 def config_hash(cfg: DictConfig) -> str:

@@ -6,7 +6,7 @@ Imports nothing but dataclasses, so that the report can read it without Hydra.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
@@ -340,6 +340,17 @@ NEUTRAL_KEYS = (
 )
 # Keys that say where something lies. Its content is part of a run's identity, the place is not.
 PLACE_KEYS = _all_marked("place")
+
+
+def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one, with dotted keys; an empty section stays a value."""
+    found: dict[str, Any] = {}
+    for name, value in section.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
 
 
 @cache

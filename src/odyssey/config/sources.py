@@ -14,6 +14,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import yaml  # type: ignore[import-untyped]
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
@@ -71,7 +72,26 @@ def use(words: Sequence[str]) -> None:
             f"--config-name {primary} is not there{did_you_mean(primary, files)}: "
             f"type one of {options(files)}"
         )
+    if primary != PRIMARY:
+        _see_primary(files[primary])
     _current = sources
+
+
+def _see_primary(file: Path) -> None:
+    """Raise UserError for a primary file that does not begin with the package's own."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        what = " ".join(str(error).split())
+        raise UserError(
+            f"--config-name {file.stem} is not readable: mend {file} ({what})"
+        ) from None
+    defaults = content.get("defaults") if isinstance(content, dict) else None
+    if not isinstance(defaults, list) or PRIMARY not in defaults:
+        raise UserError(
+            f"--config-name {file.stem} is not usable: begin {file} with defaults: [{PRIMARY}, "
+            "_self_], which brings all that a run has"
+        )
 
 
 def search_path_word(folder: str) -> str:

@@ -15,11 +15,11 @@ from omegaconf import DictConfig
 
 from odyssey.code_hash import source_hash
 from odyssey.config.compose import compose
-from odyssey.config.identity import data_hash, data_options, flat, plain, run_name
+from odyssey.config.identity import data_hash, data_options, run_name
 from odyssey.config.keys import subject
-from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS
+from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS, flat
 from odyssey.errors import UserError
-from odyssey.registry import cell_name
+from odyssey.registry import cell_name, plain
 from odyssey.study.display import StudyBar
 from odyssey.study.sampling import uniforms
 from odyssey.study.spec import LIMIT, Settings, read_settings

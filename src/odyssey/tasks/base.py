@@ -194,8 +194,15 @@ class Task(LightningDataModule, ABC):
         """`scores`, with those of added metrics."""
         found = dict(self.scores(logits, batch))
         for name, metric in self.added.items():
-            with torch.no_grad():
-                found[f"{ADDED}{name}"] = metric.scores(logits.detach(), batch)
+            try:
+                with torch.no_grad():
+                    found[f"{ADDED}{name}"] = metric.scores(logits.detach(), batch)
+            except Exception as error:  # whatever a user's class raises
+                what = " ".join(str(error).split()) or type(error).__name__
+                raise UserError(
+                    f"metrics.{name}, {type(metric).__name__}, cannot be computed on "
+                    f"task={self.name}: {what}"
+                ) from error
         return found
 
     def all_metrics(self, means: Mapping[str, float]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from odyssey.cli_utils import columns, mute, paint, show
 from odyssey.config.compose import changed
-from odyssey.config.identity import flat
+from odyssey.config.schema import flat
 from odyssey.training.module import RecurrentModule
 from odyssey.training.record import RunRecord
 

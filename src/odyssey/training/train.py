@@ -19,9 +19,11 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
-from odyssey.config.identity import data_hash, flat, plain
+from odyssey.config.identity import data_hash
+from odyssey.config.schema import flat
 from odyssey.device import resolve_device
 from odyssey.errors import UserError
+from odyssey.registry import plain
 from odyssey.tasks.base import Task
 from odyssey.training import checkpoint, console
 from odyssey.training.build import (

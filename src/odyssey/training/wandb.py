@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from odyssey.config.identity import plain
 from odyssey.errors import UserError
+from odyssey.registry import plain
 from odyssey.training.record import RunRecord, WandbRun
 from odyssey.training.run_dir import RunFolder
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from odyssey.config.schema import flat
 from odyssey.errors import UserError
 from odyssey.report.io.collect import RunFiles, make_run, make_study
 from odyssey.report.io.run_files import as_int, as_mapping, as_text, thin
@@ -218,17 +219,6 @@ def record_from_wandb(run: Any) -> RunRecord:
     return RunRecord.from_dict(values | {name: as_int(values.get(name)) for name in COUNTS})
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with keys joined by dots; an empty mapping stays a value."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            found |= flatten(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def _is_odyssey_run(config: Mapping[str, Any]) -> bool:
     """Whether this is the configuration of a run of Odyssey."""
     data, task = _section(config, "data"), _section(config, "task")
@@ -335,7 +325,7 @@ def _flat_config(config: Mapping[str, Any]) -> dict[str, Any]:
         for key in config
         if key not in ADDED_TO_CONFIG and key not in hidden.values() and "." not in key
     }
-    return flatten(own)
+    return flat(own)
 
 
 def _add_curves(
