@@ -221,13 +221,19 @@ def test_threads_change_nothing_but_the_order_of_sums(name, torchs_own, monkeypa
 
 
 def test_long_sequences():
-    cell = make("lstm_peephole", 2, 3).float()
-    with torch.no_grad():
-        cell.R.mul_(0.3)  # some of those drawn are chaotic, where float32 itself goes astray
+    """In float64 to its precision; in float32 as near as the plain loop, up to a digit.
+
+    The gradients of some cells that may be drawn lose four digits over so many steps, in the loop
+    as in the kernels.
+    """
+    cell = make("lstm_peephole", 2, 3)
     x, state = inputs(cell, 2000, 3)
-    got = results(cell, x.float(), tuple(v.float() for v in state), backend="compiled")
-    want = results(cell.double(), x, state, backend="reference")
-    assert_same(got, {k: v.float() for k, v in want.items()}, 1e-5)
+    want = results(cell, x, state, backend="reference")
+    assert_same(results(cell, x, state, backend="compiled"), want)
+    cell, x, state = cell.float(), x.float(), tuple(v.float() for v in state)
+    got, loop = (results(cell, x, state, backend=b) for b in ("compiled", "reference"))
+    off = [float((loop[k] - v).abs().max() / max(1, v.abs().max())) for k, v in want.items()]
+    assert_same(got, {k: v.float() for k, v in want.items()}, max(1e-5, 10 * max(off)))
 
 
 # -- the trial of kernels on a machine where nobody has run them -----------------------------------
