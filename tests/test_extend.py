@@ -7,16 +7,21 @@ import re
 import shlex
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from odyssey.cli import main
 from odyssey.config.compose import compose
 from odyssey.config.identity import run_name
+from odyssey.config.task_schema import OwnTaskConfig
 from odyssey.errors import UserError
 from odyssey.report.main import main as report
 from odyssey.study.plan import forget
+from odyssey.tasks.arrays import SPLITS, ArrayTask, Examples
 from run_kit import ROOT
 
 PAGE = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
@@ -237,6 +242,58 @@ def test_a_metric_that_does_not_go_with_the_task(
     said = capsys.readouterr().err
     assert "metrics.top, AmongTheLikeliest, cannot be computed on task=music" in said
     assert "Traceback" not in said
+
+
+def task_of(parts: dict[str, Examples], **attributes: Any) -> ArrayTask:
+    """A task with these parts; others than `train` are as that where they are not given."""
+    kind = type("Given", (ArrayTask,), {"parts": lambda self: parts, **attributes})
+    cfg = OwnTaskConfig(name="given", _target_="x.Given", batch_size=2)
+    return kind(cfg, data_dir=None, seed=0, window=3)
+
+
+GOOD = Examples([np.ones((3, 2)), np.ones((1, 2))], [[1.0], [2.0]])
+ONE = Examples([np.ones((3, 2))], [1])
+STEPS = Examples([np.array([0, 2, 1])], [np.array([1, 0, -1])])
+
+
+@pytest.mark.parametrize(
+    ("parts", "attributes", "sentence"),
+    [
+        ({"train": GOOD}, {}, "has no valid data"),
+        ({"valid": Examples([], [])}, {}, "has no valid data"),
+        ({"valid": Examples([np.ones((3, 2))], [])}, {}, "has 1 sequences and 0 targets"),
+        ({"train": Examples([np.ones(3)], [[1.0]])}, {}, "a sequence of shape (3,) and type float"),
+        ({"test": Examples([np.ones((0, 2))], [[1.0]])}, {}, "a sequence of shape (0, 2)"),
+        ({"test": Examples([np.ones((3, 4))], [[1.0]])}, {}, "(3, 4) beside others of another"),
+        ({"valid": Examples([np.full((3, 2), np.nan)], [[1.0]])}, {}, "not a finite number"),
+        ({"train": Examples([np.array([0, -1])], [[1.0]])}, {}, "has the input -1: whole numbers"),
+        ({}, {"each_step": True}, "a sequence of 3 steps with targets of shape (1,)"),
+        ({}, {"target": "class"}, "targets of type float64: classes are whole numbers"),
+        (
+            {"train": ONE, "valid": ONE, "test": Examples([np.ones((3, 2))], [4])},
+            {"target": "class"},
+            "the class 4: there are 2, from 0, by the training part or by `classes` in its test",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_one_sentence(
+    parts: dict[str, Examples], attributes: dict[str, Any], sentence: str
+) -> None:
+    others = {} if list(parts) == ["train"] and "valid" in sentence else dict.fromkeys(SPLITS, GOOD)
+    with pytest.raises(UserError) as raised:
+        task_of(others | parts, **attributes).load()
+    assert sentence in str(raised.value) and str(raised.value).startswith("task=given ")
+
+
+def test_a_step_may_be_without_a_class() -> None:
+    task = task_of(dict.fromkeys(SPLITS, STEPS), target="class", each_step=True)
+    task.load()
+    batch = task.batches("train").get(0, 0)
+    logits = torch.zeros(3, 1, 2)
+    logits[0, 0, 1], logits[1, 0, 0] = 9.0, -9.0  # right, wrong
+    scores = {name: (float(a), float(b)) for name, (a, b) in task.scores(logits, batch).items()}
+    assert scores["right"] == (1, 2) and task.spec.input_size == 3
+    assert float(task.loss(logits, batch)) == pytest.approx(scores["nats"][0] / 2)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from odyssey.tasks.batching import Order, Sequences, valid
 from odyssey.tasks.metric import Metric
 
 Target = Literal["value", "class", "bits"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 IGNORED = -1  # in place of the class of a step that has none
 ANSWERS: dict[Target, Literal["class", "each", "number"]] = {
     "value": "number",
@@ -56,6 +57,13 @@ class Examples:
     targets: Sequence[ArrayLike]
 
 
+class _Part(NamedTuple):
+    """The same, as arrays."""
+
+    inputs: list[NDArray[Any]]
+    targets: list[NDArray[Any]]
+
+
 class ArrayTask(Task):
     """A task of your own: define `parts`, and say by `target` and `each_step` what is predicted.
 
@@ -75,7 +83,7 @@ class ArrayTask(Task):
     classes: int | None = None  # of `class`; None: as many as the training part has
     causal: bool = False
 
-    _parts: dict[Split, Examples]
+    _parts: dict[Split, _Part]
 
     @abstractmethod
     def parts(self) -> Mapping[Split, Examples]:
@@ -93,20 +101,25 @@ class ArrayTask(Task):
 
     def load(self) -> None:
         """Read the parts, and see that they fit each other. Raises UserError."""
-        parts = self.parts()
-        self._parts = {split: self._checked(split, parts) for split in ("train", "valid", "test")}
+        given = self.parts()
+        self._parts = {split: self._arrays(split, given) for split in SPLITS}
         self.measures = MEASURES[self.kind]  # type: ignore[misc]
         self.answers = ANSWERS[self.kind]  # type: ignore[misc]
-        first = np.asarray(self._parts["train"].inputs[0])
-        tokens = np.issubdtype(first.dtype, np.integer) and first.ndim == 1
+        first = self._parts["train"].inputs[0]
+        tokens = first.ndim == 1
         if tokens:
-            inputs = 1 + max(int(np.max(s)) for p in self._parts.values() for s in p.inputs)
+            size = 1 + max(int(s.max()) for part in self._parts.values() for s in part.inputs)
         else:
-            inputs = first.shape[1]
+            size = first.shape[1]
+        outputs = self._outputs()
+        for split, part in self._parts.items():
+            for inputs, target in zip(part.inputs, part.targets, strict=True):
+                if wrong := self._mistake(inputs, target, None if tokens else size, outputs):
+                    raise UserError(f"task={self.name} has {wrong} in its {split} part")
         self.spec = ModelSpec(
             "tokens" if tokens else "real",
-            inputs,
-            self._outputs(),
+            size,
+            outputs,
             "step" if self.of_steps else "last",
             causal=self.causal,
         )
@@ -116,8 +129,9 @@ class ArrayTask(Task):
             digest = _digest(self._parts) if path is None else file_hash(path)
             self.data = {"name": self.name if own else self.cfg.data, "sha256": digest}
 
-    def _checked(self, split: Split, parts: Mapping[Split, Examples]) -> Examples:
-        part = parts.get(split)
+    def _arrays(self, split: Split, given: Mapping[Split, Examples]) -> _Part:
+        """A part as arrays. Raises UserError for one without sequences, or with empty ones."""
+        part = given.get(split)
         if part is None or not len(part.inputs):
             raise UserError(f"task={self.name} has no {split} data: parts() must give some")
         if len(part.inputs) != len(part.targets):
@@ -125,22 +139,45 @@ class ArrayTask(Task):
                 f"task={self.name} has {len(part.inputs)} sequences and {len(part.targets)} "
                 f"targets in its {split} part: parts() must give as many of both"
             )
-        part = Examples([_array(s) for s in part.inputs], [_array(t) for t in part.targets])
-        for inputs, target in zip(part.inputs, part.targets, strict=True):
-            if not len(inputs):  # type: ignore[arg-type]
-                raise UserError(f"task={self.name} has a sequence of no steps in its {split} part")
-            if self.of_steps and len(inputs) != len(target):  # type: ignore[arg-type]
+        found = _Part([np.asarray(s) for s in part.inputs], [np.asarray(t) for t in part.targets])
+        for inputs in found.inputs:
+            whole = inputs.ndim == 1 and np.issubdtype(inputs.dtype, np.integer)
+            if not (whole or inputs.ndim == 2) or not len(inputs):
                 raise UserError(
-                    f"task={self.name} has a sequence of {len(inputs)} steps with "  # type: ignore[arg-type]
-                    f"{len(target)} targets in its {split} part: each step needs one"  # type: ignore[arg-type]
+                    f"task={self.name} has a sequence of shape {inputs.shape} and type "
+                    f"{inputs.dtype} in its {split} part: parts() must give (T,) whole numbers or "
+                    "(T, X) numbers, T of 1 or more"
                 )
-        return part
+        return found
+
+    def _mistake(
+        self, inputs: NDArray[Any], target: NDArray[Any], size: int | None, outputs: int
+    ) -> str | None:
+        """What is wrong with a sequence and its target; size: X, or None for whole numbers."""
+        if (inputs.ndim == 1) != (size is None) or (size is not None and inputs.shape[1] != size):
+            return f"a sequence of shape {inputs.shape} beside others of another form"
+        if size is None and inputs.min() < 0:
+            return f"the input {inputs.min()}: whole numbers count from 0"
+        if size is not None and not np.isfinite(inputs.astype(float)).all():
+            return "an input that is not a finite number"
+        if self.of_steps and (target.ndim == 0 or len(target) != len(inputs)):
+            return f"a sequence of {len(inputs)} steps with targets of shape {target.shape}"
+        if self.kind != "class":
+            return None
+        least = IGNORED if self.of_steps else 0
+        if not np.issubdtype(target.dtype, np.integer):
+            return f"targets of type {target.dtype}: classes are whole numbers"
+        if target.size and (target.min() < least or target.max() >= outputs):
+            return (
+                f"the class {target.max() if target.max() >= outputs else target.min()}: there are "
+                f"{outputs}, from 0, by the training part or by `classes`"
+            )
+        return None
 
     def _outputs(self) -> int:
-        targets = [np.asarray(t) for t in self._parts["train"].targets]
+        targets = self._parts["train"].targets
         if self.kind == "class":
-            most = max((int(np.max(t)) for t in targets), default=0) + 1
-            return self.classes or most
+            return self.classes or max(int(np.max(t, initial=0)) for t in targets) + 1
         shape = targets[0].shape[1:] if self.of_steps else targets[0].shape
         return int(np.prod(shape, dtype=int)) if shape else 1
 
@@ -157,21 +194,19 @@ class ArrayTask(Task):
         )
         return _Padded(inputs, targets, order, self.of_steps)
 
-    def _series(self, part: Examples) -> tuple[Tensor, Tensor]:
+    def _series(self, part: _Part) -> tuple[Tensor, Tensor]:
         """The one series of a streamed part, (N, X) or (N,), and its targets."""
         inputs = np.concatenate([self._inputs(s) for s in part.inputs])
         targets = np.concatenate([self._target(t) for t in part.targets])
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
-    def _inputs(self, sequence: ArrayLike) -> NDArray[Any]:
-        array = np.asarray(sequence)
+    def _inputs(self, sequence: NDArray[Any]) -> NDArray[Any]:
         whole = self.spec.input == "tokens"
-        return array.astype(np.int64 if whole else _real_type())
+        return sequence.astype(np.int64 if whole else _real_type())
 
-    def _target(self, target: ArrayLike) -> NDArray[Any]:
+    def _target(self, target: NDArray[Any]) -> NDArray[Any]:
         """(T, K) or (T,) of a sequence with a target a step; else (1, K) or (1,)."""
-        array = np.asarray(target)
-        array = array if self.of_steps else array[None]
+        array = target if self.of_steps else target[None]
         if self.kind == "class":
             return array.astype(np.int64)
         return array.reshape(len(array), -1).astype(_real_type())
@@ -287,16 +322,12 @@ class SeriesWindows:
         return Batch(self.inputs[at], self.targets[at], reset=index == 0)
 
 
-def _array(value: ArrayLike) -> NDArray[Any]:
-    return np.asarray(value)
-
-
 def _real_type() -> Any:
     """NumPy's type for torch's default one, which follows trainer.precision."""
     return np.float64 if torch.get_default_dtype() == torch.float64 else np.float32
 
 
-def _digest(parts: Mapping[Split, Examples]) -> str:
+def _digest(parts: Mapping[Split, _Part]) -> str:
     """SHA-256 (hex) of all arrays."""
     digest = hashlib.sha256()
     for split, part in sorted(parts.items()):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odyssey.errors import UserError, did_you_mean, options
-from odyssey.tasks.arrays import MEASURES, ArrayTask, Examples, Target
+from odyssey.tasks.arrays import MEASURES, SPLITS, ArrayTask, Examples, Target
 from odyssey.tasks.base import Batch, Split
 from odyssey.tasks.metric import Metric
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 SOURCES = ("eeg", "file")
 EEG_SHA256 = "28656316df0004acfba7a5d98ab35f7314933a918636ec80f09604ad128b4417"
 ENDINGS = (".csv", ".tsv", ".parquet", ".npy")
-PARTS: tuple[Split, ...] = ("train", "valid", "test")
 
 
 class Series(ArrayTask):
@@ -189,7 +188,7 @@ class Series(ArrayTask):
         values = table[self.columns].to_numpy(float)
         future = table[list(wanted)].to_numpy(float)
         ends = np.cumsum(np.array(self.split) * len(table)).round().astype(int)
-        bounds = dict(zip(PARTS, zip([0, *ends[:2]], ends, strict=True), strict=True))
+        bounds = dict(zip(SPLITS, zip([0, *ends[:2]], ends, strict=True), strict=True))
         least = self.horizon + 1
         for split, (start, end) in bounds.items():
             if end - start < least:
@@ -224,7 +223,7 @@ class Series(ArrayTask):
         order = np.random.default_rng(0).permutation(len(groups))
         ends = np.cumsum(np.array(self.split) * len(groups)).round().astype(int)
         ends = np.clip(ends, [1, 2, 3], [len(groups) - 2, len(groups) - 1, len(groups)])
-        members = dict(zip(PARTS, np.split(order, ends[:2]), strict=True))
+        members = dict(zip(SPLITS, np.split(order, ends[:2]), strict=True))
         train = np.concatenate([groups[i][self.columns].to_numpy(float) for i in members["train"]])
         mean, deviation = _moments(train, self.scale)
         self.centre, self.width = mean.tolist(), deviation.tolist()
