@@ -132,6 +132,11 @@ WRONG = [
     ("model.dropout=0.5", "model.dropout=0.5 is without effect with", "model.num_layers=2"),
     ("model.init.scale=0.1", "model.init.scale=0.1 is without", "model.init.kind=uniform"),
     ("model.init.kind=uniform", "model.init.kind=uniform is without", "model.init.scale=0.1"),
+    (
+        "model.init.kind=orthogonal model.init.bias=normal",
+        "model.init.bias=normal is without",
+        "model.init.scale=0.1",
+    ),
     ("cell.init.bias_scale=1", "cell.init.bias_scale=1 is without", "cell.init.bias=uniform"),
     ("trainer.max_epochs=null", "trainer.max_epochs=null is endless", "trainer.max_epochs=5"),
     ("model.bidirectional=true", "model.bidirectional=true is not allowed with task=charlm", "fal"),

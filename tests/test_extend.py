@@ -63,7 +63,7 @@ def train(command: str) -> Path:
 
 
 def test_the_page_has_what_it_says() -> None:
-    assert len(BLOCKS) == 5 and len(COMMANDS) == 9
+    assert len(BLOCKS) == 5 and len(COMMANDS) == 10
     assert "train.py --config-dir my_conf optimizer=radam" in PAGE
 
 
@@ -122,24 +122,28 @@ def test_the_source_of_each_part_is_in_the_name_of_a_run(here: Path) -> None:
     words = {
         "my_optim": ["optimizer=own", "optimizer._target_=my_optim.SignSGD"],
         "my_init": ["cell.init.recurrent=my_init.block_orthogonal"],
+        "my_init.head": ["model.init.kind=my_init.block_orthogonal"],
         "my_metrics": ["metrics.a._target_=my_metrics.AmongTheLikeliest"],
         "my_tasks": ["task=own", "task._target_=my_tasks.Sine"],
     }
     changes = {
         "my_optim": ("p.grad.sign()", "p.grad"),
         "my_init": ("gain=scale", "gain=2 * scale"),
+        "my_init.head": ("gain=scale", "gain=2 * scale"),
         "my_metrics": ("self.k = k", "self.k = k + 1"),
         "my_tasks": ("0.3 * time", "0.4 * time"),
     }
     for module, chosen in words.items():
-        file = here / f"{module}.py"
+        name = module.partition(".")[0]
+        file = here / f"{name}.py"
         code = file.read_text()
         names = []
         for text in (code, code + "# a remark\n", code.replace(*changes[module])):
             file.write_text(text)
-            sys.modules.pop(module, None)
+            sys.modules.pop(name, None)
             importlib.invalidate_caches()
             names.append(run_name(compose(chosen)))
+        file.write_text(code)
         assert names[0] == names[1] != names[2], module
 
 
@@ -183,6 +187,8 @@ def test_a_logger_is_no_part_of_a_run(here: Path) -> None:
         ("decay=own decay._target_=my_optim.Halving decay.every=day", "decay.every=day is unknown"),
         ("cell.init.recurrent=my_init.nope", "cell.init.recurrent=my_init.nope is not a function"),
         ("cell.init.recurrent=orthogonl", "is unknown (did you mean 'orthogonal'?)"),
+        ("model.init.kind=my_init.nope", "model.init.kind=my_init.nope is not a function"),
+        ("model.init.kind=orthogonl", "is unknown (did you mean 'orthogonal'?)"),
         ("metrics.a._target_=my_tasks.Sine", "metrics.a._target_=my_tasks.Sine is not a metric"),
         ("metrics.a.k=3", "metrics.a={k:3} is not a metric: type metrics.a._target_=my_metrics"),
         (

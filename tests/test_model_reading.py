@@ -201,3 +201,33 @@ def test_a_decoder_in_two_directions_is_refused():
     """It would read from the far end the very answers that it is to give."""
     with pytest.raises(UserError, match="model.bidirectional=true.*model.bidirectional=false"):
         EncoderDecoder(CELLS["rnn"], Sizes(3, bidirectional=True), input_size=4, output_size=4)
+
+
+def test_head_and_embedding_by_a_function() -> None:
+    """Each weight is filled by the function as torch's own is, with the scale where one is set."""
+    seed, cell = random_kit.seed(), CELLS["lstm"]
+
+    def make(init: HeadInit) -> SequenceModel:
+        torch.manual_seed(seed)
+        return SequenceModel(
+            cell,
+            Sizes(5, embedding_size=4),
+            input="tokens",
+            input_size=6,
+            output_size=3,
+            head="step",
+            head_init=init,
+        )
+
+    net = make(HeadInit("torch.nn.init.xavier_normal_", None, "torch.nn.init.ones_"))
+    scaled = make(HeadInit("torch.nn.init.xavier_normal_", 0.5))
+    torch.manual_seed(seed)
+    embedding, _, head = torch.nn.Embedding(6, 4), cell(4, 5), torch.nn.Linear(5, 3)
+    for weight in (embedding.weight, head.weight):
+        torch.nn.init.xavier_normal_(weight)
+    assert torch.equal(net.reader.embedding.weight, embedding.weight)
+    assert torch.equal(net.head.weight, head.weight)
+    assert (net.head.bias == 1).all()
+    torch.testing.assert_close(scaled.head.weight, head.weight / 2)
+    with pytest.raises(UserError, match=r"torch.nn.init.ones_ cannot fill weights \(3,\): "):
+        make(HeadInit("torch.nn.init.xavier_normal_", 0.7, "torch.nn.init.ones_"))

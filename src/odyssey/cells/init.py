@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from odyssey.errors import UserError
 from odyssey.registry import load_class
 
 KINDS = {
@@ -43,7 +44,10 @@ class Init:
 
 
 def fill(weight: Tensor, kind: str, scale: float | None, hidden_size: int) -> None:
-    """Draw the weights of one gate, (H, X), (H, H) or (H), in place by a kind of `Init`."""
+    """Draw the weights of one gate, (H, X), (H, H) or (H), in place by a kind of `Init`.
+
+    Raises UserError where a function of the user's own cannot.
+    """
     with torch.no_grad():
         if kind == "zeros":
             weight.zero_()
@@ -53,7 +57,11 @@ def fill(weight: Tensor, kind: str, scale: float | None, hidden_size: int) -> No
             nn.init.eye_(weight).mul_(1.0 if scale is None else scale)
         else:
             if "." in kind:
-                load_class(kind)(weight, *([] if scale is None else [scale]))
+                try:
+                    load_class(kind)(weight, *([] if scale is None else [scale]))
+                except Exception as error:  # of the user's own code
+                    shape = tuple(weight.shape)
+                    raise UserError(f"{kind} cannot fill weights {shape}: {error}") from error
                 return
             width = 1 / math.sqrt(hidden_size) if scale is None else scale
             if kind == "uniform":

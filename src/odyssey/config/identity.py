@@ -29,10 +29,11 @@ def config_hash(cfg: DictConfig) -> str:
         node.pop(last, None)
     _identify_data(content.get("task", {}))
     _identify_classes(content)
-    init = content.get("cell", {}).get("init", {})
-    for name, kind in init.items():
-        if isinstance(kind, str) and "." in kind and (source := source_hash(kind)) is not None:
-            init[name] = f"{kind.rpartition('.')[2]} {source}"
+    for section in ("cell", "model"):
+        init = content.get(section, {}).get("init", {})
+        for name, kind in init.items():
+            if isinstance(kind, str) and "." in kind and (source := source_hash(kind)) is not None:
+                init[name] = f"{kind.rpartition('.')[2]} {source}"
     # Sections that users fill are part of it only where they have.
     sections = (
         (content, "callbacks"),

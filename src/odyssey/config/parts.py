@@ -15,7 +15,12 @@ from odyssey.config.fields import as_typed
 from odyssey.config.own import find_part, one_line, option_errors, subclass_of, takes, typed
 from odyssey.registry import load_class
 
-INIT = ("input", "recurrent", "bias", "vector")
+# The keys of initializers: each takes a function of the user's own too.
+INITIALIZERS = (
+    *(f"cell.init.{name}" for name in ("input", "recurrent", "bias", "vector")),
+    "model.init.kind",
+    "model.init.bias",
+)
 OWN = "own"  # the choice of a group whose _target_ the user names
 # The bases of tasks and metrics, by name: tasks are made from configurations, and so lie above.
 TASK, METRIC = "odyssey.tasks.base.Task", "odyssey.tasks.base.TaskMetric"
@@ -27,9 +32,9 @@ def part_errors(cfg: DictConfig) -> Iterator[str]:
         yield from _optimizer(cfg.optimizer)
     if cfg.decay.kind == OWN:
         yield from _decay(cfg.decay)
-    for name in INIT:
-        if is_function(cfg.cell.init[name]):
-            yield from _initializer(f"cell.init.{name}", cfg.cell.init[name])
+    for name in INITIALIZERS:
+        if is_function(kind := OmegaConf.select(cfg, name)):
+            yield from _initializer(name, kind)
     yield from _section(cfg, "metrics", "metric", "my_metrics.Mine for class Mine in its file")
     yield from _section(
         cfg, "loggers", "logger", "pytorch_lightning.loggers.CSVLogger, or one of your own"
@@ -38,9 +43,9 @@ def part_errors(cfg: DictConfig) -> Iterator[str]:
         yield from _task(cfg.task)
 
 
-def is_function(kind: str) -> bool:
+def is_function(kind: str | None) -> bool:
     """Whether an initializer is one of the user's own, or torch's, by its module."""
-    return "." in kind
+    return kind is not None and "." in kind
 
 
 def _optimizer(cfg: DictConfig) -> Iterator[str]:

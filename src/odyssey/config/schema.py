@@ -68,9 +68,14 @@ class CellConfig:
 class HeadInitConfig:
     """How embedding and output layer start."""
 
-    kind: str | None = key(None, "uniform or normal; null: as torch.nn does")
-    scale: float | None = key(None, "half width or standard deviation")
-    bias: str = key("zeros", "the output layer's bias where kind is given: zeros, uniform, normal")
+    kind: str | None = key(
+        None, "uniform, normal, orthogonal or module.function; null: as torch.nn does"
+    )
+    scale: float | None = key(None, "half width, standard deviation or gain")
+    bias: str = key(
+        "zeros",
+        "the output layer's bias where kind is given: zeros, uniform, normal or module.function",
+    )
 
 
 @dataclass

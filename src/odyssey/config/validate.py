@@ -22,7 +22,7 @@ from odyssey.config.fields import above, as_typed, at_least, below_one, between,
 from odyssey.config.keys import subject
 from odyssey.config.lightning import lightning_errors
 from odyssey.config.own import find_part, one_line, subclass_of
-from odyssey.config.parts import is_function, part_errors
+from odyssey.config.parts import INITIALIZERS, is_function, part_errors
 from odyssey.device import DEVICES, device_error
 from odyssey.errors import did_you_mean, options
 
@@ -39,7 +39,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "cell.init.bias": VECTORS,
     "cell.init.vector": VECTORS,
     "model.backend": ("auto", "reference", "compiled", "library"),
-    "model.init.kind": ("uniform", "normal"),
+    "model.init.kind": ("uniform", "normal", "orthogonal"),
     "model.init.bias": VECTORS,
     "clip.kind": ("norm", "value", "none"),
     "decay.every": ("update", "epoch", "validation"),
@@ -116,7 +116,7 @@ def config_errors(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
 def _choices(cfg: DictConfig) -> Iterator[str]:
     for key, names in CHOICES.items():
         value = OmegaConf.select(cfg, key)
-        if not (key.startswith("cell.init.") and is_function(value)):
+        if not (key in INITIALIZERS and is_function(value)):
             yield from one_of(key, value, names)
 
 
@@ -154,10 +154,13 @@ def _combinations(cfg: DictConfig) -> Iterator[str]:
             "since dropout lies between layers: type model.num_layers=2 or model.dropout=0"
         )
     if model.init.kind is not None and model.init.scale is None:
-        yield (
-            f"model.init.kind={model.init.kind} is without a width: type model.init.scale=0.1 "
-            "with it"
-        )
+        for name in ("kind", "bias"):
+            if (drawn := model.init[name]) in ("uniform", "normal"):
+                yield (
+                    f"model.init.{name}={drawn} is without a width: type model.init.scale=0.1 "
+                    "with it"
+                )
+                break
     if model.init.kind is None and model.init.scale is not None:
         yield (
             f"model.init.scale={as_typed(model.init.scale)} is without effect: type "

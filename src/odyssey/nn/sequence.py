@@ -9,17 +9,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from odyssey.cells.init import fill
 from odyssey.errors import UserError
 from odyssey.nn.stack import MakeCell, Stack, StackState, read_end
 
 
 @dataclass(frozen=True)
 class HeadInit:
-    """Initial distributions of embedding and head; torch.nn's own where `kind` is None."""
+    """Initial distributions of embedding and head; torch.nn's own where `kind` is None.
 
-    kind: Literal["uniform", "normal"] | None = None
+    Kinds and scale are those of `odyssey.cells.Init`; each weight and each bias is one tensor,
+    (tokens, E) or (K, H), and (K).
+    """
+
+    kind: str | None = None
     scale: float | None = None
-    bias: Literal["zeros", "uniform", "normal"] = "zeros"
+    bias: str = "zeros"
 
     def apply(self, *modules: nn.Module) -> None:
         """Draw the weights and biases of linear and embedding modules in place."""
@@ -28,13 +33,7 @@ class HeadInit:
         for module in modules:
             for name, value in module.named_parameters():
                 kind = self.bias if name == "bias" else self.kind
-                with torch.no_grad():
-                    if kind == "zeros":
-                        value.zero_()
-                    elif kind == "uniform":
-                        value.uniform_(-(self.scale or 0.0), self.scale or 0.0)
-                    else:
-                        value.normal_(0.0, self.scale or 0.0)
+                fill(value, kind, self.scale, value.shape[-1])
 
 
 class Reader(nn.Module):
