@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from odyssey.cli_utils import Parser, exit_status, typed_as
+from odyssey.cli_utils import Parser, exit_status, paint, typed_as
 from odyssey.errors import UserError
 from odyssey.study.formatting import as_number, differing, duration, number, several
 from odyssey.study.progress import PAUSE, Progress, progress, throughput, time_left
@@ -215,8 +215,9 @@ def _show(folder: Path, asked: argparse.Namespace) -> None:
             page = json.dumps(plain(study, now), indent=None if asked.watch else 2)
         else:
             page = text(study, now, min(size.columns, 120), asked.all)
+        shown = page if asked.json else paint(page)
         if asked.watch is None:
-            print(page, flush=True)
+            print(shown, flush=True)
             return
         left = any(r.state in (*LEFT, "running") for r in study.runs.values())
         over = not left and not study.to_come
@@ -224,9 +225,10 @@ def _show(folder: Path, asked: argparse.Namespace) -> None:
             print(page, flush=True)
         elif terminal:
             # The page is whole once it is over: nothing will draw over what scrolls away.
-            print("\x1b[H\x1b[2J" + (page if over else _fitting(page, size.lines)), flush=True)
+            page = page if over else _fitting(page, size.lines)
+            print(f"\x1b[H\x1b[2J{paint(page)}", flush=True)
         else:
-            print(page, end="\n\n", flush=True)
+            print(shown, end="\n\n", flush=True)
         if over:
             return
         time.sleep(asked.watch)
