@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from odyssey.report.analysis.decisions import Decision
 from odyssey.report.analysis.result import (
     SEARCH,
     SEEDS,
@@ -43,15 +44,14 @@ from odyssey.report.figures.marks import Interval as Bar
 from odyssey.report.figures.plotly import render
 from odyssey.report.io.runs import ReportRun
 from odyssey.report.stats.estimates import (
-    bootstrap,
-    expected_best,
-    iqm,
-    mean,
-    median,
-    top_share,
+    iqm_interval,
+    mean_interval,
+    median_interval,
+    tuning_curve,
     wilson,
 )
 from odyssey.report.stats.samples import Interval
+from odyssey.report.stats.selection import top_share
 from odyssey.report.stats.tests import welch
 
 GREFF = ("lstm_peephole", "nig", "nfg", "nog", "niaf", "noaf", "cifg", "np", "fgr")
@@ -260,7 +260,7 @@ def _summary(variant: Variant, metric: str, better: str, kind: str, share: float
     if kind == SEARCH and len(valid):
         chosen = {int(i) for i in top_share(valid, better, share)}
     outcomes = [
-        Outcome(run, v, t, i in chosen)
+        Outcome(run, v, t, i in chosen, v if better == "lower" else -v)
         for i, (run, (v, t)) in enumerate(zip(variant.runs, values, strict=True))
     ]
     top = [o for o in outcomes if o.top]
@@ -268,8 +268,6 @@ def _summary(variant: Variant, metric: str, better: str, kind: str, share: float
     counts = Counter(r.state for r in variant.runs)
     params = [o.run.params for o in top if o.run.params]
     seconds = [r.seconds for r in variant.runs if r.state == "finished"]
-    cap = max((v for v in valid if math.isfinite(v)), default=math.nan)
-    cap = cap if better == "lower" else min((v for v in valid if math.isfinite(v)), default=cap)
     return Summary(
         variant=variant,
         outcomes=outcomes,
@@ -277,16 +275,14 @@ def _summary(variant: Variant, metric: str, better: str, kind: str, share: float
         counts=dict(counts),
         best=None,
         params=(min(params), max(params)) if params else (math.nan, math.nan),
-        mean=bootstrap([tests], mean, draws=200) if tests.size else NONE,
-        median=bootstrap([tests], median, draws=200) if tests.size else NONE,
-        iqm=bootstrap([tests], iqm, draws=200) if tests.size else NONE,
+        mean=mean_interval(tests),
+        median=median_interval(tests),
+        iqm=iqm_interval(tests),
         all_median=NONE,
         all_iqm=NONE,
         diverged=wilson(counts["diverged"], len(variant.runs)),
         failed=wilson(counts["failed"], len(variant.runs)),
-        expected=expected_best(valid, better, worst=cap, draws=200)
-        if len(valid) >= 2 and math.isfinite(cap)
-        else None,
+        tuning=tuning_curve(valid, better) if kind == SEARCH and len(valid) >= 2 else None,
         seconds=float(np.median(seconds)) if seconds else math.nan,
     )
 
@@ -307,26 +303,25 @@ def _verdicts(summaries: Sequence[Summary], better: str, margin: float | None) -
         elif test.p < 0.01:
             word = "better" if ahead else "worse"
         nan = math.nan
-        found.append(
-            Verdict(
-                one.variant.label,
-                base.variant.label,
-                len(a),
-                len(b),
-                d,
-                test.p,
-                nan,
-                nan,
-                nan,
-                NONE,
-                NONE,
-                nan,
-                nan,
-                nan,
-                word,
-                f"{word}.",
-            )  # fmt: skip
+        decision = Decision(
+            conclusion=word,
+            test="welch",
+            p=test.p,
+            holm_p=test.p,
+            difference=d,
+            loss_p=nan,
+            loss_holm_p=nan,
+            lost=(0, 0),
+            ended=(len(a), len(b)),
+            equivalence_p=nan,
+            equivalence_holm_p=nan,
+            pairs=None,
+            correlation=nan,
+            detectable=nan,
         )
+        labels = (one.variant.label, base.variant.label)
+        numbers = (decision, test.p, nan, nan, NONE, NONE)
+        found.append(Verdict(*labels, len(a), len(b), *numbers, f"{word}."))
     return found
 
 

@@ -17,6 +17,7 @@ from odyssey.report.analysis.outcomes import common_metrics, select_metrics
 from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Comparison, Variant
 from odyssey.report.analysis.tables import make_tables
 from odyssey.report.io.runs import ReportRun, ReportStudy
+from odyssey.report.stats.tests import holm
 from odyssey.tasks.metric import Metric
 
 FAST = {"draws": 200, "trees": 8}
@@ -125,14 +126,22 @@ def test_numbers_are_scipys_over_the_test_values_with_corrections_over_the_famil
     ps = [stats.ttest_ind(values[k], values["base"], equal_var=False).pvalue for k in "ab"]
     assert [v.welch_p for v in found] == pytest.approx(ps)
     assert [v.bonferroni_p for v in found] == pytest.approx([min(1, 2 * p) for p in ps])
-    assert [v.holm_p for v in found] == pytest.approx(
-        [min(1, 2 * ps[0]), max(min(1, 2 * ps[0]), ps[1])]
-        if ps[0] < ps[1]
-        else [max(ps[0], min(1, 2 * ps[1])), min(1, 2 * ps[1])]
-    )
-    assert found[0].difference.value == pytest.approx(
+    decisions = [v.decision for v in found]
+    assert [d.p for d in decisions] == pytest.approx(ps)  # other numbers of seeds are no pairs
+    assert [d.holm_p for d in decisions] == pytest.approx(list(holm(ps)))
+    assert decisions[0].difference.value == pytest.approx(
         np.mean(values["a"]) - np.mean(values["base"])
     )
+
+
+def test_runs_of_the_same_seeds_are_pairs():
+    values = {"base": normal(7, 8, 0), "a": normal(7, 8.1, 1)}
+    (verdict,) = analyse(compared(values), "nats", Options(**FAST)).verdicts
+    p = stats.ttest_rel(values["a"], values["base"]).pvalue
+    assert verdict.decision.p == pytest.approx(p) and verdict.decision.pairs == 7
+    assert "paired t over 7 pairs" in verdict.sentence
+    wins = sum(a < b for a, b in zip(values["a"], values["base"], strict=True))
+    assert verdict.improvement.value == pytest.approx(wins / 7)
 
 
 def test_a_search_is_represented_by_its_best_tenth_by_validation():
@@ -154,22 +163,23 @@ def test_diverged_and_failed_runs_are_the_worst_value_and_are_not_lost():
     weak = analysis.summaries[1]
     (verdict,) = analysis.verdicts
     assert [o.valid for o in weak.outcomes][-3:] == [math.inf] * 3
-    assert verdict.n == 8 and "diverged or failed" in verdict.note
+    assert verdict.n == 8 and verdict.decision.lost == (3, 0)
+    assert "3 of 8 runs lost, against 0 of 8" in verdict.sentence
     assert weak.mean.value == pytest.approx(np.mean(lost) + 0.1)
     assert weak.median.value == pytest.approx(np.median([*lost, *[math.inf] * 3]) + 0.1)
     assert weak.diverged.value == 2 / 8 and weak.failed.value == 1 / 8
-    # Three of the eight lose every comparison.
-    wins = sum(a < b for a in lost for b in good)
-    assert verdict.improvement.value == pytest.approx(wins / 64)
-    assert math.isnan(verdict.smallest_margin)
+    # Three of the eight lose to their pairs.
+    wins = sum(a < b for a, b in zip(lost, good[:5], strict=True))
+    assert verdict.improvement.value == pytest.approx(wins / 8)
+    assert math.isnan(verdict.decision.equivalence_p)
     assert any("2 diverged and 1 failed" in note for note in analysis.notes)
 
 
-def test_all_diverged_is_worse_by_rank_and_never_the_same():
+def test_all_diverged_is_worse_and_never_the_same():
     made = compared({"base": normal(9, 8, 0), "gone": ["diverged"] * 9})
     analysis = analyse(made, "nats", Options(margin=100, **FAST))
     (verdict,) = analysis.verdicts
-    assert verdict.conclusion == "worse" and "Brunner" in verdict.sentence
+    assert verdict.conclusion == "worse" and "9 of 9 runs lost" in verdict.sentence
     assert math.isnan(analysis.summaries[1].mean.value)
 
 

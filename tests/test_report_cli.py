@@ -33,10 +33,10 @@ def test_a_search_becomes_a_page_tables_figures_and_a_verdict(tmp_path: Path, ca
     assert str(folder / "index.html") in out and "nfg" in out
     place = Path("music-jsb", "nats_per_frame")
     figures = {f.name for f in (folder / "figures" / place).iterdir()}
-    assert {"top.pdf", "top.png", "differences.pdf", "expected.png", "importance.pdf"} <= figures
+    assert {"top.pdf", "top.png", "differences.pdf", "tuning.png", "importance.pdf"} <= figures
     assert {"marginal-optimizer.lr.pdf", "pairs.pdf", "learning.pdf", "params.png"} <= figures
     tables = {f.name for f in (folder / "tables" / place).iterdir()}
-    for name in ("verdicts", "variants", "endings", "best", "expected", "importance", "paired"):
+    for name in ("verdicts", "variants", "endings", "best", "tuning", "importance", "paired"):
         assert {f"{name}.csv", f"{name}.md", f"{name}.tex"} <= tables
     verdict = json.loads((folder / "verdict.json").read_text())
     (comparison,) = verdict["comparisons"]

@@ -41,7 +41,7 @@ MADE = {
     "no curves": build(SEEDS, ["gru", "lstm"], 6, curves=False),
 }
 KEYS = {
-    "greff": [*ALWAYS, "all", *MARGINALS, "importance", "pairs", "expected", "learning", "params",
+    "greff": [*ALWAYS, "all", *MARGINALS, "importance", "pairs", "tuning", "learning", "params",
               *ENDS],
     "one trial": [*ALWAYS, "all", *MARGINALS, "learning", "params", "time"],
     "seeds": [*ALWAYS, "learning", "time", "truncation", "divergence"],
@@ -76,7 +76,7 @@ def test_the_figures_are_those_that_the_data_allow(name: str) -> None:
 def test_one_variant_has_no_differences_but_all_else() -> None:
     keys = [figure.key for figure in made("one variant")[1]]
     assert "differences" not in keys
-    assert {"top", "all", "importance", "pairs", "expected", *MARGINALS} <= set(keys)
+    assert {"top", "all", "importance", "pairs", "tuning", *MARGINALS} <= set(keys)
 
 
 def test_nothing_makes_nothing() -> None:

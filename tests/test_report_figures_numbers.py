@@ -160,22 +160,22 @@ def test_pairs_are_a_triangle_of_shares() -> None:
     assert (trace["x"][1], trace["y"][-1]) == ("learning rate", "variant")
 
 
-def test_expected_curves_are_those_of_the_summaries() -> None:
-    figure = named(GREFFS, "expected")
+def test_tuning_curves_are_those_of_the_summaries() -> None:
+    figure = named(GREFFS, "tuning")
     for summary in GREFFS.summaries:
-        known = summary.expected
+        known = summary.tuning
         assert known is not None
         band, line = (t for t in figure.traces if t["name"] == summary.variant.label)
-        assert line["x"] == four(known.counts) and line["y"] == four(known.mean)
+        assert line["x"] == four(known.counts) and line["y"] == four(known.median)
         assert band["y"] == four([*known.low, *known.high[::-1]])
-    bare = [replace(s, expected=None) for s in GREFFS.summaries]
+    bare = [replace(s, tuning=None) for s in GREFFS.summaries]
     keys = [f.key for f in on_page(replace(GREFFS, summaries=bare), run_index={})]
-    assert "expected" not in keys
+    assert "tuning" not in keys
 
 
 def test_bands_that_would_cover_each_other_wait_for_a_double_click() -> None:
     few = build(SEARCH, ["gru", "lstm"], 23, trees=3)
-    keys = {"expected": "lstm_peephole", "learning": "lstm_peephole"}
+    keys = {"tuning": "lstm_peephole", "learning": "lstm_peephole"}
     for key, shown in (keys | {"marginal-optimizer.lr": "all variants"}).items():
         bands = {t["name"]: t for t in of_greff()[key].traces if t.get("fill") == "toself"}
         assert {name for name, t in bands.items() if t["visible"] is True} == {shown}
@@ -185,12 +185,12 @@ def test_bands_that_would_cover_each_other_wait_for_a_double_click() -> None:
         assert all(t["visible"] is True for t in bands.values()) and len(bands) >= 2
 
 
-def test_infinite_expectations_are_said() -> None:
+def test_infinite_medians_are_said() -> None:
     first, *others = GREFFS.summaries
-    assert first.expected is not None
-    lost = replace(first.expected, mean=np.full(len(first.expected.mean), math.inf))
-    analysis = replace(GREFFS, summaries=[replace(first, expected=lost), *others])
-    figure = named(analysis, "expected")
+    assert first.tuning is not None
+    lost = replace(first.tuning, median=np.full(len(first.tuning.median), math.inf))
+    analysis = replace(GREFFS, summaries=[replace(first, tuning=lost), *others])
+    figure = named(analysis, "tuning")
     assert "left out: lstm_peephole." in figure.caption
     assert all(t["name"] != "lstm_peephole" for t in figure.traces)
 
@@ -274,11 +274,11 @@ def test_differences_are_best_first_in_the_colour_of_the_verdict(better: str) ->
     analysis = build(SEARCH, GREFF, 31, trees=1, better=better, shifts=SHIFTS, margin=0.1)
     figure = named(analysis, "differences")
     by_name = {v.variant: v for v in analysis.verdicts}
-    values = [by_name[t["name"]].difference.value for t in figure.traces]
+    values = [by_name[t["name"]].decision.difference.value for t in figure.traces]
     assert values == sorted(values, reverse=better == "higher") and len(values) == 8
     for place, trace in enumerate(figure.traces):
         verdict = by_name[trace["name"]]
-        assert trace["y"] == [place] and trace["x"] == four([verdict.difference.value])
+        assert trace["y"] == [place] and trace["x"] == four([verdict.decision.difference.value])
         assert trace["marker"]["color"] == colour_of_verdict(verdict.conclusion)
         assert figure.layout["yaxis"]["ticktext"][place].endswith(verdict.conclusion)
     band = figure.layout["shapes"][0]

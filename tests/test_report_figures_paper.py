@@ -67,9 +67,9 @@ def test_every_kind_is_drawn_without_a_warning(analysis: Analysis, tmp_path: Pat
 
 
 def test_many_variants_have_a_frame_each() -> None:
-    analysis = build(SEARCH, GREFF, 7, trees=1)
+    analysis = build(SEARCH, GREFF, 23, trees=1)
     found = {figure.key: figure for figure in drawn(analysis)}
-    for key in ("learning", "expected"):
+    for key in ("learning", "tuning"):
         canvas = mpl.draw(found[key])
         assert [ax.get_title(loc="left") for ax in canvas.axes] == list(GREFF)
     top = texts(mpl.draw(found["top"]))

@@ -1,4 +1,4 @@
-"""Means, medians, interquartile means and their bootstrap intervals."""
+"""Means, medians, interquartile means and their intervals."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ import pytest
 from scipy import stats
 
 import random_kit
-from bootstrap_kit import assert_limits
-from odyssey.report.stats.estimates import bootstrap, iqm, mean, median
+from odyssey.report.stats.estimates import (
+    iqm,
+    iqm_interval,
+    mean,
+    mean_interval,
+    median,
+    median_interval,
+)
 from odyssey.report.stats.samples import CHUNK, chunks, percentiles
 
 INF = math.inf
@@ -88,90 +94,72 @@ def test_rows_order_shift_and_scale(statistic, n: int) -> None:
     assert statistic(-one) == pytest.approx(-statistic(one), rel=1e-12)
 
 
-# --- Bootstrap ---
+# --- Intervals ---
 
 
-@ALL
-def test_the_bootstrap_is_scipys_but_for_chance(statistic) -> None:
-    values = numbers(40)
-    ours = bootstrap([values], statistic, draws=20_000, seed=1)
-    theirs = stats.bootstrap(
-        (values,),
-        lambda x, axis: statistic(np.moveaxis(x, axis, -1)),
-        n_resamples=20_000,
-        method="percentile",
-        rng=random_kit.rng("scipy"),
-    )
-    assert ours.value == pytest.approx(statistic(values))
-    assert_limits(ours.low, ours.high, 20_000, theirs.bootstrap_distribution)
+@pytest.mark.parametrize("n", [2, 3, 7, 40])
+def test_limits_of_a_mean_are_scipys(n: int) -> None:
+    values = numbers(n)
+    found = mean_interval(values, 0.9)
+    theirs = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert found.value == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
 
 
-def test_the_same_seed_gives_the_same_limits() -> None:
-    strata = [numbers(50), numbers(70)]
-    one = bootstrap(strata, iqm, seed=3)
-    assert bootstrap(strata, iqm, seed=3) == one
-    assert bootstrap(strata, iqm, seed=4) != one
-    assert bootstrap(strata, iqm, seed=3, level=0.5).low > one.low
+@pytest.mark.parametrize("level", [0.95, 0.5, 0.999])
+@pytest.mark.parametrize("n", [1, 2, 5, 6, 9, 30, 101])
+def test_limits_of_a_median_keep_the_level_for_every_distribution(n: int, level: float) -> None:
+    """The median lies between the k-th smallest and largest but where k - 1 or fewer are beyond."""
+    values = numbers(n)
+    found, ordered = median_interval(values, level), np.sort(values)
+    keeps = [k for k in range(1, n // 2 + 1) if 2 * stats.binom.cdf(k - 1, n, 0.5) <= 1 - level]
+    if not keeps:
+        assert math.isnan(found.low) and math.isnan(found.high)
+    else:
+        k = keeps[-1]
+        assert (found.low, found.high) == (ordered[k - 1], ordered[n - k])
+    assert found.value == median(values)
 
 
-def test_resampling_stays_within_strata() -> None:
-    """Two configurations far apart: pooled, the mean would move by far more."""
-    strata = [numbers(10), numbers(10, 1) + 1000]
-    within, pooled = bootstrap(strata, mean), bootstrap([np.concatenate(strata)], mean)
-    assert within.value == pytest.approx(pooled.value)
-    variance = sum(np.var(stratum) for stratum in strata) / 2 / 20
-    width = 2 * 1.96 * math.sqrt(variance)
-    assert within.high - within.low == pytest.approx(width, rel=0.25)
-    assert pooled.high - pooled.low > 200
+def test_worst_values_may_be_limits_of_a_median() -> None:
+    values = np.append(numbers(17), [INF] * 8)
+    found = median_interval(values)
+    assert math.isfinite(found.low) and math.isfinite(found.value) and found.high == INF
+    turned = median_interval(-values)
+    assert turned.low == -INF and turned.high == pytest.approx(-found.low)
+
+
+@pytest.mark.parametrize("n", [8, 12, 40])
+def test_limits_of_an_iqm_are_those_of_a_trimmed_mean(n: int) -> None:
+    """SciPy divides the winsorized variance by n / 4, Yuen by h (h - 1) / (n - 1), h = n / 2."""
+    values = numbers(n)
+    found = iqm_interval(values)
+    theirs = stats.mstats.trimmed_mean_ci(values, limits=(0.25, 0.25), inclusive=(True, True))
+    reach = (theirs[1] - theirs[0]) / 2 * math.sqrt((n / 4) * (n - 1) / ((n / 2) * (n / 2 - 1)))
+    assert found.value == pytest.approx(np.mean(theirs))
+    assert (found.low, found.high) == pytest.approx((found.value - reach, found.value + reach))
+
+
+def test_an_iqm_of_few_or_lost_values_has_no_limits() -> None:
+    for values in (numbers(7), [], np.append(numbers(9), [INF] * 4)):
+        found = iqm_interval(values)
+        assert math.isnan(found.low) and math.isnan(found.high)
+        assert found.value == pytest.approx(iqm(values), nan_ok=True)
+    assert math.isfinite(iqm_interval(np.append(numbers(18), [INF] * 2)).high)
+
+
+@pytest.mark.parametrize("interval", [mean_interval, median_interval, iqm_interval])
+def test_limits_turn_and_scale(interval) -> None:
+    values = random_kit.rng().normal(size=15)
+    one, moved = interval(values), interval(4 - 3 * values)
+    assert (moved.low, moved.high) == pytest.approx((4 - 3 * one.high, 4 - 3 * one.low))
+    assert interval(values, 0.5).low > one.low
 
 
 @pytest.mark.parametrize(("draws", "width"), [(1, 1), (1001, 5003), (7, 0), (3, 2 * CHUNK)])
 def test_draws_are_made_in_parts_that_fit(draws: int, width: int) -> None:
     parts = list(chunks(draws, width))
     assert sum(parts) == draws and all(n == 1 or n * width <= CHUNK for n in parts)
-
-
-def test_large_samples_are_drawn_in_parts_alike() -> None:
-    """More than fit in memory at once: limits as the normal approximation has them."""
-    values = random_kit.rng().normal(size=5003)
-    found = bootstrap([values], mean, draws=1001)
-    reach = 1.96 * values.std() / math.sqrt(len(values))
-    assert (found.low, found.high) == pytest.approx(
-        (values.mean() - reach, values.mean() + reach), abs=0.15 * reach
-    )
-
-
-@pytest.mark.parametrize("strata", [[], [[]], [[1.0]], [[1.0], [2.0]], [[1.0, 2.0], [3.0]]])
-def test_an_unknown_spread_has_no_limits(strata: list[list[float]]) -> None:
-    found = bootstrap(strata, iqm)
-    assert math.isnan(found.low) and math.isnan(found.high)
-    together = [v for s in strata for v in s]
-    assert found.value == pytest.approx(iqm(together), nan_ok=True)
-
-
-def test_an_empty_stratum_does_not_count() -> None:
-    assert bootstrap([[], [1.0, 2.0, 5.0]], median) == bootstrap([[1.0, 2.0, 5.0]], median)
-
-
-def test_worst_values_reach_the_limits() -> None:
-    values = np.append(numbers(17), [INF] * 3)
-    found = bootstrap([values], iqm)
-    assert math.isfinite(found.low) and math.isfinite(found.value) and found.high == INF
-    turned = bootstrap([-values], iqm)
-    assert turned.low == -INF and turned.high == pytest.approx(-found.low)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("statistic", "truth"), [(mean, 0.0), (median, 0.0), (iqm, 0.0)])
-def test_the_limits_hold_the_truth_about_as_often_as_said(statistic, truth: float) -> None:
-    random = random_kit.rng()
-    repeats, held = 3000, 0
-    for seed in range(repeats):
-        strata = [random.normal(size=30) - 1, random.normal(size=30) + 1]
-        found = bootstrap(strata, statistic, draws=300, seed=seed, level=0.9)
-        held += found.low <= truth <= found.high
-    # With 30 values a stratum it is 0.89, found with 12,000: one false alarm in a million.
-    assert 0.86 < held / repeats < 0.94
 
 
 def test_percentiles_are_draws_the_next_ones_outwards() -> None:
@@ -181,4 +169,4 @@ def test_percentiles_are_draws_the_next_ones_outwards() -> None:
     assert percentiles(np.stack([draws, -draws], axis=1), 0.5)[0].tolist() == [25.0, -75.0]
     assert percentiles(np.array([1.0, math.nan, 2.0]), 0.9) == (-INF, INF)
     with pytest.raises(ValueError, match="draw"):
-        bootstrap([[1.0, 2.0]], mean, draws=0)
+        list(chunks(0, 3))

@@ -10,8 +10,10 @@ import pytest
 from scipy import stats
 
 import random_kit
-from bootstrap_kit import assert_limits
-from odyssey.report.stats.effects import probability_of_improvement
+from odyssey.report.stats.effects import (
+    probability_of_improvement,
+    probability_of_paired_improvement,
+)
 from odyssey.report.stats.tests import paired_comparison, signed_rank
 
 INF = math.inf
@@ -37,58 +39,86 @@ def over_pairs(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize("digits", [0, 9])
 def test_the_probability_is_that_over_all_pairs(n: int, m: int, digits: int) -> None:
     a, b = samples(n, m, digits)
-    found = probability_of_improvement(a, b, "lower", draws=200)
+    found = probability_of_improvement(a, b, "lower")
     assert found.value == pytest.approx(over_pairs(a, b), rel=1e-12)
     u = stats.mannwhitneyu(np.minimum(b, 1e9), np.minimum(a, 1e9)).statistic
     assert found.value == pytest.approx(u / (n * m), rel=1e-12)
 
 
 @pytest.mark.parametrize("digits", [0, 9])
-def test_its_limits_are_those_of_a_plain_bootstrap(digits: int) -> None:
+def test_its_limits_are_where_it_would_be_far_out(digits: int) -> None:
+    """At each limit the value found is z standard errors of exponential values away."""
     a, b = samples(23, 11, digits)
-    found = probability_of_improvement(a, b, "lower", draws=40_000, seed=1)
-    random = random_kit.rng()
-    won = (a[:, None] < b) + (a[:, None] == b) / 2
-    of_a, of_b = (random.multinomial(n, [1 / n] * n, 40_000) for n in (23, 11))
-    assert_limits(found.low, found.high, 40_000, ((of_a @ won) * of_b).sum(axis=1) / (23 * 11))
+    found = probability_of_improvement(a, b, "lower", level=0.9)
+    for p in (found.low, found.high):
+        # P that two of one side beat one of the other, as Hanley and McNeil have them.
+        one, other = p / (2 - p), 2 * p**2 / (1 + p)
+        rest = (23 + 11) / 2 - 1
+        variance = (p * (1 - p) + rest * (one - p**2) + rest * (other - p**2)) / (23 * 11)
+        z = abs(found.value - p) / math.sqrt(variance)
+        assert z == pytest.approx(stats.norm.ppf(0.95), rel=1e-6)
+    assert found.low < found.value < found.high
 
 
 @pytest.mark.parametrize(("n", "m"), SIZES)
 def test_better_turns_it_and_only_the_order_counts(n: int, m: int) -> None:
     a, b = samples(n, m, 1)
-    one = probability_of_improvement(a, b, "lower", draws=300)
-    assert probability_of_improvement(-a, -b, "higher", draws=300) == one
-    assert probability_of_improvement(np.exp(a), np.exp(b), "lower", draws=300) == one
-    assert probability_of_improvement(b, a, "lower").value == pytest.approx(1 - one.value)
-    assert probability_of_improvement(a, b, "lower", draws=300, seed=1).value == one.value
+    one = probability_of_improvement(a, b, "lower")
+    assert probability_of_improvement(-a, -b, "higher") == one
+    assert probability_of_improvement(np.exp(a), np.exp(b), "lower") == one
+    other = probability_of_improvement(b, a, "lower")
+    assert (other.value, other.low) == pytest.approx((1 - one.value, 1 - one.high))
 
 
-def test_limits_hold_the_truth_about_as_often_as_said() -> None:
+@pytest.mark.parametrize("n", [3, 10, 40])
+def test_limits_hold_the_truth_about_as_often_as_said(n: int) -> None:
     random = random_kit.rng()
     truth, held, repeats = stats.norm.cdf(0.5 / math.sqrt(2)), 0, 1500
-    for seed in range(repeats):
-        a, b = random.normal(size=40), random.normal(0.5, 1, 30)
-        found = probability_of_improvement(a, b, "lower", draws=300, seed=seed, level=0.9)
+    for _ in range(repeats):
+        a, b = random.normal(size=n), random.normal(0.5, 1, n)
+        found = probability_of_improvement(a, b, "lower")
         held += found.low <= truth <= found.high
-    # It is 0.90, found with 12,000: one false alarm in a million.
-    assert 0.86 < held / repeats < 0.94
+    assert held >= stats.binom.ppf(1e-6, repeats, 0.93)
 
 
 def test_a_sure_win_is_not_claimed_to_be_certain() -> None:
     found = probability_of_improvement(np.arange(20.0), np.arange(20.0) + 30, "lower")
-    assert found.value == 1.0 and found.high == 1.0
-    assert found.low == pytest.approx(0.025 ** (1 / 20))
+    assert found.value == 1.0 and found.high == 1.0 and 0.8 < found.low < 0.95
     lost = probability_of_improvement([INF] * 5, [1.0] * 5, "lower")
-    assert (lost.value, lost.low) == (0.0, 0.0) and lost.high == pytest.approx(1 - 0.025**0.2)
+    assert (lost.value, lost.low) == (0.0, 0.0) and 0.3 < lost.high < 0.7
     tied = probability_of_improvement([INF] * 5, [INF] * 9, "lower")
     assert tied.value == 0.5 and tied.low < 0.3 and tied.high > 0.7
+    one = probability_of_improvement([1.0], [2.0], "lower")
+    assert one.value == 1.0 and one.low < 0.35
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 50])
+@pytest.mark.parametrize("digits", [0, 9])
+def test_of_pairs_it_is_a_share_with_exact_limits(n: int, digits: int) -> None:
+    a, b = samples(n, n, digits)
+    found = probability_of_paired_improvement(a, b, "lower", level=0.9)
+    wins = sum((x < y) + (x == y) / 2 for x, y in zip(a, b, strict=True))
+    assert found.value == pytest.approx(wins / n)
+    least, most = math.floor(wins), math.ceil(wins)
+    low = stats.binomtest(least, n).proportion_ci(0.9, method="exact").low
+    high = stats.binomtest(most, n).proportion_ci(0.9, method="exact").high
+    assert (found.low, found.high) == pytest.approx((low, high))
+    turned = probability_of_paired_improvement(-a, -b, "higher", level=0.9)
+    assert turned == found
 
 
 def test_too_few_and_wrong_ways_round() -> None:
-    for n, m in [(0, 0), (0, 4), (1, 4), (4, 1)]:
+    for n, m in [(0, 0), (0, 4), (4, 0)]:
         found = probability_of_improvement(np.arange(n), np.arange(m), "lower")
-        assert math.isnan(found.low) and math.isnan(found.value) == (n == 0 or m == 0)
-    for function in (probability_of_improvement, paired_comparison):
+        assert math.isnan(found.low) and math.isnan(found.value)
+    assert math.isnan(probability_of_paired_improvement([], [], "lower").value)
+    with pytest.raises(ValueError, match="as many values"):
+        probability_of_paired_improvement([1.0], [1.0, 2.0], "lower")
+    for function in (
+        probability_of_improvement,
+        probability_of_paired_improvement,
+        paired_comparison,
+    ):
         with pytest.raises(ValueError, match="infinitely good"):
             function([1.0, INF], [1.0, 2.0], "higher")
         with pytest.raises(ValueError, match="nan"):
@@ -152,7 +182,8 @@ def test_wins_ties_and_the_worst() -> None:
 def test_a_middle_between_both_infinities_is_undefined() -> None:
     found = paired_comparison([INF, 1.0], [1.0, INF], "lower")
     assert math.isnan(found.median_difference.value) and found.p == 1.0
-    assert (found.median_difference.low, found.median_difference.high) == (-INF, INF)
+    many = paired_comparison([INF] * 4 + [1.0] * 4, [1.0] * 4 + [INF] * 4, "lower")
+    assert (many.median_difference.low, many.median_difference.high) == (-INF, INF)
 
 
 def test_all_ties_and_too_few_pairs() -> None:
@@ -190,10 +221,11 @@ def test_paired_order_shift_and_scale() -> None:
 def test_the_median_of_differences_is_held_about_as_often_as_said() -> None:
     random = random_kit.rng()
     repeats, held = 2600, 0
-    for seed in range(repeats):
+    for _ in range(repeats):
         setting = random.normal(0, 5, 41)  # what both variants of a trial share
         a, b = setting + random.normal(0.2, 1, 41), setting + random.normal(0, 1, 41)
-        found = paired_comparison(a, b, "lower", draws=300, seed=seed, level=0.9).median_difference
+        found = paired_comparison(a, b, "lower", level=0.9).median_difference
         held += found.low <= 0.2 <= found.high
-    # It is 0.89, found with 12,000: one false alarm in a million.
-    assert 0.86 < held / repeats < 0.955
+    exact = 1 - 2 * stats.binom.cdf(15 - 1, 41, 0.5)  # the 15th of each end; the 16th keeps less
+    least, most = stats.binom.ppf([1e-6, 1 - 1e-6], repeats, exact)
+    assert exact >= 0.9 > 1 - 2 * stats.binom.cdf(15, 41, 0.5) and least <= held <= most

@@ -10,8 +10,9 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 import random_kit
-from odyssey.report.stats.estimates import top_share, wilson
+from odyssey.report.stats.estimates import wilson
 from odyssey.report.stats.methods import METHODS
+from odyssey.report.stats.selection import top_share
 
 INF = math.inf
 
@@ -83,8 +84,9 @@ def test_top_refuses_nan_and_the_wrong_infinity() -> None:
 
 def test_every_method_is_put_in_words() -> None:
     assert set(METHODS) == {
-        "welch", "bonferroni", "holm", "brunner_munzel", "hedges_g", "tost", "iqm", "bootstrap",
-        "improvement", "expected", "anova", "wilson", "paired", "top_share",
+        "welch", "bonferroni", "holm", "brunner_munzel", "hedges_g", "tost", "iqm", "intervals",
+        "improvement", "tuning", "anova", "wilson", "paired", "top_share", "reselection",
+        "paired_t", "losses",
     }  # fmt: skip
     for key, method in METHODS.items():
         assert method.key == key and method.name

@@ -12,7 +12,19 @@ from statsmodels.stats.nonparametric import rank_compare_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 import random_kit
-from odyssey.report.stats.tests import SMALL, TOO_FEW, brunner_munzel, welch
+from odyssey.report.stats.losses import loss_test, most_extreme, runs_needed
+from odyssey.report.stats.tests import (
+    NO_VARIANCE,
+    SMALL,
+    TOO_FEW,
+    brunner_munzel,
+    holm,
+    holm_factors,
+    paired_equivalence,
+    paired_t,
+    permuted_ranks,
+    welch,
+)
 
 INF = math.inf
 SIZES = [(2, 2), (2, 3), (3, 7), (20, 20), (13, 31), (180, 7)]
@@ -193,3 +205,149 @@ def test_a_level_outside_its_range_is_refused() -> None:
     for level in (0.0, 1.0, 95):
         with pytest.raises(ValueError, match="level"):
             welch([1.0, 2.0], [3.0, 5.0], level=level)
+
+
+# --- Pairs ---
+
+
+@pytest.mark.parametrize("n", [2, 3, 11, 60])
+def test_the_t_of_pairs_is_scipys(n: int) -> None:
+    common, noise = random_kit.rng().normal(size=(2, n))
+    a, b = 8 + common, 8.1 + common + 0.2 * noise
+    ours, theirs = paired_t(a, b, level=0.9), stats.ttest_rel(a, b)
+    assert (ours.statistic, ours.df, ours.p) == pytest.approx(
+        (theirs.statistic, theirs.df, theirs.pvalue), rel=1e-9
+    )
+    limits = theirs.confidence_interval(0.9)
+    assert (ours.difference.low, ours.difference.high) == pytest.approx((limits.low, limits.high))
+    assert ours.difference.value == pytest.approx((a - b).mean())
+
+
+def test_equivalence_of_pairs_is_two_one_sided_tests() -> None:
+    a = random_kit.rng().normal(0.1, 0.3, 12)
+    b = np.zeros(12)
+    found = paired_equivalence(a, b, 0.4)
+    one = stats.ttest_1samp(a, 0.4, alternative="less").pvalue
+    other = stats.ttest_1samp(a, -0.4, alternative="greater").pvalue
+    assert found.p == pytest.approx(max(one, other))
+    assert found.equivalent == (found.p <= 0.05)
+    at = paired_equivalence(a, b, found.smallest_margin)
+    assert at.p == pytest.approx(0.05, rel=1e-6)
+    assert math.isnan(paired_equivalence(a, b, None).p)
+
+
+def test_pairs_that_cannot_be_tested() -> None:
+    assert paired_t([1.0], [2.0]).note == TOO_FEW and math.isnan(paired_t([], []).p)
+    equal = paired_t([1.1, 2.1, 3.1], [1.0, 2.0, 3.0])
+    assert equal.note == NO_VARIANCE and equal.difference.value == pytest.approx(0.1)
+    assert math.isnan(paired_equivalence([1.0], [2.0], 0.1).p)
+    with pytest.raises(ValueError, match="as many values"):
+        paired_t([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="infinite"):
+        paired_t([1.0, INF], [1.0, 2.0])
+
+
+# --- Ranks by permutation ---
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 3), (2, 5), (5, 5), (4, 7)])
+@pytest.mark.parametrize("digits", [0, 9])
+def test_permuted_ranks_are_those_of_all_labellings(n: int, m: int, digits: int) -> None:
+    a, b = overlapping(n, m, digits) if digits else samples(n, m)
+    a, b = np.round(a, digits), np.round(b, digits)
+
+    def statistic(first: np.ndarray, second: np.ndarray) -> float:
+        """As SciPy has it, where it has one."""
+        below = (first[:, None] > second) + (first[:, None] == second) / 2
+        effect = below.mean() - 0.5
+        error = below.mean(1).var(ddof=1) / len(first) + below.mean(0).var(ddof=1) / len(second)
+        if error < 1e-15:
+            return math.copysign(INF, effect) if effect else 0.0
+        return effect / math.sqrt(error)
+
+    together, seen = np.concatenate([a, b]), statistic(a, b)
+    every = []
+    for chosen in combinations(range(n + m), n):
+        rest = [i for i in range(n + m) if i not in chosen]
+        every.append(statistic(together[list(chosen)], together[rest]))
+    slack = 1e-9 * abs(seen) if math.isfinite(seen) else 0.0
+    low = np.mean(np.array(every) <= seen + slack)
+    high = np.mean(np.array(every) >= seen - slack)
+    assert permuted_ranks(a, b) == pytest.approx(min(1.0, 2 * min(low, high)))
+
+
+def test_permuted_ranks_of_samples_apart_and_of_equal_ones() -> None:
+    for n, m in [(3, 3), (5, 4)]:
+        apart = permuted_ranks(np.arange(n), np.arange(m) + 100)
+        assert apart == pytest.approx(2 / math.comb(n + m, n))
+        assert permuted_ranks(np.ones(n), np.ones(m)) == 1.0
+    lost = permuted_ranks([1.0, 2.0, INF, INF], [INF] * 4)
+    assert lost == permuted_ranks([1.0, 2.0, 9.0, 9.0], [9.0] * 4)
+    assert math.isnan(permuted_ranks([], [1.0]))
+    assert permuted_ranks(np.arange(20), np.arange(20) + 100) < 0.001
+
+
+# --- Losses ---
+
+
+def by_all_rates(x: int, n: int, y: int, m: int) -> float:
+    """Boschloo's two-sided p on a fine grid of rates: twice the smaller one-sided one."""
+    rates = np.linspace(0.0005, 0.9995, 2000)
+    of_a = stats.binom.pmf(np.arange(n + 1)[:, None], n, rates)
+    of_b = stats.binom.pmf(np.arange(m + 1)[:, None], m, rates)
+    found = []
+    for side in ("less", "greater"):
+        fisher = np.array(
+            [
+                [
+                    stats.fisher_exact([[i, j], [n - i, m - j]], alternative=side)[1]
+                    for j in range(m + 1)
+                ]
+                for i in range(n + 1)
+            ]
+        )
+        as_small = fisher <= fisher[x, y] * (1 + 1e-9)
+        found.append(np.einsum("ij,ir,jr->r", as_small, of_a, of_b).max())
+    return min(1.0, 2 * min(found))
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 5), (3, 6), (8, 8)])
+def test_the_test_of_losses_is_exact(n: int, m: int) -> None:
+    random = random_kit.rng()
+    for x, y in [(n, 0), (0, m), (n - 1, 0), *random.integers(0, min(n, m) + 1, (4, 2))]:
+        x, y = int(x), int(y)
+        if x + y in (0, n + m):
+            assert loss_test(x, n, y, m) == 1.0
+        else:
+            assert loss_test(x, n, y, m) == pytest.approx(by_all_rates(x, n, y, m), rel=2e-2)
+
+
+def test_five_of_five_lost_against_none() -> None:
+    assert loss_test(5, 5, 0, 5) == pytest.approx(2 * 0.5**10, rel=1e-3)
+    assert math.isnan(loss_test(0, 0, 1, 3))
+    assert most_extreme(5, 5, 5) == pytest.approx(loss_test(5, 5, 0, 5))
+    assert most_extreme(1, 5, 5) > 0.3 and most_extreme(2, 0, 5) == 1.0
+
+
+def test_the_runs_needed_are_the_fewest() -> None:
+    assert runs_needed(1.0, 0.0, 0.05) == 3  # 2 * 0.5 ** 6; with two runs it is 0.125
+    needed = runs_needed(0.8, 0.0, 0.05 / 8)
+    assert needed is not None and loss_test(round(0.8 * needed), needed, 0, needed) <= 0.05 / 8
+    assert loss_test(round(0.8 * (needed - 1)), needed - 1, 0, needed - 1) > 0.05 / 8
+    assert runs_needed(0.1, 0.1, 0.05) is None
+
+
+# --- Limits that agree with Holm's correction ---
+
+
+@pytest.mark.parametrize("m", [1, 2, 8])
+def test_an_interval_at_its_level_excludes_none_where_holm_refuses(m: int) -> None:
+    """For z tests: the limits at 1 - alpha / factor exclude 0 exactly where holm(p) <= alpha."""
+    random = random_kit.rng()
+    for _ in range(200):
+        z = random.normal(0, 2.5, m)
+        ps = 2 * stats.norm.sf(np.abs(z))
+        factors = holm_factors(ps, 0.05)
+        reach = stats.norm.isf(0.05 / factors / 2)
+        assert ((np.abs(z) > reach) == (holm(ps) <= 0.05)).all()
+        assert (1 <= factors).all() and (factors <= m).all()

@@ -9,7 +9,7 @@ from typing import Any
 
 from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.analysis.provenance import provenance
-from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis, Comparison
+from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis, Comparison, Summary
 from odyssey.report.figures.marks import Figure
 from odyssey.report.figures.plotly import render
 from odyssey.report.io.formats import Table
@@ -117,30 +117,41 @@ def _facts(comparison: Comparison) -> list[list[str]]:
 
 def headline(analysis: Analysis) -> list[dict[str, str]]:
     """The answer in ten seconds: a line for each variant, best first."""
+    by_label = {s.variant.label: s for s in analysis.summaries}
     lines = [
-        {"variant": v.variant, "word": v.conclusion, "sentence": v.sentence}
+        {
+            "variant": v.variant,
+            "word": v.conclusion,
+            "sentence": f"{_mean_of(by_label[v.variant])}; {v.sentence}",
+        }
         for v in analysis.verdicts
     ]
-    base = next(
-        (s for s in analysis.summaries if s.variant.label == analysis.comparison.baseline), None
-    )
-    if base is not None:
-        valued = sum(math.isfinite(o.test) for o in base.chosen)
-        rest = f" of the {valued} with a value" if valued < len(base.chosen) else ""
-        mean = f": mean {base.mean.value:.4g}{rest}" if not math.isnan(base.mean.value) else ""
-        said = f"the baseline, {several(len(base.chosen), 'run')}{mean}"
+    if (base := by_label.get(analysis.comparison.baseline)) is not None:
+        said = f"{_mean_of(base)}; the baseline"
         lines.append({"variant": base.variant.label, "word": "baseline", "sentence": said})
-    means = {s.variant.label: s.mean.value for s in analysis.summaries}
     sign = 1 if analysis.better == "lower" else -1
 
-    def rank(line: dict[str, str]) -> tuple[int, float]:
-        mean = means.get(line["variant"], math.nan)
+    def rank(line: dict[str, str]) -> tuple[int, float, float]:
+        """By the word, then by the share of runs lost, then by the mean of the rest."""
+        summary = by_label[line["variant"]]
+        mean, compared = summary.mean.value, max(len(summary.chosen), 1)
+        lost = sum(not math.isfinite(o.test) for o in summary.chosen) / compared
         place = (line["word"] == LAST) - (line["word"] == FIRST)
-        return place, math.inf if math.isnan(mean) else sign * mean
+        return place, lost, math.inf if math.isnan(mean) else sign * mean
 
     lines.sort(key=rank)
     labels = [v.label for v in analysis.comparison.variants]
     return [{**line, "colour": colour_of(line["variant"], labels)} for line in lines]
+
+
+def _mean_of(summary: Summary) -> str:
+    """`mean 8.21 of 5 runs`, `mean 8.21 of 3 of 5 runs, 2 lost`."""
+    runs, n = several(len(summary.chosen), "run"), len(summary.chosen)
+    valued = sum(math.isfinite(o.test) for o in summary.chosen)
+    if not valued:
+        return f"{runs}, all lost" if n else "no run that can be compared"
+    part = f"{runs}" if valued == n else f"{valued} of {runs}, {n - valued} lost"
+    return f"mean {summary.mean.value:.4g} of {part}"
 
 
 def _metric(analysis: Analysis, tables: list[Table], figures: list[Figure]) -> dict[str, Any]:

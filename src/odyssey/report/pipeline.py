@@ -202,8 +202,10 @@ def _analysis_as_json(analysis: Analysis) -> dict[str, Any]:
 
 def _verdict_as_json(verdict: Verdict) -> dict[str, Any]:
     """All fields, the conclusion under the key `word`."""
-    keys = {"conclusion": "word"}
-    return {keys.get(name, name): plain(value) for name, value in asdict(verdict).items()}
+    fields = asdict(verdict)
+    decision = fields.pop("decision")
+    word = decision.pop("conclusion")
+    return {"word": word, **{k: plain(v) for k, v in {**fields, **decision}.items()}}
 
 
 # --- terminal ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,19 +29,18 @@ from odyssey.report.analysis.result import (
     Summary,
     Variant,
 )
-from odyssey.report.analysis.verdicts import UNKNOWN, make_verdicts
+from odyssey.report.analysis.verdicts import make_verdicts
 from odyssey.report.fanova.axes import Axis, axis_from_description, axis_from_values
 from odyssey.report.fanova.decomposition import Decomposition, decompose
 from odyssey.report.stats.estimates import (
-    Expected,
-    bootstrap,
-    expected_best,
-    iqm,
-    mean,
-    median,
+    iqm_interval,
+    mean_interval,
+    median_interval,
+    tuning_curve,
     wilson,
 )
 from odyssey.report.stats.samples import Interval
+from odyssey.report.stats.selection import Trials, mean_of_best
 from odyssey.study.state import STATES
 
 OVERALL = ""  # key of the decomposition over all variants
@@ -60,12 +60,10 @@ def analyse(
     outcomes = [
         make_outcomes(v, comparison, metric, better, part, share) for v in comparison.variants
     ]
-    finite = [o.valid for found in outcomes for o in found if o.finite]
-    worst = (max(finite) if better == "lower" else min(finite)) if finite else math.nan
     best = [_best_run(found, comparison) for found in outcomes]
     summaries = []
     for variant, found, best_run in zip(comparison.variants, outcomes, best, strict=True):
-        summaries.append(_summarize(variant, found, best_run, better, worst, options))
+        summaries.append(_summarize(variant, found, best_run, better, comparison.kind, options))
         tell(f"{metric}: {variant.label}")
     analysis = Analysis(
         comparison=comparison,
@@ -78,7 +76,7 @@ def analyse(
         alpha=options.alpha,
     )
     if summaries:
-        analysis.verdicts = make_verdicts(comparison, summaries, better, options, info.unit)
+        analysis.verdicts = make_verdicts(comparison, summaries, better, options, info.unit, metric)
     if comparison.kind == SEARCH:
         analysis.importance = importance(comparison, summaries, better, options, tell)
     analysis.notes = analysis_notes(analysis)
@@ -93,16 +91,15 @@ def _summarize(
     outcomes: Sequence[Outcome],
     best: Outcome | None,
     better: str,
-    worst: float,
+    kind: str,
     options: Options,
 ) -> Summary:
-    """worst: finite validation value that stands for runs without one; see `_expected_best`."""
+    """kind: the design of the comparison."""
     chosen = [o for o in outcomes if o.top]
     values = [o.test for o in chosen]
     valid = np.array([o.valid for o in outcomes], dtype=float)
     counts = Counter(run.state for run in variant.runs)
     ended = sum(counts[state] for state in ENDED)
-    finite = [value for value in values if math.isfinite(value)]
     return Summary(
         variant=variant,
         outcomes=outcomes,
@@ -110,14 +107,15 @@ def _summarize(
         counts={state: counts[state] for state in STATES},
         best=best,
         params=_params_range(chosen),
-        mean=_bootstrap([finite], mean, options),
-        median=_bootstrap([values], median, options),
-        iqm=_bootstrap(_strata(chosen), iqm, options),
-        all_median=_bootstrap([list(valid)], median, options),
-        all_iqm=_bootstrap([list(valid)], iqm, options),
+        mean=_mean(outcomes, chosen, better, kind, options),
+        # The best of a search are no sample, so no interval for them is valid.
+        median=_without_limits(median_interval(values), kind),
+        iqm=_without_limits(iqm_interval(values), kind),
+        all_median=median_interval(valid),
+        all_iqm=iqm_interval(valid),
         diverged=wilson(counts["diverged"], ended),
         failed=wilson(counts["failed"], ended),
-        expected=_expected_best(valid, better, worst, options),
+        tuning=tuning_curve(valid, better) if kind == SEARCH and valid.size > 1 else None,
         seconds=_median_seconds(variant),
     )
 
@@ -133,23 +131,26 @@ def _median_seconds(variant: Variant) -> float:
     return float(np.median(seconds)) if seconds else math.nan
 
 
-def _bootstrap(
-    strata: Sequence[Sequence[float]], statistic: Callable[..., float], options: Options
+def _mean(
+    outcomes: Sequence[Outcome], chosen: Sequence[Outcome], better: str, kind: str, options: Options
 ) -> Interval:
-    values = [np.array(s, dtype=float) for s in strata if len(s)]
-    if not values:
-        return UNKNOWN
-    return bootstrap(values, statistic, draws=options.draws, seed=options.seed)
+    """The mean of the finite values of the chosen runs, with an interval of the design."""
+    values = np.array([o.test for o in chosen], dtype=float)
+    found = mean_interval(values[np.isfinite(values)])
+    if kind != SEARCH or math.isnan(found.value):
+        return found
+    sign = 1.0 if better == "lower" else -1.0
+    trials = Trials(
+        np.array([o.chosen_by for o in outcomes], dtype=float),
+        sign * np.array([o.test for o in outcomes], dtype=float),
+    )
+    best = mean_of_best(trials, options.share, draws=options.draws, seed=options.seed)
+    low, high = sorted((sign * best.low, sign * best.high))
+    return replace(found, low=low, high=high)
 
 
-def _strata(chosen: Sequence[Outcome]) -> list[list[float]]:
-    """Values by configuration, where seeds repeat each of them; else all as one stratum."""
-    found: dict[tuple[str, int | None], list[float]] = {}
-    for o in chosen:
-        found.setdefault((o.run.study, o.run.trial), []).append(o.test)
-    if any(len(values) == 1 for values in found.values()):
-        return [[o.test for o in chosen]]
-    return list(found.values())
+def _without_limits(interval: Interval, kind: str) -> Interval:
+    return replace(interval, low=math.nan, high=math.nan) if kind == SEARCH else interval
 
 
 def _best_run(outcomes: Sequence[Outcome], comparison: Comparison) -> Outcome | None:
@@ -162,15 +163,6 @@ def _best_run(outcomes: Sequence[Outcome], comparison: Comparison) -> Outcome | 
         return None
     pick = max if better == "higher" else min
     return pick(finished, key=lambda o: o.run.value(monitor))
-
-
-def _expected_best(
-    valid: np.ndarray, better: str, worst: float, options: Options
-) -> Expected | None:
-    """worst: the worst value that any variant has, which stands for runs without a value."""
-    if valid.size < 2 or math.isnan(worst):
-        return None
-    return expected_best(valid, better, worst=worst, draws=options.draws, seed=options.seed)
 
 
 # --- importance of settings ---

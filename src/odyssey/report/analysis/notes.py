@@ -152,16 +152,17 @@ def _lost_runs_note(analysis: Analysis) -> list[str]:
     if analysis.comparison.kind == SEARCH:
         treatment = (
             "they count in the number of trials of which the best share is taken, and are never "
-            "among the best by validation: the tests, means and medians over those do not see "
-            "them. They are the worst value in medians and interquartile means of all trials, in "
-            "the probability of improvement and trial by trial; and in expected best values as bad "
-            "as the worst value that any run had."
+            "among the best by validation: means and medians over those do not see them. The test "
+            "by re-selection does, since a permutation may give either variant any of them. They "
+            "are the worst value in medians and interquartile means of all trials, in the "
+            "probability of improvement, in tuning curves and trial by trial."
         )
     else:
         treatment = (
-            "they count as the worst value in medians, interquartile means, ranks and the "
-            "probability of improvement; means and Welch's test cannot hold them and leave them "
-            "out, so the Brunner–Munzel test decides there."
+            "they count as the worst value in medians, interquartile means and the probability of "
+            "improvement. Means and their tests are of the others; whether runs are lost at "
+            "another rate is a question of its own, which an exact test answers, and both are "
+            "corrected together."
         )
     return [f"{' and '.join(counts)}: {treatment}"]
 
@@ -193,7 +194,9 @@ def _search_notes(analysis: Analysis) -> list[str]:
         f"Each variant is represented by the best {format_percent(analysis.share)} of its trials, "
         f"rounded up, by validation {analysis.comparison.monitor}. These have different settings: "
         "they are not repetitions of one configuration, and a test over them says nothing about "
-        "one."
+        "one. The verdict's test selects the best anew in each permutation of all trials; Welch's "
+        "on the best ones, as in the paper, takes them for a sample and errs far more often than "
+        "its level says (docs/calibration.md)."
     ]
     if analysis.importance:
         found.append(
@@ -203,8 +206,7 @@ def _search_notes(analysis: Analysis) -> list[str]:
         )
     if analysis.comparison.shared_draws:
         found.append(
-            "Trial n of every variant had the same settings: the trials of two variants are not "
-            "independent of each other, as Welch's test takes them to be. They are compared pair "
-            "by pair as well."
+            "Trial n of every variant had the same settings: the test exchanges trials within "
+            "such pairs, and all trials are compared pair by pair as well."
         )
     return found

@@ -12,7 +12,7 @@ from odyssey.errors import UserError, did_you_mean
 from odyssey.report.analysis.names import better_direction
 from odyssey.report.analysis.result import SEARCH, Comparison, Outcome, Variant
 from odyssey.report.io.runs import ReportRun
-from odyssey.report.stats.estimates import top_share
+from odyssey.report.stats.selection import top_share
 
 ENDED = ("finished", "diverged", "failed")
 LARGEST_VALUE = 1e100  # larger values are taken as infinite; their squares would overflow
@@ -76,13 +76,15 @@ def make_outcomes(
     worst = math.inf if better == "lower" else -math.inf
     runs = [run for run in variant.runs if _counts(run, metric, better)]
     runs.sort(key=lambda run: (run.trial is None, run.trial or 0, run.seed or 0, run.name))
-    chosen = _choose(runs, comparison, share)
+    chooses = better_direction(comparison.metric(comparison.monitor))
+    costs = [_cost(run, comparison.monitor, chooses) for run in runs]
+    chosen = _choose(costs, comparison, share)
     found = []
     for position, run in enumerate(runs):
         finished = run.state == "finished"
         valid = bounded_value(run, metric, better) if finished else worst
         test = bounded_value(run, metric, better, part) if finished else worst
-        found.append(Outcome(run, valid, test, position in chosen))
+        found.append(Outcome(run, valid, test, position in chosen, costs[position]))
     return found
 
 
@@ -93,13 +95,11 @@ def _counts(run: ReportRun, metric: str, better: str) -> bool:
     return run.state in ENDED
 
 
-def _choose(runs: Sequence[ReportRun], comparison: Comparison, share: float) -> set[int]:
-    """Positions of the runs that are compared."""
-    if comparison.kind != SEARCH or not runs:
-        return set(range(len(runs)))
-    better = better_direction(comparison.metric(comparison.monitor))
-    values = [_value_or_worst(run, comparison.monitor, better) for run in runs]
-    return {int(i) for i in top_share(np.array(values), better, share)}
+def _choose(costs: Sequence[float], comparison: Comparison, share: float) -> set[int]:
+    """Positions of the runs that are compared. costs: what a search chooses by, for each run."""
+    if comparison.kind != SEARCH or not costs:
+        return set(range(len(costs)))
+    return {int(i) for i in top_share(np.array(costs), "lower", share)}
 
 
 def bounded_value(run: ReportRun, metric: str, better: str, part: str = "valid") -> float:
@@ -113,11 +113,10 @@ def bounded_value(run: ReportRun, metric: str, better: str, part: str = "valid")
     return math.copysign(math.inf, value) if (value > 0) == (better == "lower") else math.nan
 
 
-def _value_or_worst(run: ReportRun, metric: str, better: str) -> float:
+def _cost(run: ReportRun, metric: str, better: str) -> float:
+    """The validation value of a run, with the sign such that smaller is better; inf if lost."""
     value = bounded_value(run, metric, better) if run.state == "finished" else math.nan
-    if math.isnan(value):
-        return math.inf if better == "lower" else -math.inf
-    return value
+    return math.inf if math.isnan(value) else value if better == "lower" else -value
 
 
 def clip_to_fence(values: Sequence[float], better: str) -> list[float]:

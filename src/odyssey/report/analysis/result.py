@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from odyssey.report.analysis.decisions import SEARCH, SEEDS, SINGLE, Decision
 from odyssey.report.analysis.names import better_direction
 from odyssey.report.io.runs import ReportRun, ReportStudy, find_metric
 from odyssey.report.stats.samples import Interval
@@ -14,13 +15,10 @@ from odyssey.tasks.metric import Metric
 
 if TYPE_CHECKING:
     from odyssey.report.fanova.decomposition import Decomposition
-    from odyssey.report.stats.estimates import Expected
+    from odyssey.report.stats.estimates import Tuning
     from odyssey.report.stats.tests import Paired
 
-# Designs of a comparison.
-SEARCH = "search"  # the trials of a variant have different settings
-SEEDS = "seeds"  # a variant is one configuration, repeated with other seeds
-SINGLE = "single"  # one run per variant
+__all__ = ["SEARCH", "SEEDS", "SINGLE", "Analysis", "Comparison", "Outcome", "Summary", "Variant"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,9 @@ class Outcome:
     valid: float
     test: float  # or validation, where the analysis compares that
     top: bool  # whether it is compared: among the best share of a search, by validation
+    chosen_by: (
+        float  # what a search chooses by: the monitor's value, smaller is better, inf if lost
+    )
 
     @property
     def finite(self) -> bool:
@@ -97,7 +98,7 @@ class Summary:
     all_iqm: Interval
     diverged: Interval  # share of the runs that ended, with Wilson's interval
     failed: Interval
-    expected: Expected | None  # best validation value after n trials
+    tuning: Tuning | None  # of a search: the best validation value of n trials
     seconds: float  # median training time of finished runs
 
 
@@ -107,23 +108,22 @@ class Verdict:
 
     variant: str
     baseline: str
-    n: int
+    n: int  # runs compared
     n_baseline: int
-    difference: Interval  # of the means of the chosen, in the metric's unit
-    welch_p: float
+    decision: Decision  # the word, and what it rests on
+    welch_p: float  # of the runs compared; for a search this is the paper's test, which errs
     bonferroni_p: float
-    holm_p: float  # of the test that decides, corrected over all variants
     brunner_p: float
     hedges_g: Interval
     improvement: Interval  # P(variant better than baseline); of a search over all its trials
-    equivalence_p: float  # of two one-sided tests; nan without a margin
-    equivalence_holm_p: float
-    smallest_margin: float  # at which the two would just be shown to be equivalent
-    conclusion: str  # "better", "worse", "same", "no difference found" or "cannot tell"
     sentence: str  # the verdict in full
-    test: str = "welch"  # that decides: "welch", or "brunner_munzel" where a run has no value
     note: str = ""
     paired: Paired | None = None  # where trials of both variants share settings
+
+    @property
+    def conclusion(self) -> str:
+        """ "better", "worse", "same", "no difference found" or "cannot tell"."""
+        return self.decision.conclusion
 
 
 @dataclass

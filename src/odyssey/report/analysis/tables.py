@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from odyssey.report.analysis.analyse import OVERALL
 from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.analysis.notes import format_percent
-from odyssey.report.analysis.result import SEARCH, Analysis, Summary, Verdict
+from odyssey.report.analysis.result import SEARCH, Analysis, Verdict
+from odyssey.report.analysis.verdicts import TEST_NAMES
 from odyssey.report.io.formats import Column, Table
 from odyssey.report.stats.estimates import TABLE_COUNTS
 from odyssey.report.stats.samples import Interval
@@ -24,7 +25,7 @@ def make_tables(analysis: Analysis) -> list[Table]:
         _paired(analysis),
         _endings(analysis),
         _best(analysis),
-        _expected(analysis),
+        _tuning(analysis),
         _importance(analysis),
         _pairs(analysis),
     ]
@@ -41,54 +42,104 @@ def _describe_chosen(analysis: Analysis) -> str:
 def _verdicts(analysis: Analysis) -> Table:
     unit, base = analysis.metric.unit, analysis.comparison.baseline
     by_label = {s.variant.label: s for s in analysis.summaries}
-    decides = (
-        "Of the test that decides, corrected step by step: Welch's, unless the note says ranks"
-    )
+    decisions = [v.decision for v in analysis.verdicts]
     search = analysis.comparison.kind == SEARCH
     better = (
         "Of all trials, by validation: one of the variant" if search else "A run of the variant"
     )
-    columns = [
-        Column("variant"),
-        Column("verdict", help=f"At the level {analysis.alpha:g}, after Holm's correction"),
-        Column("n", "integer", f"Runs compared: {_describe_chosen(analysis)}"),
-        Column(f"mean {unit}", "interval", f"{analysis.part} value; 95% bootstrap interval", 4),
-        Column("difference", "interval", f"of the means, variant minus {base}; 95% interval"),
-        Column("Welch p", "p", "Two-sided, uncorrected"),
-        Column("Bonferroni p", "p", "Welch's, times the number of variants tested"),
-        Column("Holm p", "p", decides),
-        Column("Brunner–Munzel p", "p", "Of ranks; uncorrected; diverged runs are the worst"),
-        Column("Hedges' g", "interval", "Difference in standard deviations, with its interval"),
-        Column("P(better)", "interval", f"{better} is better than one of {base}"),
-        Column(
-            "same within",
-            "number",
-            "The margin at which a test of these two alone would just show them to be the same",
+    errs = (
+        "; it takes the best trials for a sample, and errs far more often than it says"
+        if search
+        else ""
+    )
+    shown: list[tuple[Column, Callable[[Verdict], Any]]] = [
+        (
+            Column(
+                "difference",
+                "interval",
+                f"of the means, variant minus {base}; limits hold for all variants at once",
+            ),
+            lambda v: v.decision.difference,
+        ),
+        (
+            Column("Holm p", "p", "Of the test that decides, corrected for all that were made"),
+            lambda v: v.decision.holm_p,
+        ),
+        (Column("test", help="That answers whether the values differ"), _test_name),
+    ]
+    if any(sum(d.lost) for d in decisions) and not search:
+        shown += [
+            (
+                Column("lost", "integer", "Runs that diverged or failed"),
+                lambda v: v.decision.lost[0],
+            ),
+            (
+                Column("p of losses", "p", "Exact test of one rate of loss, uncorrected"),
+                lambda v: v.decision.loss_p,
+            ),
+        ]
+    if any(d.pairs is not None for d in decisions):
+        help = "Of the pairs: runs of one seed, or trials of the same settings"
+        shown.append((Column("correlation", "number", help, 2), lambda v: v.decision.correlation))
+    shown += [
+        (
+            Column("P(better)", "interval", f"{better} is better than one of {base}"),
+            lambda v: v.improvement,
+        ),
+        (
+            Column(
+                "would find",
+                "number",
+                "The difference that this design finds in four of five studies",
+            ),
+            lambda v: v.decision.detectable,
+        ),
+        (
+            Column("Hedges' g", "interval", "Difference in standard deviations, with its interval"),
+            lambda v: v.hedges_g,
+        ),
+        (Column("Welch p", "p", f"Two-sided, uncorrected{errs}"), lambda v: v.welch_p),
+        (
+            Column("Bonferroni p", "p", "Welch's, times the number of variants tested"),
+            lambda v: v.bonferroni_p,
+        ),
+        (
+            Column("Brunner–Munzel p", "p", "Of ranks; uncorrected; lost runs are the worst"),
+            lambda v: v.brunner_p,
         ),
     ]
     if analysis.margin is not None:
         name = f"equivalence p ({analysis.margin:g})"
-        columns.append(Column(name, "p", "Two one-sided tests with that margin, Holm-corrected"))
-    columns.append(Column("note"))
-    rows = [_verdict_row(analysis, v, by_label[v.variant]) for v in analysis.verdicts]
+        help = "Two one-sided tests with that margin, Holm-corrected"
+        shown.append((Column(name, "p", help), lambda v: v.decision.equivalence_holm_p))
+    columns = [
+        Column("variant"),
+        Column("verdict", help=f"At the level {analysis.alpha:g}, over all variants"),
+        Column("n", "integer", f"Runs compared: {_describe_chosen(analysis)}"),
+        Column(f"mean {unit}", "interval", f"{analysis.part} value; 95% interval", 4),
+        *(column for column, _ in shown),
+        Column("note"),
+    ]
+    rows: list[list[Any]] = []
     if base in by_label:
         first: list[Any] = [base, "baseline", len(by_label[base].chosen), by_label[base].mean]
-        rows.insert(0, first + [None] * (len(columns) - 4))
+        rows.append(first + [None] * (len(columns) - 4))
+    for v in analysis.verdicts:
+        word = v.conclusion if v.conclusion != "same" else f"same within {analysis.margin:g}"
+        mean = by_label[v.variant].mean
+        rows.append([v.variant, word, v.n, mean, *(take(v) for _, take in shown), v.note])
     title = f"Verdicts against {base}"
     note = (
         f"“No difference found” is not “the same”: the latter takes an equivalence test"
         f"{'' if analysis.margin is not None else ' with a margin of your choice (--margin)'}."
     )
+    if search:
+        note += " Welch p and Bonferroni p are the paper's test, for comparison: it errs."
     return Table("verdicts", title, columns, rows if analysis.verdicts else [], note)
 
 
-def _verdict_row(analysis: Analysis, v: Verdict, summary: Summary) -> list[Any]:
-    verdict = v.conclusion if v.conclusion != "same" else f"same within {analysis.margin:g}"
-    row = [v.variant, verdict, v.n, summary.mean, v.difference, v.welch_p, v.bonferroni_p, v.holm_p]
-    row += [v.brunner_p, v.hedges_g, v.improvement, v.smallest_margin]
-    if analysis.margin is not None:
-        row.append(v.equivalence_holm_p)
-    return [*row, v.note]
+def _test_name(verdict: Verdict) -> str:
+    return TEST_NAMES[verdict.decision.test]
 
 
 def _variants(analysis: Analysis) -> Table:
@@ -116,9 +167,12 @@ def _variants(analysis: Analysis) -> Table:
         row += [s.all_median, s.all_iqm] if search else []
         rows.append([*row, _format_range(s.params), s.seconds])
     title = f"Variants, {analysis.metric.unit}"
-    note = "Intervals: 95%, bootstrap; none from fewer than two runs."
-    if analysis.comparison.kind == SEARCH:
-        note += " Those of a search are about such trials, not about one configuration."
+    note = "Intervals: 95%; none where there are too few runs for one that holds."
+    if search:
+        note += (
+            " That of a mean selects the best anew in each resample; it is about such trials, not "
+            "about one configuration."
+        )
     return Table("variants", title, columns, rows, note)
 
 
@@ -181,23 +235,31 @@ def _best(analysis: Analysis) -> Table:
     return Table("best", title, columns, rows, note)
 
 
-def _expected(analysis: Analysis) -> Table | None:
+def _tuning(analysis: Analysis) -> Table | None:
     most = max((len(s.outcomes) for s in analysis.summaries), default=0)
     if analysis.comparison.kind != SEARCH or most < 2:
         return None
-    counts = [n for n in TABLE_COUNTS if n <= most]
-    columns = [Column("variant"), *(Column(f"{n} trials", "interval", digits=4) for n in counts)]
-    columns[1] = Column("1 trial", "interval", digits=4)
-    rows = []
+    found: dict[str, dict[int, Interval]] = {}
     for s in analysis.summaries:
-        by_count: dict[int, Interval] = {}
-        if s.expected is not None:
-            e = s.expected
-            for n, m, low, high in zip(e.counts, e.mean, e.low, e.high, strict=True):
-                by_count[int(n)] = Interval(float(m), float(low), float(high))
-        rows.append([s.variant.label, *(by_count.get(n) for n in counts)])
-    title = f"Expected best validation {analysis.metric.unit} after so many trials"
-    return Table("expected", title, columns, rows, "Dodge et al. (2019); bands by bootstrap.")
+        if (t := s.tuning) is not None:
+            points = zip(t.counts, t.median, t.low, t.high, strict=True)
+            found[s.variant.label] = {
+                int(n): Interval(float(m), float(low), float(high)) for n, m, low, high in points
+            }
+    counts = [n for n in TABLE_COUNTS if any(n in known for known in found.values())]
+    if not counts:
+        return None
+    columns = [Column("variant"), *(Column(f"{n} trials", "interval", digits=4) for n in counts)]
+    if counts[0] == 1:
+        columns[1] = Column("1 trial", "interval", digits=4)
+    labels = [s.variant.label for s in analysis.summaries]
+    rows = [[label, *(found.get(label, {}).get(n) for n in counts)] for label in labels]
+    title = f"Median best validation {analysis.metric.unit} after so many trials"
+    note = (
+        "With limits that hold for the whole curve at once, whatever the distribution (Lourie et "
+        "al. 2024); none for more trials than these can tell of."
+    )
+    return Table("tuning", title, columns, rows, note)
 
 
 def _importance(analysis: Analysis) -> Table | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from odyssey.report.analysis.result import Analysis
 from odyssey.report.figures.costs import params, time, truncation
-from odyssey.report.figures.curves import expected, learning
+from odyssey.report.figures.curves import learning, tuning
 from odyssey.report.figures.marks import Figure
 from odyssey.report.figures.settings import importance, marginals, pairs
 from odyssey.report.figures.variants import differences, divergence, top, trials
@@ -25,7 +25,7 @@ FIGURES: tuple[Maker, ...] = (
     marginals,
     importance,
     pairs,
-    expected,
+    tuning,
     learning,
     params,
     time,

@@ -1,4 +1,4 @@
-"""Curves: learning curves, and the value to be expected of a search of so many trials."""
+"""Curves: learning curves, and what a search of so many trials finds."""
 
 from __future__ import annotations
 
@@ -68,17 +68,17 @@ def learning(view: View) -> Figure | None:
     )
 
 
-def expected(view: View) -> Figure | None:
-    """Expected best validation value against the number of trials: Dodge et al. 2019.
+def tuning(view: View) -> Figure | None:
+    """Median best validation value against the number of trials: Lourie et al. 2024.
 
-    None where fewer than two numbers of trials have a finite expectation.
+    None where fewer than two numbers of trials have a finite median.
     """
     found, without = [], []
     for summary in view.summaries:
-        known = summary.expected
+        known = summary.tuning
         if known is None:
             continue
-        rows = zip(known.counts, known.mean, known.low, known.high, strict=True)
+        rows = zip(known.counts, known.median, known.low, known.high, strict=True)
         kept = [tuple(map(float, row)) for row in rows if math.isfinite(row[1])]
         if kept:
             counts, middle, low, high = (list(row) for row in zip(*kept, strict=True))
@@ -89,13 +89,13 @@ def expected(view: View) -> Figure | None:
     if not view.searched or here is None or max(len(curve.x) for curve in found) < 2:
         return None
     caption = (
-        "Expected best validation value of so many trials, drawn from those that were done (Dodge "
-        "et al. 2019). Bands: 95%, by bootstrap over trials; too narrow near the right end, since "
-        "no resample holds a better trial than the best one. It says what a smaller search would "
-        "have found, nothing of a larger one."
+        "What a search of so many trials finds: the median of its best validation value. The 95% "
+        "bands hold for a whole curve at once, whatever the distribution (Lourie et al. 2024). A "
+        "curve ends where its band would leave what was seen: of larger searches these trials "
+        "cannot tell."
     )
     if without:
-        caption += f" Without a finite expectation, and left out: {', '.join(without)}."
+        caption += f" Without such a curve, and left out: {', '.join(without)}."
     crowd = len(found) > TOGETHER
     shown: list[AnyMark] = []
     for curve in found:
@@ -103,8 +103,8 @@ def expected(view: View) -> Figure | None:
         shown += curve_marks(view, curve, hover="{x} trials: {y}", alone=alone)
     most = max(curve.x[-1] for curve in found)
     axis = number_axis("trials of a variant", 1, most, log=most > LOG_FROM)
-    title = "Expected best value after so many trials"
-    return _figure(view, "expected", title, caption, found, shown, axis, here)
+    title = "Best value after so many trials"
+    return _figure(view, "tuning", title, caption, found, shown, axis, here)
 
 
 def curve_marks(

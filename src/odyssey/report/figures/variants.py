@@ -43,24 +43,24 @@ def differences(view: View) -> Figure | None:
     None where no verdict has a difference.
     """
     sign = 1 if view.analysis.better == "lower" else -1
-    rows = [v for v in view.analysis.verdicts if math.isfinite(v.difference.value)]
-    rows.sort(key=lambda v: sign * v.difference.value)
+    verdicts = view.analysis.verdicts
+    rows = [v for v in verdicts if math.isfinite(v.decision.difference.value)]
+    rows.sort(key=lambda v: sign * v.decision.difference.value)
     here = _extent_of_differences(view, rows)
     if here is None:
         return None
     margin = view.analysis.margin
-    level = rows[0].difference.level
     caption = (
-        f"Difference of the means of the chosen runs to {view.baseline}, with its {level:.0%} "
-        "interval (Welch), not corrected for the number of variants; the word is, and so can be "
-        "more careful than the interval."
+        f"Difference of the means of the chosen runs to {view.baseline}. The intervals hold for "
+        f"all variants at once, with {1 - view.analysis.alpha:.0%}: where the values decide, they "
+        "lie on the side of the word."
     )
     if margin is not None:
         caption += f" Band: differences of at most {margin:g}, which count as the same."
     without = [v.variant for v in view.analysis.verdicts if v not in rows]
     if without:
         caption += f" Without a mean, and left out: {', '.join(without)}."
-    if any(math.isnan(v.difference.low) for v in rows):
+    if not all(math.isfinite(v.decision.difference.low) for v in rows):
         caption += " A point without an interval: too few runs for one."
     shown: list[AnyMark] = []
     if margin is not None:
@@ -97,17 +97,18 @@ def _extent_of_differences(view: View, rows: Sequence[Verdict]) -> Extent | None
     if not rows:
         return None
     margin = view.analysis.margin or 0.0
-    groups = [[d.low, d.value, d.high] for d in (v.difference for v in rows)]
+    groups = [[d.low, d.value, d.high] for d in (v.decision.difference for v in rows)]
     found = extent([*groups, [-margin, 0.0, margin]])
     if found is None:
         return None
     low, high = min(found.low, -1.1 * margin), max(found.high, 1.1 * margin)
-    return Extent(low, high, sum(not low <= v.difference.value <= high for v in rows))
+    outside = sum(not low <= v.decision.difference.value <= high for v in rows)
+    return Extent(low, high, outside)
 
 
 def _difference(row: Verdict, place: int) -> Points:
     """A point in the colour of the verdict, hollow where nothing was shown."""
-    d = row.difference
+    d = row.decision.difference
     return Points(
         name=row.variant,
         x=[d.value],

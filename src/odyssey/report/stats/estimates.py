@@ -1,10 +1,11 @@
-"""Statistics of one sample: averages with bootstrap intervals, shares, and expected best values."""
+"""Statistics of one sample: averages, shares and tuning curves, with intervals that hold."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,13 @@ from scipy import special
 
 from odyssey.report.stats.samples import (
     Interval,
-    chunks,
     costs,
+    finite_sample,
+    median_limits,
     ordinal_sample,
-    percentiles,
     refuse_undefined,
     tail_probability,
 )
-
-# Each takes one sample and gives a float, or rows of samples and gives one number for each.
-Statistic = Callable[[np.ndarray], Any]
 
 
 def mean(values: ArrayLike) -> Any:
@@ -69,37 +67,63 @@ def iqm(values: ArrayLike) -> Any:
     return np.sort(x, axis=-1)[..., first:last] @ (weights / (2 * n))
 
 
-def bootstrap(
-    strata: Sequence[ArrayLike],
-    statistic: Statistic,
-    *,
-    draws: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """The statistic of all values together, with stratified percentile bootstrap limits.
+def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """The mean with Student's t limits; they are nan for fewer than two values.
 
-    A stratum is what was drawn together: the seeds of one configuration, or all trials of a
-    random search as one. Each draw takes as many values from each stratum as it has, with
-    replacement. The same seed gives the same limits. They are nan if a stratum has a single
-    value, whose spread is unknown, and if there are none; empty strata do not count. Worst values
-    are treated as `statistic` treats them.
+    Raises ValueError for anything not finite. It covers normal values at every n; of skewed ones
+    less often than it says (docs/calibration.md, `mean`).
 
-    Source: Agarwal et al. (NeurIPS 2021), section 4.1; B. Efron, "Bootstrap methods: another look
-    at the jackknife", Annals of Statistics 7 (1979) 1-26.
+    Source: Student, "The probable error of a mean", Biometrika 6 (1908) 1-25.
     """
-    samples = [s for s in map(ordinal_sample, strata) if len(s)]
-    together = np.concatenate(samples) if samples else np.empty(0)
-    value = float(statistic(together))
-    if not samples or min(map(len, samples)) < 2:
+    outside, sample = tail_probability(level), finite_sample(values)
+    n = len(sample)
+    if n < 2:
+        return Interval(float(mean(sample)), math.nan, math.nan, level)
+    reach = -float(special.stdtrit(n - 1, outside)) * float(sample.std(ddof=1)) / math.sqrt(n)
+    value = float(sample.mean())
+    return Interval(value, value - reach, value + reach, level)
+
+
+def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """The median, between two of the values: exact for every distribution.
+
+    The limits are the k-th smallest and the k-th largest value, with the largest k that keeps the
+    level. They are nan where there is none, as for fewer than six values at 95%; worst values
+    (infinite) may be limits.
+
+    Source: W. R. Thompson, "On confidence ranges for the median and other expectation distributions
+    for populations of unknown distribution form", Annals of Mathematical Statistics 7 (1936)
+    122-128.
+    """
+    low, high = median_limits(ordinal_sample(values), level)
+    return Interval(float(median(values)), low, high, level)
+
+
+LEAST_OF_IQM = 8  # values, below which its interval covers too seldom
+
+
+def iqm_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """The interquartile mean with limits from the winsorized variance.
+
+    That is the t interval of a trimmed mean, with h - 1 degrees of freedom where h = n - 2 (n // 4)
+    values are not cut off. The limits are nan for fewer than `LEAST_OF_IQM` values, and
+    where a value within the middle half, or the next one, is infinite. Measured:
+    docs/calibration.md, `iqm`.
+
+    Source: K. K. Yuen, "The two-sample trimmed t for unequal population variances", Biometrika 61
+    (1974) 165-170, for one sample.
+    """
+    outside, sample = tail_probability(level), np.sort(ordinal_sample(values))
+    n, value = len(sample), float(iqm(values))
+    cut = n // 4
+    held = sample[cut : n - cut]
+    if n < LEAST_OF_IQM or not np.isfinite(held).all():
         return Interval(value, math.nan, math.nan, level)
-    random = np.random.default_rng(seed)
-    found = []
-    for rows in chunks(draws, len(together)):
-        drawn = [s[random.integers(0, len(s), size=(rows, len(s)))] for s in samples]
-        found.append(statistic(np.concatenate(drawn, axis=1)))
-    low, high = percentiles(np.concatenate(found), level)
-    return Interval(value, float(low), float(high), level)
+    winsorized = np.clip(sample, held[0], held[-1])
+    h = n - 2 * cut
+    error = math.sqrt((n - 1) * float(winsorized.var(ddof=1)) / (h * (h - 1)))
+    reach = -float(special.stdtrit(h - 1, outside)) * error
+    return Interval(value, value - reach, value + reach, level)
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
@@ -124,99 +148,118 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     return Interval(share, low, high, level)
 
 
-def top_share(valid: ArrayLike, better: str, share: float = 0.1) -> np.ndarray:
-    """The indices of the best `share` of the trials by validation value, best first.
-
-    `valid` has a value for every trial; of those that diverged or failed it is the worst one
-    (infinite), and they count in the number of which the share is taken. That is rounded up (2 of
-    11) and at least 1. Trials with the worst value are never chosen, so that fewer may be
-    returned. Of equal values the earlier trial is chosen. Raises ValueError for a share outside
-    (0, 1].
-
-    Source: K. Greff, R. K. Srivastava, J. Koutnik, B. R. Steunebrink and J. Schmidhuber, "LSTM: A
-    Search Space Odyssey", IEEE Transactions on Neural Networks and Learning Systems 28 (2017)
-    2222-2232, figure 3 (20 of 200 trials). `methods.METHODS["top_share"]` names its flaw.
-    """
-    if not 0 < share <= 1:
-        raise ValueError(f"a share of the trials lies above 0 and is at most 1, not {share}")
-    cost = costs(valid, better)
-    chosen = np.argsort(cost, kind="stable")[: share_count(len(cost), share)]
-    return chosen[np.isfinite(cost[chosen])]
-
-
-def share_count(trials: int, share: float) -> int:
-    """The number of trials in a share of them: rounded up, and at least 1 if there are any."""
-    # 0.07 * 100 is a little above 7 in floating point, and must not become 8.
-    return min(trials, max(1, math.ceil(round(share * trials, 9))))
-
-
 POINTS = 100  # of a curve, when nobody says which
 TABLE_COUNTS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)  # numbers of trials that a table shows
 
 
 @dataclass(frozen=True)
-class Expected:
-    """The expected best value of `counts` trials, with a band, in the unit of the values."""
+class Tuning:
+    """The median best value of `counts` trials, with a simultaneous band, in the values' unit."""
 
     counts: np.ndarray
-    mean: np.ndarray
+    median: np.ndarray
     low: np.ndarray
     high: np.ndarray
     level: float = 0.95
 
 
-def expected_best(
-    values: ArrayLike,
-    better: str,
-    counts: Sequence[int] | None = None,
-    *,
-    replacement: bool = True,
-    worst: float | None = None,
-    draws: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Expected:
-    """The expected best of n of the trials done, for each n of `counts` (up to 100 by default).
+def tuning_curve(
+    values: ArrayLike, better: str, counts: Sequence[int] | None = None, *, level: float = 0.95
+) -> Tuning:
+    """What a random search of n trials finds: the median of its best value, for each n.
 
-    With replacement it is the estimate of Dodge et al.: n draws from the distribution of the
-    values. It is too pessimistic for n near the number of trials. Without, it is the mean over
-    all subsets of n trials (Tang et al.), unbiased for independent trials, of larger variance.
-    The band is a percentile bootstrap over trials; nan for a single one. For n near the number of
-    trials it is too narrow, since no resample holds a better trial than the best one.
+    The band is simultaneous, exact and free of the distribution: with probability `level` it holds
+    the whole curve, whatever the values are. It is as wide as that takes, and the curve ends where
+    one of its limits would lie beyond all trials done: no larger search can be told of. A worst
+    value (infinite) counts as one; where the median or a limit is such, it is infinite. The band is
+    of independent trials.
 
-    A worst value (infinite) makes the expectation what it is, infinite: with replacement for
-    every n; without, for each n that no finite trial is sure to be among. With `worst`, a finite
-    stand-in, the curve is that of the values capped there: all that are worse count as `worst`.
+    counts: numbers of trials, at least 1; those beyond the end are left out. Raises ValueError for
+    a count below 1.
 
-    Raises ValueError for an n above the number of trials.
-
-    Sources: J. Dodge, S. Gururangan, D. Card, R. Schwartz and N. A. Smith, "Show your work:
-    improved reporting of experimental results", EMNLP 2019, section 3; R. Tang, J. Lee, J. Xin,
-    X. Liu, Y. Yu and J. Lin, "Showing your work doesn't always work", ACL 2020.
+    Source: N. Lourie, K. Cho and H. He, "Show your work with confidence: confidence bands for
+    tuning curves", NAACL 2024 (arXiv 2311.09480). Measured: docs/calibration.md, `tuning curve`.
     """
     tail_probability(level)
     cost = np.sort(costs(values, better))
-    if worst is not None:
-        if not np.isfinite(worst):
-            raise ValueError(f"the stand-in for the worst value is a finite number, not {worst}")
-        cost = np.minimum(cost, worst if better == "lower" else -worst)
     trials = len(cost)
     sizes = _default_counts(trials) if counts is None else np.array(counts, dtype=int)
-    if sizes.size and not (1 <= sizes.min() and sizes.max() <= trials):
-        raise ValueError(f"of {trials} trials, 1 to {trials} can be drawn, not {sizes}")
-    weights = _weights(trials, sizes, replacement)
-    mean = _expected_smallest(cost[None, :], weights, sizes, replacement)[0]
-    low, high = np.full(sizes.shape, np.nan), np.full(sizes.shape, np.nan)
-    if trials > 1:
-        random = np.random.default_rng(seed)
-        found = []
-        for rows in chunks(draws, trials):
-            at = np.sort(random.integers(0, trials, size=(rows, trials)), axis=1)
-            found.append(_expected_smallest(cost[at], weights, sizes, replacement))
-        low, high = percentiles(np.concatenate(found), level)
+    if sizes.size and sizes.min() < 1:
+        raise ValueError(f"at least one trial is drawn, not {sizes.min()}")
+    if not trials or not sizes.size:
+        return Tuning(sizes[:0], np.empty(0), np.empty(0), np.empty(0), level)
+    wanted = 1 - 0.5 ** (1 / sizes)  # the quantile that half of all best values lie below
+    least, most = band_of_order_statistics(trials, level)
+    # Before the value i the distribution is at most `most[i]`, and at it at least `least[i]`.
+    low = np.searchsorted(most, wanted, side="left") - 1
+    high = np.searchsorted(least, wanted, side="left")
+    middle = np.ceil(wanted * trials - 1e-9).astype(int) - 1
+    known = (low >= 0) & (high < trials)
+    found = [cost[place[known]] for place in (low, middle, high)]
     if better == "higher":
-        mean, low, high = -mean, -high, -low
-    return Expected(sizes, mean, low, high, level)
+        found = [-found[2], -found[1], -found[0]]
+    return Tuning(sizes[known], found[1], found[0], found[2], level)
+
+
+@lru_cache(maxsize=64)
+def band_of_order_statistics(n: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Limits that hold all n ordered uniform values at once, with probability `level`: (n), (n).
+
+    Each value has an interval of its beta distribution with equal tails, as small as keeps the
+    level, which is found by bisection on the exact probability.
+
+    Source: E. G. Learned-Miller and J. DeStefano, "A probabilistic upper bound on differential
+    entropy", IEEE Transactions on Information Theory 54 (2008) 5223-5230.
+    """
+    place = np.arange(1, n + 1)
+
+    def limits(tail: float) -> tuple[np.ndarray, np.ndarray]:
+        return (
+            special.betaincinv(place, n + 1 - place, tail),
+            special.betaincinv(place, n + 1 - place, 1 - tail),
+        )
+
+    low, high = tail_probability(level) / n, tail_probability(level)  # Bonferroni, and one value
+    while high / low > 1 + 1e-4:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if _held(*limits(middle)) >= level else (low, middle)
+    return limits(low)
+
+
+def _held(low: np.ndarray, high: np.ndarray) -> float:
+    """The probability that n ordered uniform values all lie within their limits.
+
+    The values are the jumps of a Poisson process that has n of them by time 1: the probability of
+    each number of jumps is carried from limit to limit.
+
+    Source: A. Moscovich and B. Nadler, "Fast calculation of boundary crossing probabilities for
+    Poisson processes", Statistics and Probability Letters 123 (2017) 177-182.
+    """
+    n = len(low)
+    # At high[i] at least i + 1 values have come; just before low[i], at most i.
+    times = np.concatenate([low, high])
+    place = np.concatenate([np.arange(n), np.arange(n)])
+    of_low = np.arange(2 * n) < n
+    jumps, now = np.zeros(n + 1), 0.0
+    jumps[0] = 1.0
+    for at in np.lexsort((~of_low, times)):
+        jumps, now = _advance(jumps, n * (times[at] - now)), times[at]
+        if of_low[at]:
+            jumps[place[at] + 1 :] = 0.0
+        else:
+            jumps[: place[at] + 1] = 0.0
+    jumps = _advance(jumps, n * (1 - now))
+    return float(jumps[n] / np.exp(n * np.log(n) - n - special.gammaln(n + 1)))
+
+
+def _advance(jumps: np.ndarray, mean: float) -> np.ndarray:
+    """The probabilities of each number of jumps, after a time in which `mean` are expected."""
+    if mean <= 0:
+        return jumps
+    most = min(len(jumps), int(mean + 12 * math.sqrt(mean) + 20))
+    k = np.arange(most)
+    pmf = np.exp(k * math.log(mean) - mean - special.gammaln(k + 1))
+    return np.convolve(jumps, pmf)[: len(jumps)]
 
 
 def _default_counts(trials: int) -> np.ndarray:
@@ -225,33 +268,3 @@ def _default_counts(trials: int) -> np.ndarray:
         return np.arange(1, trials + 1)
     spread = np.rint(np.geomspace(1, trials, POINTS)).astype(int)
     return np.unique([*spread, *(n for n in TABLE_COUNTS if n <= trials)])
-
-
-def _weights(trials: int, sizes: np.ndarray, replacement: bool) -> np.ndarray:
-    """Probability that the i-th best trial is the best of those drawn; a row for each size."""
-    n = sizes[:, None]
-    left = np.arange(trials, -1, -1)  # trials that are no better than the i-th, itself included
-    if replacement:
-        none_better = (left / max(trials, 1)) ** n
-        return none_better[:, :-1] - none_better[:, 1:]
-    # n - 1 others out of those after it: C(left - 1, n - 1) / C(trials, n).
-    after = left[:-1] - 1
-    possible = after >= n - 1
-    others = np.where(possible, after, n - 1)
-    log = _log_choose(others, n - 1) - _log_choose(np.array(trials), n)
-    return np.where(possible, np.exp(log), 0.0)
-
-
-def _log_choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
-    return special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
-
-
-def _expected_smallest(
-    cost: np.ndarray, weights: np.ndarray, sizes: np.ndarray, replacement: bool
-) -> np.ndarray:
-    """Expected smallest cost; rows of sorted costs to rows of one number for each size."""
-    lost = np.isinf(cost)
-    found = np.where(lost, 0.0, cost) @ weights.T
-    number = lost.sum(axis=1)[:, None]
-    infinite = (number > 0) if replacement else (sizes[None, :] <= number)
-    return np.where(infinite, np.inf, found)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,20 @@ def percentiles(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray
     low = np.sort(np.where(undefined, -np.inf, draws), axis=0)[below]
     high = np.sort(np.where(undefined, np.inf, draws), axis=0)[len(draws) - 1 - below]
     return low, high
+
+
+def median_limits(values: np.ndarray, level: float) -> tuple[float, float]:
+    """Exact limits of a median: the k-th smallest and the k-th largest value; nan if there is none.
+
+    With k = 1 they are the extremes, between which the median lies with 1 - 2 ** (1 - n).
+    """
+    n, outside = len(values), tail_probability(level)
+    # The median lies below the k-th smallest value if fewer than k of n values are below it.
+    k = int((stats.binom.cdf(np.arange(n), n, 0.5) <= outside * (1 + 1e-12)).sum())
+    if not k:
+        return np.nan, np.nan
+    ordered = np.sort(values)
+    return float(ordered[k - 1]), float(ordered[n - k])
 
 
 def unanimous_interval(value: float, n_a: int, n_b: int, level: float) -> Interval:

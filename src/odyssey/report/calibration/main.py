@@ -1,0 +1,78 @@
+"""`python scripts/calibrate.py`: how often the report's words are wrong, by simulation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from odyssey.cli_utils import Parser, exit_status, show
+from odyssey.errors import UserError, options
+from odyssey.io import write_text
+from odyssey.study.formatting import duration
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables; the exit status is 0, 1 where a rate is beyond its limit, 2 for misuse."""
+    beyond: list[str] = []
+    status = exit_status(lambda: _run(sys.argv[1:] if arguments is None else arguments, beyond))
+    return status or int(bool(beyond))
+
+
+def _run(arguments: Sequence[str], beyond: list[str]) -> None:
+    from odyssey.report.calibration.tables import PARTS, make
+
+    asked = _parser().parse_args(arguments)
+    parts = asked.parts or list(PARTS)
+    if wrong := [part for part in parts if part not in PARTS]:
+        raise UserError(f"{wrong[0]} is no part: type {options(PARTS)}, or none for all of them")
+    if asked.studies < 1:
+        raise UserError(f"--studies {asked.studies} is out of range: type 1 or more")
+    started = time.monotonic()
+    tables = []
+    for part in parts:
+        table = make(part, asked.studies, asked.seed, asked.processes, _bar(part))
+        show(table.text() + "\n")
+        tables.append(table)
+        beyond += table.beyond()
+    show(f"{duration(time.monotonic() - started)}, seed {asked.seed}")
+    if asked.output is not None:
+        content: dict[str, Any] = {table.part: table.plain() for table in tables}
+        write_text(asked.output, json.dumps(content, indent=2) + "\n", sync=False)
+    for row in beyond:
+        show(f"beyond its limit: {row}")
+
+
+def _bar(part: str) -> Callable[[str, int], Callable[[int], None]]:
+    """Progress bars on stderr, one for each row; none where that is no terminal."""
+
+    def begin(row: str, total: int) -> Callable[[int], None]:
+        if not sys.stderr.isatty():
+            return lambda done: None
+        from tqdm import tqdm
+
+        bar = tqdm(desc=f"{part}: {row}", total=total, leave=False, dynamic_ncols=True)
+
+        def tell(done: int) -> None:
+            bar.update(done)
+            if bar.n >= total:
+                bar.close()
+
+        return tell
+
+    return begin
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser("calibrate", __doc__.partition(": ")[2])
+    add = parser.add_argument
+    add("parts", nargs="*", metavar="part", help="null, same, power, coverage; all if none")
+    add("--studies", type=int, default=1000, help="simulated for each row: 1000")
+    add("--seed", type=int, default=0, help="of the simulation: 0")
+    add("--processes", type=int, help="at a time; one for each core if none is given")
+    add("--output", type=Path, metavar="FILE", help="also write the rates as JSON")
+    return parser
