@@ -34,8 +34,12 @@ def compared(
     mode: str = "min",
     gap: float = 0.1,
     shared: bool = False,
+    planned: int = 1,
 ) -> Comparison:
-    """Variants with such validation values (or states); the test values are `gap` worse."""
+    """Variants with such validation values (or states); the test values are `gap` worse.
+
+    planned: how many runs a plan of their study has.
+    """
     rng = np.random.default_rng(0)
     variants = []
     sign = 1 if mode == "min" else -1
@@ -74,7 +78,7 @@ def compared(
         monitor="nats",
         mode=mode,
         kind=kind,
-        studies=[ReportStudy("s", space=SPACE if kind == SEARCH else {})],
+        studies=[ReportStudy("s", space=SPACE if kind == SEARCH else {}, planned=planned)],
         variants=variants,
         baseline=next(iter(values), ""),
         searched=list(SPACE) if kind == SEARCH else [],

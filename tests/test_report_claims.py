@@ -61,7 +61,8 @@ def test_the_best_are_compared_and_not_all_trials():
     (verdict,) = analyse(made, "nats", Options(share=0.5, **FAST)).verdicts
     assert verdict.decision.test == "reselection"
     assert verdict.improvement.value == pytest.approx(0.5)
-    assert verdict.conclusion == "better"
+    assert verdict.conclusion == "promising"  # a search alone does not say "better"
+    assert verdict.sentence.startswith("promising: better than base by")
 
 
 def test_numbers_of_trials_that_differ_are_named():
@@ -192,3 +193,79 @@ def test_a_label_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.Capt
     assert main([str(folder), "--no-figures", "--draws", "100"]) == 0
     said = capsys.readouterr().out
     assert "red" in said and "\x1b" not in said
+
+
+# --- What was planned ---
+
+
+def set_config(made: Comparison, variant: int, **settings: float) -> None:
+    runs = made.variants[variant].runs
+    assert isinstance(runs, list)
+    for i, run in enumerate(runs):
+        config = {**run.config, **{k.replace("__", "."): v for k, v in settings.items()}}
+        runs[i] = replace(run, config=config)
+
+
+def alike(made: Comparison, *variants: int) -> None:
+    """Let all runs have the same settings."""
+    for variant in variants:
+        set_config(made, variant, optimizer__lr=0.001, model__hidden_size=32)
+
+
+def test_runs_made_by_hand_that_differ_in_more_than_the_cell_get_no_verdict():
+    values = {"lstm": normal(2, 3.0, 0, 0.01), "gru": normal(2, 5.0, 1, 0.01)}
+    made = compared(values, planned=0)
+    alike(made, 0, 1)
+    (fair,) = analyse(made, "nats", Options(**FAST)).verdicts
+    assert fair.conclusion != "cannot tell" and "differs" not in fair.note
+    set_config(made, 0, trainer__max_steps=40)
+    set_config(made, 1, trainer__max_steps=4, optimizer__lr=0.0001, cell__forget_bias=1.0)
+    (verdict,) = analyse(made, "nats", Options(margin=9.0, **FAST)).verdicts
+    assert verdict.conclusion == "cannot tell"
+    assert "no study planned these runs, which differ in" in verdict.sentence
+    assert "trainer.max_steps (4 against 40)" in verdict.sentence
+    assert "optimizer.lr (0.0001 against 0.001)" in verdict.sentence
+    assert "forget_bias" not in verdict.sentence  # that comes with the cell
+
+
+def test_a_plan_may_differ_in_more_and_says_so():
+    made = compared({"lstm": normal(5, 3.0, 0), "gru": normal(5, 5.0, 1)})
+    alike(made, 0, 1)
+    set_config(made, 1, optimizer__lr=0.0001)
+    (verdict,) = analyse(made, "nats", Options(**FAST)).verdicts
+    assert verdict.conclusion == "worse"
+    assert "also differs in optimizer.lr (0.0001 against 0.001)" in verdict.note
+
+
+def test_settings_that_somebody_varied_by_hand_are_no_search():
+    values = {"lstm": normal(30, 3.0, 0), "gru": normal(30, 5.0, 1)}
+    (verdict,) = analyse(compared(values, kind=SEARCH, planned=0), "nats", Options(**FAST)).verdicts
+    assert verdict.conclusion == "cannot tell" and "they are not a search" in verdict.sentence
+
+
+def test_a_verdict_before_the_end_is_preliminary():
+    values: dict = {"base": normal(6, 3.0, 0), "a": [*normal(5, 5.0, 1), "missing"]}
+    values["b"] = normal(6, 3.0, 2)
+    found = analyse(compared(values), "nats", Options(**FAST)).verdicts
+    assert found[0].preliminary == "1 run to come" and found[0].conclusion == "worse"
+    assert found[0].sentence.startswith("preliminary (1 run to come): worse than base")
+    assert found[1].preliminary == "" and not found[1].sentence.startswith("preliminary")
+
+
+def test_a_study_that_grew_after_results_says_so():
+    made = compared({"base": normal(6, 3.0, 0), "a": normal(6, 5.0, 1)})
+    for variant in made.variants:
+        assert isinstance(variant.runs, list)
+        for i, run in enumerate(variant.runs):
+            variant.runs[i] = replace(run, started=f"2030-01-0{1 + i // 3}T12:00:00+00:00")
+    first = {"command": "train.py -m seed=0,1,2", "time": "2030-01-01T11:00:00+00:00"}
+    second = {"command": "train.py -m seed=0,1,2,3,4,5", "time": "2030-01-02T11:00:00+00:00"}
+    for commands, grew in (
+        ((first,), False),
+        ((first, first), False),
+        ((first, second), True),
+        (({**first, "time": "2029-01-01"}, {**second, "time": "2029-01-02"}), False),
+    ):
+        made.studies[0] = replace(made.studies[0], commands=commands)
+        (verdict,) = analyse(made, "nats", Options(**FAST)).verdicts
+        assert (verdict.preliminary == "study s grew after its first results") == grew

@@ -16,6 +16,7 @@ from odyssey.report.analysis.decisions import (
     LOSSES,
     NO_DIFFERENCE,
     PAIRED,
+    PROMISING,
     RANKS,
     RESELECTION,
     SAME,
@@ -203,7 +204,7 @@ def test_a_search_is_decided_by_reselection(paired: bool) -> None:
     samples = {"base": search(50, 0, 0), "a": search(50, -0.5, 1), "b": search(50, 0.5, 2)}
     found = decide(samples, "base", design, Options(draws=1000))
     assert {d.test for d in found.values()} == {RESELECTION}
-    assert (found["a"].conclusion, found["b"].conclusion) == (BETTER, WORSE)
+    assert (found["a"].conclusion, found["b"].conclusion) == (PROMISING, WORSE)
     assert found["a"].difference.high < 0 < found["b"].difference.low
     assert found["a"].difference.low < -0.5 < found["a"].difference.high
     assert (found["a"].pairs == 50) == paired
@@ -215,7 +216,7 @@ def test_of_higher_values_the_signs_are_turned() -> None:
     turned = {label: Sample(-s.test, s.chosen_by, s.keys) for label, s in samples.items()}
     plain = decide(samples, "base", Design(SEARCH, share=0.1), Options(draws=500))["a"]
     other = decide(turned, "base", design, Options(draws=500))["a"]
-    assert other.conclusion == plain.conclusion == BETTER and other.p == plain.p
+    assert other.conclusion == plain.conclusion == PROMISING and other.p == plain.p
     assert other.difference.value == pytest.approx(-plain.difference.value)
     assert other.difference.low == pytest.approx(-plain.difference.high)
 

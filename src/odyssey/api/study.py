@@ -326,7 +326,8 @@ class Verdict:
     settings : mapping
         The compared settings: `{"cell": "gru", "bptt.length": "25"}`.
     word : str
-        "better", "worse", "same" (within the margin), "no difference found", which is not "same",
+        "better", "promising" (better in a search, and to be confirmed with fresh seeds of its best
+        settings), "worse", "same" (within the margin), "no difference found", which is not "same",
         "cannot tell" of too few runs, or "baseline".
     sentence : str
         The verdict in full.
@@ -339,7 +340,7 @@ class Verdict:
     p : float
         Of the test that decides, corrected over all variants (Holm); nan of the baseline.
     test : str
-        That test: "welch", or "brunner_munzel" where a compared run has no value.
+        What decided: "paired t", "welch", "ranks", "losses" or, for a search, "reselection".
     best : str or None
         The name of the finished run with the best validation value.
     counts : mapping

@@ -19,7 +19,7 @@ from odyssey.report.stats.methods import METHODS
 from odyssey.report.stats.samples import Interval
 from odyssey.study.formatting import several
 
-FIRST, LAST = "better", "worse"  # the others stand between them, by their means
+FIRST, LAST = ("better", "promising"), "worse"  # the others stand between them, by their means
 Made = tuple[Analysis, list[Table], list[Figure]]
 
 
@@ -136,7 +136,7 @@ def headline(analysis: Analysis) -> list[dict[str, str]]:
         summary = by_label[line["variant"]]
         mean, compared = summary.mean.value, max(len(summary.chosen), 1)
         lost = sum(not math.isfinite(o.test) for o in summary.chosen) / compared
-        place = (line["word"] == LAST) - (line["word"] == FIRST)
+        place = (line["word"] == LAST) - (line["word"] in FIRST)
         return place, lost, math.inf if math.isnan(mean) else sign * mean
 
     lines.sort(key=rank)

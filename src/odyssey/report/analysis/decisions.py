@@ -32,6 +32,7 @@ SEEDS = "seeds"  # a variant is one configuration, repeated with other seeds
 SINGLE = "single"  # one run per variant
 
 BETTER, WORSE, SAME = "better", "worse", "same"
+PROMISING = "promising"  # better in a search, and to be confirmed by fresh seeds of its best
 NO_DIFFERENCE, CANNOT_TELL = "no difference found", "cannot tell"
 
 # The tests that may decide.
@@ -413,6 +414,8 @@ def _conclude(
         return replace(decision, conclusion=SAME)
     if words:
         word, test = words[0]
+        if design.kind == SEARCH and word == BETTER:
+            word = PROMISING
         return replace(decision, conclusion=word, test=test)
     if value.reason or math.isnan(decision.p):
         needed = _needed(decision, design, alpha / tests)

@@ -118,11 +118,14 @@ class Verdict:
     improvement: Interval  # P(variant better than baseline); of a search over all its trials
     sentence: str  # the verdict in full
     note: str = ""
+    preliminary: str = ""  # why the verdict is one before the plan's end, or of a plan that grew
     paired: Paired | None = None  # where trials of both variants share settings
 
     @property
     def conclusion(self) -> str:
-        """ "better", "worse", "same", "no difference found" or "cannot tell"."""
+        """ "better", "promising" (better in a search), "worse", "same", "no difference found" or
+        "cannot tell".
+        """
         return self.decision.conclusion
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -80,6 +80,36 @@ def configuration(run: ReportRun) -> tuple[tuple[str, str], ...]:
     settings = sorted((k, format_value(v)) for k, v in run.config.items() if affects_result(k))
     own = any(run.config.get(key) is not None for key in PLACE_KEYS)
     return (*settings, ("content", run.data_hash)) if own else tuple(settings)
+
+
+def differing_settings(
+    one: Sequence[ReportRun], other: Sequence[ReportRun], without: Iterable[str]
+) -> dict[str, tuple[str, str]]:
+    """Settings that determine results and differ between two groups of runs, with their values.
+
+    Those of the cell come with it, and do not count; nor do those under a key of `without`.
+    """
+    groups = [_values_seen(runs) for runs in (one, other)]
+    found = {}
+    for key in dict.fromkeys(key for seen in groups for key in seen):
+        if affects_result(key) and not is_under(key, ("cell", "task.content", *without)):
+            values = [seen.get(key, []) for seen in groups]
+            if values[0] != values[1] and all(values):
+                found[key] = (_few(values[0]), _few(values[1]))
+    return found
+
+
+def _values_seen(runs: Sequence[ReportRun]) -> dict[str, list[str]]:
+    """Each setting's values over the runs, in order of their texts."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        for key, value in run.config.items():
+            found.setdefault(key, set()).add(format_value(value))
+    return {key: sorted(values) for key, values in found.items()}
+
+
+def _few(values: Sequence[str]) -> str:
+    return ", ".join(values[:3]) + (", …" if len(values) > 3 else "")
 
 
 def format_value(value: Any) -> str:

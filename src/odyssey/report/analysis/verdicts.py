@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from odyssey.report.analysis.decisions import (
     LOSSES,
     NO_DIFFERENCE,
     PAIRED,
+    PROMISING,
     RANKS,
     RESELECTION,
     SAME,
@@ -26,6 +28,8 @@ from odyssey.report.analysis.decisions import (
 )
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.result import Comparison, Outcome, Summary, Verdict
+from odyssey.report.analysis.settings import differing_settings
+from odyssey.report.io.runs import ReportStudy
 from odyssey.report.stats.effects import (
     hedges_g,
     probability_of_improvement,
@@ -43,6 +47,7 @@ from odyssey.report.stats.tests import (
 from odyssey.study.formatting import several
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
+MOST_NAMED = 4  # settings in a sentence
 FEW = 5  # runs, below which the assumptions of a t-test cannot be checked
 TEST_NAMES = {
     RESELECTION: "re-selection",
@@ -77,6 +82,9 @@ def make_verdicts(
     for one, test, bonferroni_p in zip(others, tests, corrected, strict=True):
         label = one.variant.label
         decision = decided[label]
+        if undesigned := _undesigned(comparison, one, base):
+            decision = replace(decision, conclusion=CANNOT_TELL, reason=undesigned, needed=None)
+        early = _preliminary(comparison, one, base)
         pairs = match(samples[label], samples[comparison.baseline]) if design.paired else None
         found.append(
             Verdict(
@@ -90,8 +98,9 @@ def make_verdicts(
                 brunner_p=brunner_munzel(_tests(one.chosen), _tests(base.chosen)).p,
                 hedges_g=hedges_g(_finite(one.chosen), _finite(base.chosen), 1 - options.alpha),
                 improvement=_improvement(design, one, base, pairs),
-                sentence=sentence(decision, design, comparison.baseline, options, unit),
-                note="; ".join(_notes(design, one, base, decision, options)),
+                sentence=sentence(decision, design, comparison.baseline, options, unit, early),
+                note="; ".join(_notes(comparison, design, one, base, decision, options)),
+                preliminary=early,
                 paired=_paired_trials(one, base, pairs, design),
             )
         )
@@ -147,6 +156,59 @@ def _finite(outcomes: Sequence[Outcome]) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
+# --- what was planned ---
+
+TO_COME = ("missing", "interrupted", "running")  # states of runs whose result is still to come
+
+
+def _undesigned(comparison: Comparison, one: Summary, base: Summary) -> str:
+    """Why the runs of two variants were not made to be compared; empty if they were.
+
+    Runs of a plan were. Others are fair where nothing but the cell and the seed differs.
+    """
+    by_name = {study.name: study for study in comparison.studies}
+    runs = [*one.variant.runs, *base.variant.runs]
+    if all(by_name[run.study].planned for run in runs):
+        return ""
+    if comparison.kind == SEARCH:
+        varied = ", ".join(comparison.searched[:MOST_NAMED])
+        return f"no study planned these runs, in which {varied} vary: they are not a search"
+    compared = {key for s in (one, base) for key in s.variant.settings}
+    if not (found := differing_settings(one.variant.runs, base.variant.runs, compared)):
+        return ""
+    return f"no study planned these runs, which differ in {_settings(found)}"
+
+
+def _settings(found: Mapping[str, tuple[str, str]]) -> str:
+    named = [f"{key} ({a} against {b})" for key, (a, b) in list(found.items())[:MOST_NAMED]]
+    more = [f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
+    return ", ".join(named + more)
+
+
+def _preliminary(comparison: Comparison, one: Summary, base: Summary) -> str:
+    """Why a verdict of two variants may not be the last one; empty where it is."""
+    by_name = {study.name: study for study in comparison.studies}
+    runs = [*one.variant.runs, *base.variant.runs]
+    studies = [by_name[name] for name in dict.fromkeys(run.study for run in runs)]
+    left = sum(run.state in TO_COME for run in runs) + sum(study.to_come for study in studies)
+    if left:
+        return f"{several(left, 'run')} to come"
+    if grown := [study.name for study in studies if _grew(study, comparison)]:
+        return f"study {grown[0]} grew after its first results"
+    return ""
+
+
+def _grew(study: ReportStudy, comparison: Comparison) -> bool:
+    """Whether a later command of the study added runs when there were results of an earlier one."""
+    commands = {entry.get("command", ""): entry.get("time", "") for entry in study.commands}
+    if len(commands) < 2:
+        return False
+    begun = sorted(run.started for run in comparison.runs if run.study == study.name)
+    begun = [time for time in begun if time]
+    last = max(commands.values())
+    return bool(begun) and begun[0] < last <= begun[-1]
+
+
 # --- numbers beside the decision ---
 
 
@@ -179,9 +241,22 @@ def _paired_trials(
 # --- words ---
 
 
-def sentence(decision: Decision, design: Design, baseline: str, options: Options, unit: str) -> str:
-    """The decision in full."""
-    d = decision
+def sentence(
+    decision: Decision,
+    design: Design,
+    baseline: str,
+    options: Options,
+    unit: str,
+    preliminary: str = "",
+) -> str:
+    """The decision in full. preliminary: why it may not be the last one."""
+    text = _sentence(decision, design, baseline, options, unit)
+    if preliminary and decision.conclusion != CANNOT_TELL:
+        text = f"preliminary ({preliminary}): {text}"
+    return text
+
+
+def _sentence(d: Decision, design: Design, baseline: str, options: Options, unit: str) -> str:
     evidence = _evidence(d, design)
     if d.conclusion == SAME:
         text = f"the same as {baseline} within {options.margin:g} {unit}"
@@ -199,11 +274,15 @@ def sentence(decision: Decision, design: Design, baseline: str, options: Options
             f"{d.conclusion} than {baseline}: {d.lost[0]} of {d.ended[0]} runs lost, against "
             f"{d.lost[1]} of {d.ended[1]}; {TEST_NAMES[LOSSES]} with Holm p = {d.loss_holm_p:.2g}"
         )
-    size, search = "", " in this search" if design.kind == SEARCH else ""
+    size, search = "", ""
+    word = d.conclusion
+    if design.kind == SEARCH:
+        search = " in this search"
+        word = "promising: better" if word == PROMISING else word
     if math.isfinite(d.difference.value):
         limits = f"({d.difference.low:+.3g} to {d.difference.high:+.3g})"
         size = f" by {abs(d.difference.value):.3g} {unit} {limits}"
-    return f"{d.conclusion} than {baseline}{size}{search}; {evidence}{_lost(d)}"
+    return f"{word} than {baseline}{size}{search}; {evidence}{_lost(d)}"
 
 
 def _evidence(d: Decision, design: Design) -> str:
@@ -221,8 +300,19 @@ def _lost(d: Decision) -> str:
     return f"; {d.lost[0]} of {d.ended[0]} runs lost, against {d.lost[1]} of {d.ended[1]}"
 
 
-def _notes(design: Design, one: Summary, base: Summary, d: Decision, options: Options) -> list[str]:
+def _notes(
+    comparison: Comparison,
+    design: Design,
+    one: Summary,
+    base: Summary,
+    d: Decision,
+    options: Options,
+) -> list[str]:
     found = []
+    compared = {key for s in (one, base) for key in s.variant.settings}
+    runs = one.variant.runs, base.variant.runs
+    if also := differing_settings(*runs, [*compared, *comparison.searched]):
+        found.append(f"also differs in {_settings(also)}")
     if design.kind == SEARCH:
         for summary in (one, base):
             due = share_count(len(summary.outcomes), options.share)

@@ -32,17 +32,27 @@ def _run(arguments: Sequence[str], beyond: list[str]) -> None:
         raise UserError(f"{wrong[0]} is no part: type {options(PARTS)}, or none for all of them")
     if asked.studies < 1:
         raise UserError(f"--studies {asked.studies} is out of range: type 1 or more")
+    if asked.seed < 0:
+        raise UserError(f"--seed {asked.seed} is out of range: type 0 or more")
+    if asked.processes is not None and asked.processes < 1:
+        raise UserError(f"--processes {asked.processes} is out of range: type 1 or more")
+    if asked.figure is not None and "null" not in parts:
+        raise UserError(f"--figure {asked.figure} is of the part null: type it too, or no part")
     started = time.monotonic()
     tables = []
     for part in parts:
         table = make(part, asked.studies, asked.seed, asked.processes, _bar(part))
-        show(table.text() + "\n")
+        show((table.markdown() if asked.markdown else table.text()) + "\n")
         tables.append(table)
         beyond += table.beyond()
     show(f"{duration(time.monotonic() - started)}, seed {asked.seed}")
     if asked.output is not None:
         content: dict[str, Any] = {table.part: table.plain() for table in tables}
         write_text(asked.output, json.dumps(content, indent=2) + "\n", sync=False)
+    if asked.figure is not None:
+        from odyssey.report.calibration.figure import draw
+
+        draw([row for table in tables for row in table.rows], asked.figure)
     for row in beyond:
         show(f"beyond its limit: {row}")
 
@@ -74,5 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--studies", type=int, default=1000, help="simulated for each row: 1000")
     add("--seed", type=int, default=0, help="of the simulation: 0")
     add("--processes", type=int, help="at a time; one for each core if none is given")
+    add("--markdown", action="store_true", help="print tables of Markdown")
+    add("--figure", type=Path, metavar="FILE", help="draw false words against trials: null")
     add("--output", type=Path, metavar="FILE", help="also write the rates as JSON")
     return parser

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from odyssey.report.analysis.decisions import BETTER, SAME, SEARCH, WORSE, decide
+from odyssey.report.analysis.decisions import BETTER, PROMISING, SAME, SEARCH, WORSE, decide
 from odyssey.report.analysis.options import Options
 from odyssey.report.calibration.landscapes import Setting, Study
 from odyssey.report.stats.selection import top_share
@@ -123,9 +123,9 @@ def _one(setting: Setting, options: Options, limits: bool, seed: int) -> Rates:
         if not math.isnan(d.difference.low)
     )
     return Rates(
-        Rate(any(words[label] in (BETTER, WORSE) for label in null), 1),
+        Rate(any(words[label] in (BETTER, PROMISING, WORSE) for label in null), 1),
         Rate(any(paper[label] in (BETTER, WORSE) for label in null), 1),
-        Rate(words[first] == BETTER, 1),
+        Rate(words[first] in (BETTER, PROMISING), 1),
         Rate(paper[first] == BETTER, 1),
         Rate(words[first] == SAME, 1),
         Rate(held, int(limits)) if limits else Rate(0, 0),

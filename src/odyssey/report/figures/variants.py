@@ -32,7 +32,7 @@ FEW = 5  # values, below which quartiles mean little and no box is drawn
 MOST_POINTS = 2500  # of all boxes of a figure, up to which each value is a point on the page
 MANY = 5  # boxes that fit into a column of a paper
 WIDTH = 0.56  # of a box or bar; variants are 1 apart
-DECIDED = ("better", "worse", "same")
+DECIDED = ("better", "promising", "worse", "same")
 WORDS = {"no difference found": "no diff.\nfound", "cannot tell": "cannot\ntell"}
 ENDED = ("finished", "diverged", "failed")
 

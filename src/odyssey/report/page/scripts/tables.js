@@ -77,7 +77,7 @@ function asLatex(columns, rows, caption) {
 // The tables of the analysis: DataTables sorts them by a click on a heading.
 
 const VERDICTS = {
-  better: "better", worse: "worse", same: "same", baseline: "baseline",
+  better: "better", promising: "better", worse: "worse", same: "same", baseline: "baseline",
   "no difference found": "open", "cannot tell": "open",
 };
 
