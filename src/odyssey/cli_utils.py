@@ -22,6 +22,7 @@ SCRIPTS = {
     "explain": "python scripts/explain.py",
     "benchmark": "python scripts/benchmark.py",
     "dashboard": "python scripts/dashboard.py",
+    "plan": "python scripts/plan.py",
     "calibrate": "python scripts/calibrate.py",
 }
 _installed = False  # whether this process was started as `odyssey …`

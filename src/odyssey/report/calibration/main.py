@@ -52,7 +52,7 @@ def _run(arguments: Sequence[str], beyond: list[str]) -> None:
     if asked.figure is not None:
         from odyssey.report.calibration.figure import draw
 
-        draw([row for table in tables for row in table.rows], asked.figure)
+        draw([row for table in tables if table.part == "null" for row in table.rows], asked.figure)
     for row in beyond:
         show(f"beyond its limit: {row}")
 
