@@ -17,6 +17,7 @@ from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.result import SEARCH, SEEDS, Comparison
 from odyssey.report.analysis.tables import make_tables
 from odyssey.report.io.collect import collect
+from odyssey.report.io.formats import to_csv, to_latex
 from odyssey.report.main import main
 from odyssey.report.payload import headline
 from odyssey.report.pipeline import safe_file_names
@@ -193,6 +194,21 @@ def test_a_label_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.Capt
     assert main([str(folder), "--no-figures", "--draws", "100"]) == 0
     said = capsys.readouterr().out
     assert "red" in said and "\x1b" not in said
+
+
+def test_the_table_for_a_paper():
+    values = {"base": [3.0, 3.2, 3.1, 3.0], "a": [5.0, 5.123, 5.1, "diverged"], "b": [3.1] * 4}
+    table = next(
+        t
+        for t in make_tables(analyse(compared(values, gap=0), "nats", Options(**FAST)))
+        if t.key == "paper"
+    )
+    assert [column.name for column in table.columns] == ["variant", "parameters", "nats", "n"]
+    cells = {row[0]: row[2:] for row in table.rows}
+    assert cells["base"] == ["3.075 ± 0.096", "4"]
+    assert cells["a"] == ["5.074 ± 0.065†", "3 of 4"]
+    assert cells["b"] == ["3.100 ± 0.000", "4"]
+    assert r"5.074 $\pm$ 0.065\dag{}" in to_latex(table) and "5.074 ± 0.065†" in to_csv(table)
 
 
 # --- What was planned ---

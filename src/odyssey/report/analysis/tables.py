@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from odyssey.report.analysis.analyse import OVERALL
 from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.analysis.notes import format_percent
@@ -22,6 +24,7 @@ def make_tables(analysis: Analysis) -> list[Table]:
     made = [
         _verdicts(analysis),
         _variants(analysis),
+        _paper(analysis),
         _paired(analysis),
         _endings(analysis),
         _best(analysis),
@@ -174,6 +177,36 @@ def _variants(analysis: Analysis) -> Table:
             "about one configuration."
         )
     return Table("variants", title, columns, rows, note)
+
+
+MARKS = {"better": "*", "promising": "*", "worse": "†", "same": "="}
+
+
+def _paper(analysis: Analysis) -> Table:
+    """Four columns for a paper: variant, parameters, mean ± standard deviation, number of runs."""
+    words = {v.variant: v.conclusion for v in analysis.verdicts}
+    rows = []
+    for s in analysis.summaries:
+        values = np.array([o.test for o in s.chosen if math.isfinite(o.test)])
+        cell = ""
+        if len(values):
+            # Two digits of the deviation, and as many places of the mean.
+            deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+            places = max(0, 1 - math.floor(math.log10(deviation))) if deviation > 0 else 3
+            cell = f"{values.mean():.{places}f}"
+            cell += f" ± {deviation:.{places}f}" if len(values) > 1 else ""
+            cell += MARKS.get(words.get(s.variant.label, ""), "")
+        lost = f" of {len(s.chosen)}" if len(values) < len(s.chosen) else ""
+        rows.append([s.variant.label, _format_range(s.params), cell, f"{len(values)}{lost}"])
+    unit, base = analysis.metric.unit, analysis.comparison.baseline
+    columns = [Column("variant"), Column("parameters"), Column(unit), Column("n")]
+    kept = f", of the {_describe_chosen(analysis)}" if analysis.comparison.kind == SEARCH else ""
+    note = (
+        f"Mean ± standard deviation, {analysis.part}{kept}. Against {base}, at {analysis.alpha:g} "
+        "over all variants: * better, † worse"
+        f"{', = the same within ' + format(analysis.margin, 'g') if analysis.margin else ''}."
+    )
+    return Table("paper", f"{analysis.comparison.title}: {unit}", columns, rows, note)
 
 
 def _paired(analysis: Analysis) -> Table | None:

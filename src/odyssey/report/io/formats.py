@@ -51,6 +51,7 @@ LATEX_ESCAPES = {
     "”": "''",
     "²": r"\textsuperscript{2}",
     "±": r"$\pm$",
+    "†": r"\dag{}",
     "×": r"$\times$",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
