@@ -263,9 +263,9 @@ def _sentence(d: Decision, design: Design, baseline: str, options: Options, unit
         return text + (f", though not equal ({evidence})" if d.holm_p <= options.alpha else "")
     if d.conclusion == CANNOT_TELL:
         needs = f" (needs {d.needed} of each)" if d.needed is not None else ""
-        return f"cannot tell{needs}: {d.reason}{_lost(d)}"
+        return f"cannot tell{needs}: {d.reason}{_lost(d, design)}"
     if d.conclusion == NO_DIFFERENCE:
-        text = f"no difference from {baseline} found; {evidence}{_lost(d)}"
+        text = f"no difference from {baseline} found; {evidence}{_lost(d, design)}"
         if math.isfinite(d.detectable):
             text += f"; this study would have found one of {d.detectable:.2g} {unit}"
         return text
@@ -282,7 +282,7 @@ def _sentence(d: Decision, design: Design, baseline: str, options: Options, unit
     if math.isfinite(d.difference.value):
         limits = f"({d.difference.low:+.3g} to {d.difference.high:+.3g})"
         size = f" by {abs(d.difference.value):.3g} {unit} {limits}"
-    return f"{word} than {baseline}{size}{search}; {evidence}{_lost(d)}"
+    return f"{word} than {baseline}{size}{search}; {evidence}{_lost(d, design)}"
 
 
 def _evidence(d: Decision, design: Design) -> str:
@@ -293,11 +293,12 @@ def _evidence(d: Decision, design: Design) -> str:
     return f"{TEST_NAMES[test]}{pairs} with Holm p = {d.holm_p:.2g}"
 
 
-def _lost(d: Decision) -> str:
+def _lost(d: Decision, design: Design) -> str:
     """What was lost, where that is not the decision."""
     if not sum(d.lost):
         return ""
-    return f"; {d.lost[0]} of {d.ended[0]} runs lost, against {d.lost[1]} of {d.ended[1]}"
+    what = "trials" if design.kind == SEARCH else "runs"
+    return f"; {d.lost[0]} of {d.ended[0]} {what} lost, against {d.lost[1]} of {d.ended[1]}"
 
 
 def _notes(
