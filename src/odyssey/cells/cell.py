@@ -320,11 +320,21 @@ def _products(cell: Cell) -> tuple[tuple[str, ...], ...]:
             out = cell.step(cell.project(x), R, cell.peeps(), s)
         except AttributeError as error:
             raise ValueError(f"{this}.step uses .{error.name}, which is not declared") from error
-    out = (out,) if isinstance(out, Tensor) else out
+    out = tuple(out) if isinstance(out, (tuple, list)) else (out,)
     if len(out) != len(cell.state):
         raise ValueError(
             f"{this}.step returns {len(out)} values, but its state is {', '.join(cell.state)}"
         )
+    for name, value in zip(cell.state, out, strict=True):
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{this}.step returns {type(value).__name__} as {name}: no tensor")
+        if value.shape != s[0].shape:
+            raise ValueError(
+                f"{this}.step returns {name} of shape {tuple(value.shape)} for one sequence, and "
+                f"not (1, {cell.hidden_size})"
+            )
+        if value.dtype != weight.dtype:
+            raise ValueError(f"{this}.step returns {name} as {value.dtype}, not {weight.dtype}")
     unused = [name for name in cell.rows["R"] if name not in where]
     if unused:
         raise ValueError(
@@ -346,7 +356,8 @@ def _check_names(cls: type[Cell]) -> None:
         if isinstance(names, str):
             refuse(f'{field} = "{names}" must be a tuple of names, as in ("{names}",)')
         for name in names:
-            if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+            usable = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
+            if not usable or name.startswith("_"):
                 refuse(f"{field} holds {name!r}, which cannot be used as a name in step")
         if len(set(names)) != len(names):
             refuse(f"{field} names something twice")
