@@ -106,6 +106,10 @@ class Cell(nn.Module):
         super().__init__()
         if forget_bias is not None and self.forget_gate is None:
             raise ValueError(f"{type(self).__name__} has no forget gate, so no forget_bias")
+        if forget_bias is not None and not isinstance(forget_bias, (int, float)):
+            raise TypeError(f"forget_bias must be a number, not {forget_bias!r}")
+        if init is not None and not isinstance(init, Init):
+            raise TypeError(f"init must be an odyssey.cells.Init, not {init!r}")
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.init = init or Init()
