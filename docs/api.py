@@ -21,7 +21,8 @@ private and may change. The examples run as tests.
 
 def page() -> str:
     """The whole page."""
-    parts = [HEAD, *_text(odyssey)]
+    # Its first line, with the package's name before a colon, reads like an argument's.
+    parts = [HEAD, *(line.removeprefix("- ") for line in _text(odyssey))]
     for name in odyssey.__all__:
         if not name.startswith("__"):
             parts += _entry(f"odyssey.{name}", getattr(odyssey, name))

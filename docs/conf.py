@@ -16,6 +16,8 @@ version = release = __version__
 html_title = f"Odyssey {__version__}"
 html_theme = "furo"
 html_theme_options = {"sidebar_hide_name": False}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 extensions = ["myst_parser"]

@@ -402,6 +402,14 @@ def sentence(error: pytest.ExceptionInfo[UserError]) -> str:
     return message
 
 
+@pytest.mark.parametrize("given", [3, None, ["outputs/first"]])
+def test_what_names_no_folder(given: Any) -> None:
+    for read, what in ((odyssey.load, "a run"), (odyssey.study, "a study")):
+        with pytest.raises(UserError) as error:
+            read(given)
+        assert sentence(error).startswith(f"{what} is named by its folder, not by ")
+
+
 def test_no_such_run(hello: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         odyssey.load(tmp_path / "nothing")

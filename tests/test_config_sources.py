@@ -217,6 +217,7 @@ def test_the_configuration_of_a_study(capfd: pytest.CaptureFixture[str]) -> None
         (["--config-path", "x"], "type --config-dir FOLDER to add yours"),
         (["--package", "seed=1"], "--package is without a section"),
         (["-p", "cell"], "--package is the section that --cfg shows: type --cfg job too"),
+        (["-sc", "install=csh"], "-sc install=csh names no shell: type one of bash, zsh, fish"),
         (["-sc"], "-sc is without an action: type -sc install=bash"),
         (["hydra.verbose=3", "task.data=hello"], "hydra.verbose=3 is not true, false or loggers'"),
     ],

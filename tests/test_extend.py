@@ -199,7 +199,7 @@ def test_a_logger_is_no_part_of_a_run(here: Path) -> None:
         ("task=own task._target_=my_tasks.Cosine", "is not a task"),
         (
             "task=own task._target_=my_tasks.Sine task.options.step=3",
-            "task.options.step=3 is not an option of configure (did you mean 'steps'?)",
+            "task.options.step=3 is not an option of Sine (did you mean 'steps'?)",
         ),
         (
             "task=own task._target_=odyssey.tasks.arrays.ArrayTask",
@@ -272,13 +272,17 @@ STEPS = Examples([np.array([0, 2, 1])], [np.array([1, 0, -1])])
         ({"test": Examples([np.ones((0, 2))], [[1.0]])}, {}, "a sequence of shape (0, 2)"),
         ({"test": Examples([np.ones((3, 4))], [[1.0]])}, {}, "(3, 4) beside others of another"),
         ({"valid": Examples([np.full((3, 2), np.nan)], [[1.0]])}, {}, "not a finite number"),
-        ({"train": Examples([np.array([0, -1])], [[1.0]])}, {}, "has the input -1: whole numbers"),
+        (
+            {"train": Examples([np.array([0, -1])], [[1.0]])},
+            {},
+            "has the input -1, where whole numbers",
+        ),
         ({}, {"each_step": True}, "a sequence of 3 steps with targets of shape (1,)"),
-        ({}, {"target": "class"}, "targets of type float64: classes are whole numbers"),
+        ({}, {"target": "class"}, "targets of type float64, where classes are whole numbers"),
         (
             {"train": ONE, "valid": ONE, "test": Examples([np.ones((3, 2))], [4])},
             {"target": "class"},
-            "the class 4: there are 2, from 0, by the training part or by `classes` in its test",
+            "the class 4, where there are 2, from 0, by the training part or by `classes`, in its",
         ),
     ],
 )

@@ -305,6 +305,9 @@ def test_a_copy_has_the_weights_and_shares_none(copied):
         (dict(input_size=0), ValueError, "input_size must be a whole number of at least 1, not 0"),
         (dict(hidden_size=2.5), ValueError, "hidden_size must be a whole number of at least 1"),
         (dict(num_layers=0), ValueError, "num_layers must be a whole number of at least 1, not 0"),
+        (dict(dropout="a"), ValueError, "dropout must be a probability, 0 to 1, not 'a'"),
+        (dict(forget_bias="a"), TypeError, "forget_bias must be a number, not 'a'"),
+        (dict(init=3), TypeError, "init must be an odyssey.cells.Init, not 3"),
         (dict(dropout=1.5), ValueError, "dropout must be a probability, 0 to 1, not 1.5"),
         (dict(backend="fast"), ValueError, "backend=fast is not a backend; choose one of auto"),
         (

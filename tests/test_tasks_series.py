@@ -196,12 +196,12 @@ def test_wrong_options_are_one_sentence(words: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("content", "words", "sentence"),
     [
-        ("a,b\n1,x\n2,y\n", "task.options.inputs=[b]", "has no numbers in its column b"),
+        ("a,b\n1,x\n2,y\n", "task.options.inputs=[b]", "has no real numbers in its column b"),
         ("a,b\n1,\n2,3\n", "task.options.targets=[b]", "has gaps or infinite numbers"),
         ("a\n1\n", "task.options.targets=[z]", "has no column z: its columns are a"),
         ("a\n" + "1\n" * 9, "task.options.horizon=5", "needs 6 rows or more in each part"),
         ("", "seed=0", "is not readable as .csv"),
-        ("who,k\na,1\nb,2\n", "seq", "names 2 sequences, too few to split"),
+        ("who,k,v\na,1,3\nb,2,4\n", "seq", "names 2 sequences, too few to split"),
     ],
 )
 def test_a_table_that_will_not_do(content: str, words: str, sentence: str, tmp_path: Path) -> None:
@@ -249,3 +249,75 @@ def test_runs_from_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(list(Path("outputs/default").glob("lstm-series-*"))) == 1
     assert main(["-m", *words, "task.path=table.csv", "cell=rnn,gru", "study=s"]) == 0
     assert len(list(Path("outputs/s").glob("[rg]*-series-*"))) == 2
+
+
+SEQUENCE = ["task.options.sequence=id", "task.options.targets=[label]"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["split=3"], "task.options.split=3 is not three shares of 1"),
+        (["split=null"], "task.options.split=null is not three shares of 1"),
+        (["split=[a,b,c]"], "task.options.split=[a,b,c] is not three shares of 1"),
+        (["inputs=[[a]]"], "task.options.inputs=[[a]] is not a list of columns: type [a,b]"),
+        (["inputs={a:1}"], "task.options.inputs={a:1} is not a list of columns: type [a,b]"),
+        (["targets=[a,a]"], "task.options.targets=[a,a] names a column twice"),
+        (["scale=maybe"], "task.options.scale=maybe is not true or false"),
+        (["classes=7", "targets=[b]"], "task.options.classes=7 is not true or false"),
+        (["sequence=1.5", "targets=[b]"], "task.options.sequence=1.5 is not a column"),
+        (["sequence=a", "targets=[b]", "horizon=2"], "task.options.horizon=2 is without effect"),
+    ],
+)
+def test_options_of_another_type_are_one_sentence(
+    words: list[str], sentence: str, tmp_path: Path
+) -> None:
+    file = write(table(), tmp_path, ".csv")
+    with pytest.raises(UserError) as raised:
+        make(file, *[f"task.options.{word}" for word in words])
+    assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "sentence"),
+    [
+        ("id,v,label\n1,2,x\n1,3,\n2,4,y\n3,5,x\n", ["classes=true"], "gaps in its column label"),
+        ("id,v,label\n,2,1\n1,3,2\n2,4,1\n3,5,2\n", [], "gaps in its column id"),
+        ("id,label\n1,3\n2,4\n3,5\n", [], "has no column of numbers to read beside id, label"),
+        ("id,v,label\n1,2e300,1\n2,4,1\n3,5,2\n", [], "numbers beyond 1e+30 in its column v"),
+    ],
+)
+def test_no_row_of_a_sequence_is_lost_without_a_word(
+    text: str, words: list[str], sentence: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text(text)
+    with pytest.raises(UserError) as raised:
+        make(file, *SEQUENCE, *[f"task.options.{word}" for word in words])
+    assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"not numpy", "it does not begin as numpy.save begins a file"),
+        (np.float64(3), "its array has the shape (), and not (T, X)"),
+        (np.zeros((0, 2)), "its array has the shape (0, 2), and not (T, X)"),
+    ],
+)
+def test_npy_files_without_a_table(content: Any, sentence: str, tmp_path: Path) -> None:
+    file = tmp_path / "table.npy"
+    file.write_bytes(content) if isinstance(content, bytes) else np.save(file, content)
+    with pytest.raises(UserError) as raised:
+        make(file)
+    assert sentence in str(raised.value)
+
+
+def test_the_fields_of_a_structured_npy_file_are_columns(tmp_path: Path) -> None:
+    frame = table()
+    np.save(tmp_path / "table.npy", frame.to_records(index=False))
+    found = make(tmp_path / "table.npy", "task.options.inputs=[a,c]")
+    same = make(write(frame, tmp_path, ".parquet"), "task.options.inputs=[a,c]")
+    for split in PARTS:
+        for one, other in zip(whole(found, split), whole(same, split), strict=True):
+            np.testing.assert_array_equal(one, other)

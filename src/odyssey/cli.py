@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 HELP = ("-h", "--help")
 MULTIRUN = ("-m", "--multirun")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's variable: raise an error instead of printing it
+SHELLS = ("bash", "zsh", "fish")  # for which Hydra has completions
 COMPLETION = ("-sc", "--shell-completion")
 # Flags with a question about the configuration, which Hydra answers, and what may follow them.
 QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -186,6 +187,10 @@ def _complete(arguments: Sequence[str]) -> None:
     actions = ("install=", "uninstall=", "query=")
     if not any(word.startswith(actions) for word in arguments):
         raise UserError("-sc is without an action: type -sc install=bash, zsh or fish say")
+    for word in arguments:
+        shell = word.partition("=")[2] if word.startswith(actions) else SHELLS[0]
+        if shell not in SHELLS:
+            raise UserError(f"-sc {word} names no shell: type one of {', '.join(SHELLS)}")
     _through_hydra(arguments)
 
 

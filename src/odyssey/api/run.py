@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -151,6 +152,18 @@ def train(
     return Run(result.folder)
 
 
+def in_outputs(given: Any, what: str, example: str) -> Path:
+    """The path of a folder that is given whole, or without `outputs`. Raises UserError."""
+    if not isinstance(given, (str, PathLike)):
+        raise UserError(
+            f'{what} is named by its folder, not by {type(given).__name__}: give "{example}", say'
+        )
+    path = Path(given)
+    if not path.is_dir() and not path.is_absolute() and (OUTPUTS / path).is_dir():
+        path = OUTPUTS / path
+    return path
+
+
 def load(
     run: str | Path,
     *,
@@ -192,9 +205,7 @@ def load(
     >>> run.evaluate("test")["bits_per_char"] == run.result["test/bits_per_char"]
     True
     """
-    path = Path(run)
-    if not path.is_dir() and not path.is_absolute() and (OUTPUTS / path).is_dir():
-        path = OUTPUTS / path
+    path = in_outputs(run, "a run", "outputs/first/lstm-charlm-0123abcd")
     for name, value, known in (
         ("checkpoint", checkpoint, CHECKPOINTS),
         ("device", device, DEVICES),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from odyssey.api import run as runs_api
 from odyssey.api import show
-from odyssey.api.run import OUTPUTS, Run
+from odyssey.api.run import Run, in_outputs
 from odyssey.bars import new_bar
 from odyssey.errors import UserError, did_you_mean
 from odyssey.study.formatting import number, several
@@ -56,9 +56,7 @@ def study(folder: str | Path) -> Study:
     >>> list(first.runs["cell"])
     ['gru', 'lstm']
     """
-    path = Path(folder)
-    if not path.is_dir() and not path.is_absolute() and (OUTPUTS / path).is_dir():
-        path = OUTPUTS / path
+    path = in_outputs(folder, "a study", "outputs/first")
     if wrong := not_a_study(path, EXAMPLE):
         raise UserError(wrong)
     return Study(path)

@@ -106,6 +106,10 @@ class Cell(nn.Module):
         super().__init__()
         if forget_bias is not None and self.forget_gate is None:
             raise ValueError(f"{type(self).__name__} has no forget gate, so no forget_bias")
+        if forget_bias is not None and not isinstance(forget_bias, (int, float)):
+            raise TypeError(f"forget_bias must be a number, not {forget_bias!r}")
+        if init is not None and not isinstance(init, Init):
+            raise TypeError(f"init must be an odyssey.cells.Init, not {init!r}")
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.init = init or Init()
@@ -320,11 +324,21 @@ def _products(cell: Cell) -> tuple[tuple[str, ...], ...]:
             out = cell.step(cell.project(x), R, cell.peeps(), s)
         except AttributeError as error:
             raise ValueError(f"{this}.step uses .{error.name}, which is not declared") from error
-    out = (out,) if isinstance(out, Tensor) else out
+    out = tuple(out) if isinstance(out, (tuple, list)) else (out,)
     if len(out) != len(cell.state):
         raise ValueError(
             f"{this}.step returns {len(out)} values, but its state is {', '.join(cell.state)}"
         )
+    for name, value in zip(cell.state, out, strict=True):
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{this}.step returns {type(value).__name__} as {name}: no tensor")
+        if value.shape != s[0].shape:
+            raise ValueError(
+                f"{this}.step returns {name} of shape {tuple(value.shape)} for one sequence, and "
+                f"not (1, {cell.hidden_size})"
+            )
+        if value.dtype != weight.dtype:
+            raise ValueError(f"{this}.step returns {name} as {value.dtype}, not {weight.dtype}")
     unused = [name for name in cell.rows["R"] if name not in where]
     if unused:
         raise ValueError(
@@ -346,7 +360,8 @@ def _check_names(cls: type[Cell]) -> None:
         if isinstance(names, str):
             refuse(f'{field} = "{names}" must be a tuple of names, as in ("{names}",)')
         for name in names:
-            if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+            usable = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
+            if not usable or name.startswith("_"):
                 refuse(f"{field} holds {name!r}, which cannot be used as a name in step")
         if len(set(names)) != len(names):
             refuse(f"{field} names something twice")

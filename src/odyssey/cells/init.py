@@ -57,11 +57,18 @@ def fill(weight: Tensor, kind: str, scale: float | None, hidden_size: int) -> No
             nn.init.eye_(weight).mul_(1.0 if scale is None else scale)
         else:
             if "." in kind:
+                shape = tuple(weight.shape)
+                weight.fill_(math.nan)  # to see what is left as it was
                 try:
                     load_class(kind)(weight, *([] if scale is None else [scale]))
                 except Exception as error:  # of the user's own code
-                    shape = tuple(weight.shape)
-                    raise UserError(f"{kind} cannot fill weights {shape}: {error}") from error
+                    what = " ".join(str(error).split()) or type(error).__name__
+                    raise UserError(f"{kind} cannot fill weights {shape}: {what}") from error
+                if not weight.isfinite().all():
+                    raise UserError(
+                        f"{kind} leaves weights {shape} that are not finite numbers: let it fill "
+                        "the tensor that it is given, in place"
+                    )
                 return
             width = 1 / math.sqrt(hidden_size) if scale is None else scale
             if kind == "uniform":

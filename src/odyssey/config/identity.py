@@ -40,9 +40,9 @@ def config_hash(cfg: DictConfig) -> str:
         (content, "metrics"),
         (content.get("trainer", {}), "lightning"),
     )
-    for section, name in sections:
-        if not section.get(name):
-            section.pop(name, None)
+    for holder, name in sections:
+        if not holder.get(name):
+            holder.pop(name, None)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

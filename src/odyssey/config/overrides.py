@@ -152,7 +152,13 @@ def _syntax_error(override: str) -> str | None:
         _parse(override)
     except HydraException:
         if not re.fullmatch(r"[\w./@-]+", key, re.ASCII):
-            return unknown_key_error(key, text, override)
+            section = next((s for s in OPTIONS if key.startswith(s)), None)
+            if section is None:
+                return unknown_key_error(key, text, override)
+            return (
+                f"{override} is not readable, since {key} has a letter that no key may have: type "
+                f"a name of a-z, 0-9 and _ after {section}"
+            )
         quoted = text.replace('"', "").replace("'", "")
         return (
             f"{override} is not readable: put quotes around the value and type '{key}=\"{quoted}\"'"

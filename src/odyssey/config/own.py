@@ -68,6 +68,7 @@ def option_errors(
     """
     parameters = {n: p for n, p in inspect.signature(kind).parameters.items() if n not in taken}
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    of = kind.__name__ if isinstance(kind, type) else kind.__qualname__.partition(".")[0]
     named = [
         n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
@@ -75,7 +76,7 @@ def option_errors(
         if name not in named and not takes_all:
             wanted = f"type one of {options(named)}" if named else "leave it out"
             yield (
-                f"{prefix}{name}={typed(value)} is not an option of {kind.__name__}"
+                f"{prefix}{name}={typed(value)} is not an option of {of}"
                 f"{did_you_mean(str(name), named)}: {wanted}"
             )
     for name in named:
@@ -109,4 +110,6 @@ def typed(value: Any) -> str:
     """A value as on the command line, sections too."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{k}:{typed(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(typed, value)) + "]"
     return as_typed(value)

@@ -68,6 +68,9 @@ def _optimizer(cfg: DictConfig) -> Iterator[str]:
             "several times an update, and a batch is seen once: type another optimizer"
         )
         return
+    if wrong := _without(kind):
+        yield f"optimizer._target_={cfg._target_} is not usable: {wrong}"
+        return
     given: Any = OmegaConf.to_container(cfg.options)
     yield from _taken("optimizer.options.", given, ("lr", "weight_decay"), "optimizer.")
     yield from option_errors("optimizer.options.", kind, given, ("params", "lr", "weight_decay"))
@@ -82,6 +85,21 @@ def _needs_closure(kind: Any) -> bool:
     """Whether `step` cannot be called without a closure."""
     closure = inspect.signature(kind.step).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def _without(kind: Any) -> str | None:
+    """What an optimizer's class lacks to be called; None if nothing."""
+    from torch.optim import Optimizer
+
+    if kind.step is Optimizer.step:
+        return f"define step(self, closure=None) in {kind.__name__}"
+    if not takes(kind.step, "closure"):
+        return (
+            f"let its step take the closure, as in def step(self, closure=None) of {kind.__name__}"
+        )
+    if not takes(kind, "lr"):
+        return f"let {kind.__name__} take the learning rate, as in def __init__(self, params, lr)"
+    return None
 
 
 def _decay(cfg: DictConfig) -> Iterator[str]:
@@ -141,6 +159,22 @@ def _section(cfg: DictConfig, section: str, what: str, example: str) -> Iterator
                 yield kind
             else:
                 yield from option_errors(f"{key}.", kind, options, ("save_dir",))
+                if missing := _undefined(kind):
+                    yield (
+                        f"{key}._target_={entry['_target_']} is not usable, since "
+                        f"{kind.__name__} does not define {missing}"
+                    )
+                elif what == "metric":
+                    yield from _metric(f"{key}._target_={entry['_target_']}", kind)
+
+
+def _metric(start: str, kind: Any) -> Iterator[str]:
+    """What is wrong with the fields of a metric's class."""
+    if kind.mode not in ("min", "max"):
+        yield f'{start} has mode = {kind.mode!r}: set it to "min" or "max"'
+    for field in ("label", "unit"):
+        if not isinstance(value := getattr(kind, field), str):
+            yield f"{start} has {field} = {value!r}: set it to a text, or leave it out"
 
 
 def _base_of(what: str) -> tuple[type, str]:
@@ -163,10 +197,10 @@ def _task(cfg: DictConfig) -> Iterator[str]:
     if isinstance(kind, str):
         yield kind
         return
-    if missing := sorted(getattr(kind, "__abstractmethods__", ())):
+    if missing := _undefined(kind):
         yield (
             f"task._target_={cfg._target_} is not usable, since {kind.__name__} does not define "
-            f"{', '.join(missing)}"
+            f"{missing}"
         )
         return
     given: Any = OmegaConf.to_container(cfg.options)
@@ -176,6 +210,11 @@ def _task(cfg: DictConfig) -> Iterator[str]:
         yield from kind.check(cfg)
     except Exception as error:  # whatever a user's class raises
         yield f"task._target_={cfg._target_} is not usable: {one_line(error)}"
+
+
+def _undefined(kind: type) -> str:
+    """The abstract methods that a class leaves undefined, with commas."""
+    return ", ".join(sorted(getattr(kind, "__abstractmethods__", ())))
 
 
 def _taken(

@@ -109,7 +109,7 @@ class RNN(nn.Module):
         for name, size in sizes.items():
             if not isinstance(size, Integral) or size < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {size!r}")
-        if not 0 <= dropout <= 1:
+        if not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
             raise ValueError(f"dropout must be a probability, 0 to 1, not {dropout!r}")
         if dropout and num_layers == 1:
             warnings.warn(

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from odyssey.data.identity import file_hash
-from odyssey.errors import UserError
+from odyssey.errors import UserError, options
 from odyssey.tasks.base import Batch, Batches, ModelSpec, Split, Sums, Task
 from odyssey.tasks.batching import Order, Sequences, valid
 from odyssey.tasks.metric import Metric
@@ -102,6 +102,7 @@ class ArrayTask(Task):
     def load(self) -> None:
         """Read the parts, and see that they fit each other. Raises UserError."""
         given = self.parts()
+        self._see_form(given)
         self._parts = {split: self._arrays(split, given) for split in SPLITS}
         self.measures = MEASURES[self.kind]  # type: ignore[misc]
         self.answers = ANSWERS[self.kind]  # type: ignore[misc]
@@ -112,9 +113,10 @@ class ArrayTask(Task):
         else:
             size = first.shape[1]
         outputs = self._outputs()
+        form = self._parts["train"].targets[0].shape[1 if self.of_steps else 0 :]
         for split, part in self._parts.items():
             for inputs, target in zip(part.inputs, part.targets, strict=True):
-                if wrong := self._mistake(inputs, target, None if tokens else size, outputs):
+                if wrong := self._mistake(inputs, target, None if tokens else size, outputs, form):
                     raise UserError(f"task={self.name} has {wrong} in its {split} part")
         self.spec = ModelSpec(
             "tokens" if tokens else "real",
@@ -129,6 +131,25 @@ class ArrayTask(Task):
             digest = _digest(self._parts) if path is None else file_hash(path)
             self.data = {"name": self.name if own else self.cfg.data, "sha256": digest}
 
+    def _see_form(self, given: Any) -> None:
+        """Raise UserError where the class's fields, or what `parts` gave, are of no such form."""
+        if self.kind not in MEASURES:
+            wanted = options(MEASURES)
+            raise UserError(
+                f"task={self.name} has target = {self.kind!r}: set it to one of {wanted}"
+            )
+        if self.streamed and not self.of_steps:
+            raise UserError(
+                f"task={self.name} is streamed, and has one target only: set each_step = True"
+            )
+        if not isinstance(given, Mapping) or not all(
+            part is None or isinstance(part, Examples) for part in given.values()
+        ):
+            raise UserError(
+                f"task={self.name} gives parts of another form: parts() must return "
+                "{'train': Examples(inputs, targets), 'valid': …, 'test': …}"
+            )
+
     def _arrays(self, split: Split, given: Mapping[Split, Examples]) -> _Part:
         """A part as arrays. Raises UserError for one without sequences, or with empty ones."""
         part = given.get(split)
@@ -139,38 +160,78 @@ class ArrayTask(Task):
                 f"task={self.name} has {len(part.inputs)} sequences and {len(part.targets)} "
                 f"targets in its {split} part: parts() must give as many of both"
             )
-        found = _Part([np.asarray(s) for s in part.inputs], [np.asarray(t) for t in part.targets])
+        found = _Part(
+            [self._array("a sequence", s, split) for s in part.inputs],
+            [self._array("a target", t, split) for t in part.targets],
+        )
         for inputs in found.inputs:
             whole = inputs.ndim == 1 and np.issubdtype(inputs.dtype, np.integer)
-            if not (whole or inputs.ndim == 2) or not len(inputs):
+            if not (whole or inputs.ndim == 2) or not inputs.size:
                 raise UserError(
                     f"task={self.name} has a sequence of shape {inputs.shape} and type "
                     f"{inputs.dtype} in its {split} part: parts() must give (T,) whole numbers or "
                     "(T, X) numbers, T of 1 or more"
                 )
+        if all(_is_empty(target, self.kind) for target in found.targets):
+            raise UserError(
+                f"task={self.name} has no target in its {split} part, where all are empty or "
+                "missing: parts() must give some"
+            )
+        return found
+
+    def _array(self, what: str, given: ArrayLike, split: Split) -> NDArray[Any]:
+        """A sequence or a target as an array. Raises UserError where it holds no numbers."""
+        try:
+            found = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+        except (ValueError, TypeError):  # rows of different lengths
+            found = np.empty(0, dtype=object)
+        if found.dtype.kind not in "biuf":
+            kind = type(given).__name__ if found.dtype == object else found.dtype
+            raise UserError(
+                f"task={self.name} has {what} that is no array of numbers ({kind}) in its {split} "
+                "part: parts() must give real numbers, in rows of one length"
+            )
         return found
 
     def _mistake(
-        self, inputs: NDArray[Any], target: NDArray[Any], size: int | None, outputs: int
+        self,
+        inputs: NDArray[Any],
+        target: NDArray[Any],
+        size: int | None,
+        outputs: int,
+        form: tuple[int, ...],
     ) -> str | None:
-        """What is wrong with a sequence and its target; size: X, or None for whole numbers."""
+        """What is wrong with a sequence and its target.
+
+        size: X, or None for whole numbers; form: the shape of the first target, without its steps
+        """
         if (inputs.ndim == 1) != (size is None) or (size is not None and inputs.shape[1] != size):
             return f"a sequence of shape {inputs.shape} beside others of another form"
         if size is None and inputs.min() < 0:
-            return f"the input {inputs.min()}: whole numbers count from 0"
+            return f"the input {inputs.min()}, where whole numbers count from 0,"
         if size is not None and not np.isfinite(inputs.astype(float)).all():
             return "an input that is not a finite number"
         if self.of_steps and (target.ndim == 0 or len(target) != len(inputs)):
             return f"a sequence of {len(inputs)} steps with targets of shape {target.shape}"
+        shape = target.shape[1:] if self.of_steps else target.shape
+        if self.kind == "class" and not np.issubdtype(target.dtype, np.integer):
+            return f"targets of type {target.dtype}, where classes are whole numbers,"
+        if self.kind == "class" and shape:
+            wanted = "(T,)" if self.of_steps else "()"
+            return f"classes of shape {target.shape}, and not {wanted},"
+        if shape != form:
+            return f"a target of shape {target.shape} beside others of another form"
+        if self.kind == "value" and np.isinf(target).any():
+            return "a target that is infinite (nan stands for one that is missing)"
+        if self.kind == "bits" and not (np.isnan(t := target.astype(float)) | (t * t == t)).all():
+            return "a target other than 0, 1 and nan among its bits"
         if self.kind != "class":
             return None
         least = IGNORED if self.of_steps else 0
-        if not np.issubdtype(target.dtype, np.integer):
-            return f"targets of type {target.dtype}: classes are whole numbers"
         if target.size and (target.min() < least or target.max() >= outputs):
             return (
-                f"the class {target.max() if target.max() >= outputs else target.min()}: there are "
-                f"{outputs}, from 0, by the training part or by `classes`"
+                f"the class {target.max() if target.max() >= outputs else target.min()}, where "
+                f"there are {outputs}, from 0, by the training part or by `classes`,"
             )
         return None
 
@@ -320,6 +381,12 @@ class SeriesWindows:
             raise IndexError(f"window {index} of {len(self)}")
         at = slice(index * self.window, (index + 1) * self.window)
         return Batch(self.inputs[at], self.targets[at], reset=index == 0)
+
+
+def _is_empty(target: NDArray[Any], kind: Target) -> bool:
+    """Whether there is nothing to be predicted."""
+    missing = target == IGNORED if kind == "class" else np.isnan(target.astype(float))
+    return bool(missing.all())
 
 
 def _real_type() -> Any:

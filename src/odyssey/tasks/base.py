@@ -192,24 +192,52 @@ class Task(LightningDataModule, ABC):
 
     def all_scores(self, logits: Tensor, batch: Batch) -> Sums:
         """`scores`, with those of added metrics."""
-        found = dict(self.scores(logits, batch))
+        own: Any = self.scores(logits, batch)
+        if not isinstance(own, Mapping):
+            raise UserError(
+                f"task={self.name} has scores() that return {type(own).__name__}: return a dict of "
+                "names with the sum and the count of each"
+            )
+        found = {
+            name: _sum_and_count(f"task={self.name}, score {name},", pair)
+            for name, pair in own.items()
+        }
         for name, metric in self.added.items():
+            what = f"metrics.{name}, {type(metric).__name__},"
             try:
                 with torch.no_grad():
-                    found[f"{ADDED}{name}"] = metric.scores(logits.detach(), batch)
+                    pair = metric.scores(logits.detach(), batch)
+                found[f"{ADDED}{name}"] = _sum_and_count(what, pair)
+            except UserError:
+                raise
             except Exception as error:  # whatever a user's class raises
-                what = " ".join(str(error).split()) or type(error).__name__
-                raise UserError(
-                    f"metrics.{name}, {type(metric).__name__}, cannot be computed on "
-                    f"task={self.name}: {what}"
-                ) from error
+                why = " ".join(str(error).split()) or type(error).__name__
+                raise UserError(f"{what} cannot be computed on task={self.name}: {why}") from error
         return found
 
     def all_metrics(self, means: Mapping[str, float]) -> dict[str, float]:
         """`metrics`, with those that were added."""
         added = {name: m.value(means[f"{ADDED}{name}"]) for name, m in self.added.items()}
         own = {name: value for name, value in means.items() if not name.startswith(ADDED)}
-        return self.metrics(own) | added
+        found = {**self.metrics(own), **added}
+        if missing := [m.name for m in self.measures if m.name not in found]:
+            raise UserError(
+                f"task={self.name} has metrics() without {missing[0]}, which is among its "
+                "measures: return a value for each of them"
+            )
+        return found
+
+    def checked_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """`loss`. Raises UserError where it is not one number that depends on the logits."""
+        found: Any = self.loss(logits, batch)
+        if not isinstance(found, Tensor) or found.numel() != 1 or not found.requires_grad:
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            why = "without a gradient" if getattr(found, "shape", None) == () else f"of {shape}"
+            raise UserError(
+                f"task={self.name} has a loss {why}: loss() must return a tensor of one number, "
+                "computed from the logits"
+            )
+        return found
 
     @property
     def monitor(self) -> str:
@@ -337,6 +365,23 @@ class Task(LightningDataModule, ABC):
             return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
         return Batch(*map(move, batch))._replace(lengths=batch.lengths)
+
+
+def _sum_and_count(what: str, pair: Any) -> tuple[Tensor, Tensor | float]:
+    """What `scores` gave for one name. Raises UserError where it is no sum with its count."""
+    values = pair if isinstance(pair, (tuple, list)) else ()
+    single = [
+        v
+        for v in values
+        if (isinstance(v, Tensor) and v.numel() == 1) or isinstance(v, (int, float))
+    ]
+    if len(values) != 2 or len(single) != 2:
+        raise UserError(
+            f"{what} has no sum with a count: scores() must return two numbers, as in right.sum(), "
+            "float(right.numel())"
+        )
+    total, count = single
+    return torch.as_tensor(total), count
 
 
 def as_texts(inputs: Any) -> list[str]:

@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from odyssey.config.own import typed
 from odyssey.errors import UserError, did_you_mean, options
+from odyssey.registry import plain
 from odyssey.tasks.arrays import MEASURES, SPLITS, ArrayTask, Examples, Target
 from odyssey.tasks.base import Batch, Split
 from odyssey.tasks.metric import Metric
@@ -26,7 +28,37 @@ if TYPE_CHECKING:
 
 SOURCES = ("eeg", "file")
 EEG_SHA256 = "28656316df0004acfba7a5d98ab35f7314933a918636ec80f09604ad128b4417"
+LARGEST = 1e30  # whose square float32 cannot hold, but whose variance float64 can
 ENDINGS = (".csv", ".tsv", ".parquet", ".npy")
+
+
+def _are_shares(value: Any) -> bool:
+    """Whether these are three positive numbers whose sum is 1."""
+    if not isinstance(value, Sequence) or len(value) != 3:
+        return False
+    if not all(type(share) in (int, float) and share > 0 for share in value):
+        return False
+    return abs(sum(value) - 1) <= 1e-6
+
+
+def _are_columns(names: Sequence[Any]) -> bool:
+    """Whether these are one or more names of columns, or their numbers."""
+    return bool(names) and all(type(name) in (str, int) for name in names)
+
+
+def _from_npy(path: Path) -> pd.DataFrame:
+    """The array of a .npy file, (T), (T, X) or (T, …), as a table. Raises ValueError."""
+    import pandas as pd
+
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise ValueError("it does not begin as numpy.save begins a file")
+    array = np.load(path, allow_pickle=False)
+    if array.ndim == 0 or not array.size:
+        raise ValueError(f"its array has the shape {array.shape}, and not (T, X)")
+    if array.dtype.names is not None:
+        return pd.DataFrame(array)
+    return pd.DataFrame(array.reshape(len(array), -1))
 
 
 class Series(ArrayTask):
@@ -89,7 +121,7 @@ class Series(ArrayTask):
     @classmethod
     def check(cls, cfg: Any) -> Iterator[str]:
         """What is wrong with the options."""
-        given, name = dict(cfg.options), "task.options."
+        given, name = plain(cfg.options), "task.options."
         if cfg.data not in SOURCES:
             near = did_you_mean(cfg.data, SOURCES)
             yield f"task.data={cfg.data} is unknown{near}: type one of {options(SOURCES)}"
@@ -104,13 +136,32 @@ class Series(ArrayTask):
         horizon = given.get("horizon", 1)
         if type(horizon) is not int or horizon < 1:
             yield f"{name}horizon={horizon} is out of range: type a whole number of 1 or more"
-        shares = list(given.get("split", (0.7, 0.15, 0.15)))
-        if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
-            yield f"{name}split={shares} is not three shares of 1: type [0.7,0.15,0.15], say"
+        elif horizon > 1 and given.get("sequence") is not None:
+            yield (
+                f"{name}horizon={horizon} is without effect with {name}sequence, where each "
+                f"sequence has one target: leave one of them out"
+            )
+        shares: Any = given.get("split", (0.7, 0.15, 0.15))
+        if not _are_shares(shares):
+            yield f"{name}split={typed(shares)} is not three shares of 1: type [0.7,0.15,0.15], say"
         for key in ("inputs", "targets"):
             value = given.get(key)
-            if value is not None and (isinstance(value, (str, int)) or not list(value)):
-                yield f"{name}{key}={value} is not a list of columns: type [{value or 'a,b'}]"
+            if value is None:
+                continue
+            if isinstance(value, (str, int, float, Mapping)) or not _are_columns(list(value)):
+                of = value if isinstance(value, (str, int)) and value != "" else "a,b"
+                yield f"{name}{key}={typed(value)} is not a list of columns: type [{of}]"
+            elif len(set(value)) < len(value):
+                yield f"{name}{key}={typed(value)} names a column twice: type each once"
+        for key in ("scale", "classes"):
+            if not isinstance(given.get(key, False), bool):
+                yield (
+                    f"{name}{key}={typed(given[key])} is not true or false: type "
+                    f"{name}{key}=true or {name}{key}=false"
+                )
+        if not _are_columns([given.get("sequence", "")]) and given["sequence"] is not None:
+            shown = typed(given["sequence"])
+            yield f"{name}sequence={shown} is not a column: type its name, as in {name}sequence=id"
         if given.get("sequence") is not None and not given.get("targets"):
             yield (
                 f"{name}sequence={given['sequence']} is without {name}targets: type the column "
@@ -141,8 +192,7 @@ class Series(ArrayTask):
         path = Path(self.cfg.path).expanduser()
         try:
             if path.suffix == ".npy":
-                array = np.load(path, allow_pickle=False)
-                return pd.DataFrame(array.reshape(len(array), -1))
+                return _from_npy(path)
             if path.suffix == ".parquet":
                 return pd.read_parquet(path)
             return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
@@ -171,16 +221,33 @@ class Series(ArrayTask):
             column = table[name]
             if column.dtype.kind not in "iufb":
                 raise UserError(
-                    f"task.path={self.cfg.path} has no numbers in its column {name}: name others "
-                    "with task.options.inputs and task.options.targets"
+                    f"task.path={self.cfg.path} has no real numbers in its column {name}: name "
+                    "others with task.options.inputs and task.options.targets"
                 )
             if not np.isfinite(column.to_numpy(float)).all():
                 raise UserError(
                     f"task.path={self.cfg.path} has gaps or infinite numbers in its column {name}: "
                     "fill them in first, or leave the column out"
                 )
+            if np.abs(column.to_numpy(float)).max(initial=0) > LARGEST:
+                raise UserError(
+                    f"task.path={self.cfg.path} has numbers beyond {LARGEST:g} in its column "
+                    f"{name}: give them in a larger unit, or leave the column out"
+                )
         if not wanted:
-            raise UserError(f"task.path={self.cfg.path} has no column of numbers: name some")
+            raise UserError(
+                f"task.path={self.cfg.path} has no column of numbers: its columns are {there}"
+            )
+        if not self.columns:
+            raise UserError(
+                f"task.path={self.cfg.path} has no column of numbers to read beside "
+                f"{options(map(str, {*wanted, self.sequence}))}: name some with task.options.inputs"
+            )
+        for name in {self.sequence} | labels:
+            if name is not None and table[name].isna().any():
+                raise UserError(
+                    f"task.path={self.cfg.path} has gaps in its column {name}: fill them in first"
+                )
 
     # -- one long series --------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from odyssey.errors import UserError
 from odyssey.nn import StackState, detach
 from odyssey.tasks.base import Batch, Sums, Task
 from odyssey.training.optim import Decay, clip_gradients, make_decay, make_optimizer
@@ -121,7 +122,7 @@ class RecurrentModule(LightningModule):
             self.carried = detach(state)
         else:
             logits, _ = self(batch, truncation=self.truncation)
-        loss = self.task.loss(logits, batch)
+        loss = self.task.checked_loss(logits, batch)
         self.losses = self.losses.to(loss.device) + loss.detach()
         self.train_meter.add({"loss": (loss, 1.0)})
         return loss
@@ -149,8 +150,23 @@ class RecurrentModule(LightningModule):
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
     ) -> None:
-        """One update of the weights, then of the learning rate."""
-        optimizer.step(closure=optimizer_closure)
+        """One update of the weights, then of the learning rate.
+
+        Raises UserError where an optimizer of the user's own does not evaluate the loss.
+        """
+        evaluated = False
+
+        def closure() -> Any:
+            nonlocal evaluated
+            evaluated = True
+            return optimizer_closure()
+
+        optimizer.step(closure=closure)
+        if not evaluated:
+            raise UserError(
+                f"optimizer._target_={self.optimizer_cfg._target_} does not call the closure that "
+                "its step is given: begin it with loss = closure(), under torch.enable_grad()"
+            )
         self.updates += 1
         self.stepped = True
         self.rate = optimizer.param_groups[0]["lr"]

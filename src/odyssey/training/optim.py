@@ -19,7 +19,10 @@ from odyssey.training.schedule import Schedule
 
 
 def make_optimizer(cfg: Any, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """The optimizer of `cfg`, one of the dataclasses in odyssey.config.schema.OPTIMIZERS."""
+    """The optimizer of `cfg`, one of the dataclasses in odyssey.config.schema.OPTIMIZERS.
+
+    Raises UserError where a class of the user's own cannot be made.
+    """
     common = {"lr": cfg.lr, "weight_decay": cfg.weight_decay}
     if cfg.kind == "sgd":
         if cfg.scale_lr_by_momentum:
@@ -45,7 +48,12 @@ def make_optimizer(cfg: Any, parameters: Iterable[nn.Parameter]) -> Optimizer:
         kind = load_class(cfg._target_)
         if not takes(kind, "weight_decay"):
             del common["weight_decay"]
-        made: Optimizer = kind(parameters, **common, **plain(cfg.options))
+        try:
+            made: Optimizer = kind(parameters, **common, **plain(cfg.options))
+        except Exception as error:  # whatever a user's class raises
+            raise UserError(
+                f"optimizer._target_={cfg._target_} cannot be made: {_in_one_line(error)}"
+            ) from error
         return made
     raise ValueError(f"no optimizer is called {cfg.kind!r}")
 
@@ -118,9 +126,14 @@ def _own_decay(cfg: Any, optimizer: Optimizer, plan: Schedule, mode: str) -> Dec
     try:
         scheduler = kind(optimizer, **options)
     except Exception as error:  # whatever a user's class raises
-        what = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"decay._target_={cfg._target_} cannot be made: {what}") from error
+        raise UserError(
+            f"decay._target_={cfg._target_} cannot be made: {_in_one_line(error)}"
+        ) from error
     return Decay(scheduler, None if cfg.every == "validation" else unit)
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def clip_gradients(

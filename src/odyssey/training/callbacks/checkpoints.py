@@ -115,9 +115,9 @@ def _plain_state(name: str, callback: Callback) -> dict[str, Any]:
     state = callback.state_dict()
     if state and not type(callback).__module__.startswith("odyssey."):
         whole = io.BytesIO()
-        torch.save(state, whole)
-        whole.seek(0)
         try:
+            torch.save(state, whole)
+            whole.seek(0)
             torch.load(whole, weights_only=True)
         except Exception:
             raise UserError(
