@@ -221,6 +221,19 @@ def test_of_higher_values_the_signs_are_turned() -> None:
     assert other.difference.low == pytest.approx(-plain.difference.high)
 
 
+@pytest.mark.parametrize("lost", [0, 3])
+def test_searches_may_be_shown_to_be_the_same(lost: int) -> None:
+    samples = {}
+    for key in ("base", "a"):
+        found = search(120, 0, key)
+        found.test[:lost] = found.chosen_by[:lost] = INF
+        samples[key] = found
+    design = Design(SEARCH, share=0.1)
+    assert decide(samples, "base", design, Options(margin=0.3))["a"].conclusion == SAME
+    near = decide(samples, "base", design, Options(margin=0.001))["a"]
+    assert near.conclusion != SAME
+
+
 def test_an_adaptive_search_gets_no_verdict() -> None:
     samples = {"base": search(50, 0, 0), "a": search(50, -0.5, 1)}
     design = Design(SEARCH, share=0.1, adaptive=True)

@@ -132,7 +132,10 @@ def decide(
     # The factor by which a p that stands first would be multiplied.
     most = len(ps)
     equivalence = [
-        values[label].equivalence(options) if _none_lost(losses[label]) else NAN for label in others
+        values[label].equivalence(options)
+        if design.kind == SEARCH or losses[label].lost == (0, 0)
+        else NAN
+        for label in others
     ]
     equivalence_holm = holm(equivalence)
     found = {}
@@ -157,10 +160,6 @@ def decide(
         )
         found[label] = _conclude(decision, value, design, options, most)
     return found
-
-
-def _none_lost(loss: _Losses) -> bool:
-    return loss.lost == (0, 0)
 
 
 # --- do the values differ? ---
