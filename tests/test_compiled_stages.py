@@ -89,7 +89,7 @@ def _cell(body):
         (lambda a, h: torch.add(a, h, alpha=2), "alpha=2"),
         (lambda a, h: a[:, :1] + h, "calls getitem"),
         (lambda a, h: torch.relu_(a), "in place"),
-        (lambda a, h: torch.cat([a, h], -1), "calls cat, which has no rule"),
+        (lambda a, h: torch.cat([a, h], -1)[:, :5], "calls cat, which has no rule"),
         (lambda a, h: {torch.Tensor: a}[type(a)], "what symbols cannot"),
     ],
 )
@@ -268,6 +268,13 @@ def test_every_place_holds_what_is_loaded_from_it(name, cell):
 
 
 # -- what explain prints, and who refuses --------------------------------------------------------
+
+
+def test_a_cell_may_be_named_as_one_trains_it(capsys):
+    assert main(["cell=rnn", "source=none"]) == 0
+    first = capsys.readouterr().out
+    assert main(["cell._target_=odyssey.cells.Elman", "source=none"]) == 0
+    assert capsys.readouterr().out == first
 
 
 def test_the_command_explains_a_cell(capsys):

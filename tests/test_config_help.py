@@ -124,3 +124,9 @@ def test_help_is_printed_whatever_else_is_there(flag, capsys):
     assert main(["cell=nope", flag]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("Train a recurrent cell") and err == ""
+
+
+def test_options_of_a_part_are_typed_one_by_one() -> None:
+    lines = help_text(["task=series"], 80).splitlines()
+    assert "  task.options.horizon=1" in lines and "  task.options.split=[0.7,0.15,0.15]" in lines
+    assert not any("{" in line for line in lines) and max(map(len, lines)) <= 80

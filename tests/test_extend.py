@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ from odyssey.errors import UserError
 from odyssey.report.main import main as report
 from odyssey.study.plan import forget
 from odyssey.tasks.arrays import SPLITS, ArrayTask, Examples
+from odyssey.training.module import Meter
 from run_kit import ROOT
 
 PAGE = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
@@ -341,3 +343,11 @@ def test_names_are_those_of_the_configuration(here: Path) -> None:
     cfg = compose(["task=own", "task._target_=my_tasks.Sine", "task.options.steps=5"])
     assert cfg.task.name == "sine" and OmegaConf.to_container(cfg.task.options) == {"steps": 5}
     assert compose(["task=series"]).task.name == "series"
+
+
+def test_a_metric_of_nothing_is_no_number() -> None:
+    """Not 0, which would look best where smaller is better."""
+    meter = Meter()
+    meter.add({"a": (torch.tensor(3.0), 2.0), "b": (torch.tensor(0.0), torch.tensor(0.0))})
+    means = meter.means(math.nan)
+    assert means["a"] == 1.5 and math.isnan(means["b"])

@@ -197,3 +197,14 @@ def test_a_full_disk_is_one_sentence(room: int, small_disk: Path, tmp_path: Path
     status, out, err = run(capsys, study, "--out", small_disk / "r", "--draws", 100)
     assert status == 2 and out == "" and err.count("\n") == 1
     assert "the report cannot be written to" in err and "No space left on device" in err
+
+
+def test_a_figure_of_another_signature_is_a_sentence(tmp_path: Path, capsys, monkeypatch):
+    study = write_study(tmp_path / "s", trials=3, kind="seeds")
+    code = "def two(view, more):\n    return None\n\n\ndef own(view):\n    return len(3)\n"
+    (tmp_path / "odd_figures.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    status, _, err = run(capsys, study, *QUICK, "--figure", "odd_figures.two")
+    assert status == 2 and "--figure odd_figures.two cannot be called with a View" in err
+    with pytest.raises(TypeError, match="has no len"):  # a fault of the user's own code
+        run(capsys, study, *QUICK, "--figure", "odd_figures.own")

@@ -130,6 +130,8 @@ def _entries(pairs: Any, width: int) -> list[str]:
         wrapped = textwrap.wrap(
             text, max(width - indent, 20), break_on_hyphens=False, break_long_words=False
         )
+        if not wrapped and head.strip():
+            lines.append(head.rstrip())
         lines += [head + line if i == 0 else " " * indent + line for i, line in enumerate(wrapped)]
     return lines
 
@@ -155,7 +157,11 @@ def _keys(schema: Any, prefix: str, cfg: DictConfig) -> Iterator[tuple[str, str]
             if prefix:
                 yield from _keys(inner, f"{key}.", cfg)
         elif text is not None and key not in keys.CHOSEN_BY and key not in keys.GROUPS:
-            value = OmegaConf.select(cfg, key)
+            value: Any = OmegaConf.select(cfg, key)
             if OmegaConf.is_config(value):
                 value = OmegaConf.to_container(value)
+            if isinstance(value, dict) and value:  # options of a part: one line for each
+                for i, (name, inner_value) in enumerate(value.items()):
+                    yield f"{key}.{name}={as_typed(inner_value)}", "" if i else text
+                continue
             yield f"{key}={'' if value == {} else as_typed(value)}", text

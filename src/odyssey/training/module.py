@@ -42,11 +42,11 @@ class Meter:
             else:
                 self.sums[name], self.counts[name] = total, count
 
-    def means(self) -> dict[str, float]:
-        """Sum over count of each name; starts anew."""
+    def means(self, of_nothing: float = 0.0) -> dict[str, float]:
+        """Sum over count of each name, `of_nothing` where the count is 0; starts anew."""
         counts = {name: float(count) for name, count in self.counts.items()}
         means = {
-            name: float(total) / counts[name] if counts[name] else 0.0
+            name: float(total) / counts[name] if counts[name] else of_nothing
             for name, total in self.sums.items()
         }
         self.sums, self.counts = {}, {}
@@ -224,7 +224,7 @@ class RecurrentModule(LightningModule):
     def on_test_epoch_end(self) -> None:
         """Turn the sums into metrics."""
         self.eval_carried = None
-        self.evaluated = self.task.all_metrics(self.eval_meter.means())
+        self.evaluated = self.task.all_metrics(self.eval_meter.means(math.nan))
 
     def sampler(self) -> Any:
         """The model as a function of (inputs, state) for drawing samples."""

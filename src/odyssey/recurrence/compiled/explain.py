@@ -58,6 +58,7 @@ def _settings(arguments: list[str]) -> dict[str, str]:
     names = ("cell", "hidden", "input", "batch", "source")
     for argument in arguments:
         key, _, value = argument.partition("=")
+        key = "cell" if key == "cell._target_" else key  # as one types it to train
         if key not in names or not value:
             raise UserError(
                 f"{argument} is not understood{did_you_mean(key, names)}; "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from odyssey.errors import UserError
 from odyssey.report.analysis.result import Analysis
 from odyssey.report.figures.costs import params, time, truncation
 from odyssey.report.figures.curves import learning, tuning
@@ -34,6 +35,16 @@ FIGURES: tuple[Maker, ...] = (
 )
 
 
+def _name(make: Maker) -> str:
+    return f"{getattr(make, '__module__', '')}.{getattr(make, '__name__', make)}"
+
+
+def _is_of_the_call(error: TypeError) -> bool:
+    """Whether the error is that of the call itself, and not of what the function does."""
+    trace = error.__traceback__
+    return trace is not None and trace.tb_next is None
+
+
 def figures(
     analysis: Analysis,
     *,
@@ -47,7 +58,15 @@ def figures(
     """
     view, found = View(analysis, run_index), []
     for make in makers:
-        made = make(view)
+        try:
+            made = make(view)
+        except TypeError as error:
+            if make in FIGURES or not _is_of_the_call(error):
+                raise
+            raise UserError(
+                f"--figure {_name(make)} cannot be called with a View: "
+                f"{error}; type a function of one argument"
+            ) from error
         if isinstance(made, Figure):
             found.append(made)
         else:
