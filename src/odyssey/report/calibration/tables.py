@@ -207,8 +207,10 @@ def _power(studies: int, seed: int, processes: int | None, begin: Begin) -> Tabl
         for n in (20, 50, 200):
             name = f"search, valley{', shared' if shared else ''}, {n}"
             setting = Setting(name, design, n=n, surface="valley", shared=shared)
-            error = _error_of_a_best_mean(setting, seed)
-            settings.append(replace(setting, name=f"{name}, 2 sd", shift=2 * error))
+            shift = 2 * _error_of_a_best_mean(setting, seed)
+            settings.append(replace(setting, name=f"{name}, 2 sd", shift=shift))
+            alone = f"{name}, 2 sd, one variant"
+            settings.append(replace(setting, name=alone, shift=shift, variants=1))
     for setting in settings:
         tell = begin(setting.name, studies)
         found = measure(setting, studies, seed=seed, processes=processes, tell=tell)
@@ -241,6 +243,9 @@ def _interval_rows() -> list[tuple[str, Statistic]]:
         rows += [
             (f"mean, normal, {n}", _of_normal(mean_interval, n)),
             (f"mean, lognormal, {n}", _of_lognormal(mean_interval, n, math.exp(0.5))),
+        ]
+    for n in (4, 5, 10, 50):
+        rows += [
             (f"P(better), truth .5, {n}", _improvement(n, 0.5)),
             (f"P(better), truth .9, {n}", _improvement(n, 0.9)),
         ]

@@ -61,6 +61,9 @@ def _noncentrality(rising: Callable[[float], float], t: float) -> float:
     return math.nan
 
 
+LEAST = 4  # values of a sample, below which limits cover too seldom
+
+
 def probability_of_improvement(
     a: ArrayLike, b: ArrayLike, better: str, *, level: float = 0.95
 ) -> Interval:
@@ -68,8 +71,9 @@ def probability_of_improvement(
 
     Only the order counts, so worst values (infinite) lose to all others and tie with each other.
     The limits are Newcombe's score limits, with the variance that the probability would have for
-    exponential values; they cover at small n, also where all pairs have one outcome. nan without
-    values in a sample. Measured: docs/calibration.md, `P(better)`.
+    exponential values; they cover at small n, also where all pairs have one outcome. nan with
+    fewer than `LEAST` values in a sample, and the value too without any. Measured:
+    docs/calibration.md, `P(better)`.
 
     Sources: Agarwal et al., "Deep reinforcement learning at the edge of the statistical
     precipice", NeurIPS 2021, section 4.3 (the statistic is that of Mann and Whitney, 1947);
@@ -85,6 +89,9 @@ def probability_of_improvement(
     below = np.searchsorted(second, first, side="left")
     up_to = np.searchsorted(second, first, side="right")
     value = 1 - float((below + up_to).sum()) / (2 * n * m)
+
+    if min(n, m) < LEAST:
+        return Interval(value, math.nan, math.nan, level)
 
     def beyond(p: float) -> float:
         """Above 0 where `value` is farther from p than z standard errors under p."""
