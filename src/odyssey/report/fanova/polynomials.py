@@ -112,6 +112,10 @@ class Columns:
 
 def make_columns(bases: Sequence[Basis]) -> Columns | None:
     """As high degrees as give at most 500 columns; None where all degrees give more."""
+    lines = [basis.degrees.count(1) for basis in bases]
+    fewest = sum(len(basis.degrees) for basis in bases)
+    if fewest + sum(a * b for a, b in combinations(lines, 2)) > MOST:
+        return None
     found = (_columns_of(bases, pair, triple) for pair, triple in DEGREES)
     return next((columns for columns in found if len(columns.factors) <= MOST), None)
 
