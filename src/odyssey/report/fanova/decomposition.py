@@ -35,6 +35,10 @@ from odyssey.report.stats.samples import Interval, tail_probability
 FEWEST = 10  # configurations for a model
 WEAK = 0.5  # R^2, below which a note warns that shares are rough
 WIDE = 0.5  # width of an interval from which on the shares are not told
+# The posterior's limits at 99% are taken for those at 95%: in simulated studies of 50 trials (as in
+# `calibration/importance.py`, and with three times the noise) they held the true share in .92 to
+# 1.00 of the cases, those at 95% in .76 to .98.
+POSTERIOR_LEVEL = 0.99
 NEGLIGIBLE = 0.01  # a lower limit below this is 0: a sum of squares is never 0 itself
 FOREST, POLYNOMIALS = "random forest", "polynomials"
 UNKNOWN = Interval(math.nan, math.nan, math.nan, LEVEL)
@@ -245,7 +249,8 @@ def _posterior_shares(posterior: Posterior) -> dict[tuple[int, ...], Interval]:
 
 def _posterior_interval(draws: Floats) -> Interval:
     mean = float(draws.mean())
-    low, high = np.quantile(draws, [tail_probability(LEVEL), 1 - tail_probability(LEVEL)])
+    tail = tail_probability(POSTERIOR_LEVEL)
+    low, high = np.quantile(draws, [tail, 1 - tail])
     low = low if low >= NEGLIGIBLE else 0.0
     # With a few draws far from all others the mean may lie outside.
     return Interval(mean, min(float(low), mean), max(float(high), mean), LEVEL)

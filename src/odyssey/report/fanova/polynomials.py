@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from odyssey.report.fanova.axes import Axis, Floats
 
-DRAWS = 400  # of the posterior
+DRAWS = 600  # of the posterior
 BURN = 100  # draws before them, which are discarded
 DEGREE = 8  # largest of a polynomial in one setting
 PAIR_DEGREE = 6  # largest sum of degrees in two settings
