@@ -160,6 +160,34 @@ def test_a_search_is_represented_by_its_best_tenth_by_validation():
     assert "variant" in analysis.importance[""].singles
 
 
+def test_importance_is_of_the_trials_with_a_value_and_of_the_losses():
+    comparison = compared({"base": normal(60, 8, 0), "a": normal(60, 8, 1)}, kind=SEARCH)
+    (base, a) = comparison.variants
+
+    def fate(run: ReportRun) -> ReportRun:
+        rate = math.log10(run.config["optimizer.lr"])
+        if rate > -3:
+            return replace(run, state="diverged", metrics={})
+        return replace(run, metrics={k: 9 + (rate + 4) ** 2 for k in run.metrics})
+
+    comparison.variants = [replace(base, runs=[fate(run) for run in base.runs]), a]
+    analysis = analyse(comparison, "nats", Options(**FAST))
+    lost = sum(run.state == "diverged" for run in comparison.variants[0].runs)
+    found = analysis.importance["base"]
+    assert found.n == 60 - lost and f"{lost} of 60 trials were lost" in found.note
+    assert found.lost is not None and found.lost.n == 60
+    assert found.lost.singles["optimizer.lr"].value > 0.7
+    assert analysis.importance["a"].lost is None
+    (table,) = (t for t in make_tables(analysis) if t.key == "importance")
+    names = [row[0] for row in table.rows]
+    assert names[:3] == ["base", "base: lost or not", "a"] and "all variants" in names
+    heads = [c.name for c in table.columns]
+    first = table.rows[0]
+    share, times = first[heads.index("learning rate")], first[heads.index("learning rate × R²")]
+    assert times == pytest.approx(share.value * found.r2) and math.isfinite(times)
+    assert first[heads.index("model")] == found.model
+
+
 def test_diverged_and_failed_runs_are_the_worst_value_and_are_not_lost():
     good, lost = normal(8, 8, 0), normal(5, 8, 1)
     made = compared({"base": good, "weak": [*lost, "diverged", "diverged", "failed"]})

@@ -11,7 +11,7 @@ import pytest
 import random_kit
 from odyssey.errors import UserError
 from odyssey.report.fanova.axes import Axis, axis_from_description, axis_from_values
-from odyssey.report.fanova.decomposition import axis_values
+from odyssey.report.fanova.curves import axis_values
 from odyssey.study.search_space import Parameter, parse_space
 
 SPACE: dict[str, Any] = {

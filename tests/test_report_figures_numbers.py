@@ -17,6 +17,7 @@ from odyssey.report.figures.curves import median_curve
 from odyssey.report.figures.marks import quartiles
 from odyssey.report.figures.plotly import number
 from odyssey.report.palette import CELLS, colour_of_verdict
+from odyssey.report.stats.samples import Interval
 from report_figures_kit import AXES, GREFF, OnPage, build, on_page, places
 
 SHIFTS = {"nfg": 0.9, "niaf": -0.4, "np": 0.01}
@@ -146,6 +147,28 @@ def test_a_weak_forest_says_nothing() -> None:
     nothing = {k: replace(d, r2=0.1) for k, d in GREFFS.importance.items()}
     keys = [f.key for f in on_page(replace(GREFFS, importance=nothing), run_index={})]
     assert "importance" not in keys and "pairs" not in keys and "marginal-optimizer.lr" in keys
+
+
+def test_wide_intervals_have_words_in_place_of_bars() -> None:
+    wide = dict(GREFFS.importance)
+    wide["nig"] = replace(wide["nig"], r2=0.8, all_pairs=Interval(0.3, 0.0, 0.9))
+    figure = named(replace(GREFFS, importance=wide), "importance")
+    place = ["", *GREFF].index("nig")
+    assert all(t["x"][place] is None for t in figure.traces)
+    texts = {a["y"]: a["text"] for a in figure.layout["annotations"]}
+    assert texts[place] == "cannot tell: too few trials"
+    assert "wider than 50%: " in figure.caption and "nig" in figure.caption
+
+
+def test_which_settings_lose_trials_is_a_row_of_its_own() -> None:
+    whole = GREFFS.importance[""]
+    losses = replace(GREFFS.importance["cifg"], r2=0.7)
+    analysis = replace(GREFFS, importance=GREFFS.importance | {"": replace(whole, lost=losses)})
+    figure = named(analysis, "importance")
+    assert figure.layout["yaxis"]["ticktext"][-1].partition(" · ")[0] == "lost or not"
+    rate = next(t for t in figure.traces if t["name"] == "learning rate")
+    assert rate["x"][-1] == number(losses.singles["optimizer.lr"].value)
+    assert "“lost or not” is about which trials diverged or failed" in figure.caption
 
 
 def test_pairs_are_a_triangle_of_shares() -> None:

@@ -31,7 +31,8 @@ from odyssey.report.analysis.result import (
 )
 from odyssey.report.analysis.verdicts import make_verdicts
 from odyssey.report.fanova.axes import Axis, axis_from_description, axis_from_values
-from odyssey.report.fanova.decomposition import Decomposition, decompose
+from odyssey.report.fanova.decomposition import Decomposition
+from odyssey.report.fanova.losses import decompose_with_losses
 from odyssey.report.stats.estimates import (
     iqm_interval,
     mean_interval,
@@ -177,35 +178,35 @@ def importance(
 ) -> dict[str, Decomposition]:
     """Decompositions of the variance of each variant, by label, and over all, under OVERALL.
 
-    The one over all variants has the variant as a further axis. Values far out on the worse side,
-    and runs that diverged or failed, count as the outer fence over all variants (see
-    `clip_to_fence`).
+    The one over all variants has the variant as a further axis. Values far out on the worse side
+    count as the outer fence over all variants (see `clip_to_fence`). Runs without a value, which
+    diverged or failed, are left out; whether a run is one of them has a decomposition of its own.
     """
     every = [(s.variant.label, o) for s in summaries for o in s.outcomes]
     axes = _searched_axes(comparison, [o for _, o in every])
     if not axes:
         return {}
-    clipped = clip_to_fence([o.valid for _, o in every], better)
-    # Empty if no run has a value; otherwise there is one for each outcome.
-    values = dict(zip((id(o) for _, o in every), clipped, strict=False))
+    with_value = [o for _, o in every if o.finite]
+    clipped = clip_to_fence([o.valid for o in with_value], better)
+    values = dict(zip((id(o) for o in with_value), clipped, strict=True))
 
     def decomposed(
-        axes: Sequence[Axis], points: Sequence[Mapping[str, Any]], outcome: Sequence[float]
+        axes: Sequence[Axis], points: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
     ) -> Decomposition:
-        return decompose(axes, points, outcome, trees=options.trees, seed=options.seed)
+        here = [values.get(id(o), math.nan) for o in outcomes]
+        return decompose_with_losses(axes, points, here, trees=options.trees, seed=options.seed)
 
     found = {}
     for summary in summaries:
         label = summary.variant.label
-        here = summary.outcomes if values else []
-        points = [_coordinates(axes, o) for o in here]
-        found[label] = decomposed(axes, points, [values[id(o)] for o in here])
+        points = [_coordinates(axes, o) for o in summary.outcomes]
+        found[label] = decomposed(axes, points, summary.outcomes)
         progress(f"importance: {label}")
     if len(summaries) > 1 and values:
         labels = dict.fromkeys(label for label, _ in every)
         variant = Axis(VARIANT, "choice", math.nan, math.nan, choices=tuple(labels))
         points = [_coordinates(axes, o) | {VARIANT: label} for label, o in every]
-        found[OVERALL] = decomposed([*axes, variant], points, [values[id(o)] for _, o in every])
+        found[OVERALL] = decomposed([*axes, variant], points, [o for _, o in every])
         progress("importance over all variants")
     return found
 

@@ -201,8 +201,9 @@ def _search_notes(analysis: Analysis) -> list[str]:
     if analysis.importance:
         found.append(
             "The importance of settings takes values far out on the worse side (beyond three "
-            "interquartile ranges from the quartile), and runs without a value, as lying there: "
-            "one run that nearly diverged would hold all of the variance."
+            "interquartile ranges from the quartile) as lying there: one run that nearly diverged "
+            "would hold all of the variance. Runs without a value are left out; whether a run is "
+            "one of them is decomposed by itself."
         )
     if analysis.comparison.shared_draws:
         found.append(

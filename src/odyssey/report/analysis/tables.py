@@ -301,23 +301,34 @@ def _importance(analysis: Analysis) -> Table | None:
         return None
     names = list(dict.fromkeys(name for d in found.values() for name in d.singles))
     columns = [Column("variant"), Column("trials", "integer")]
-    columns += [Column(name_of_setting(n), "interval", help=n, digits=2) for n in names]
+    for n in names:
+        of_outcome = "share times R²: of the variance of the outcome, noise included"
+        columns.append(Column(name_of_setting(n), "interval", help=n, digits=2))
+        columns.append(Column(f"{name_of_setting(n)} × R²", "number", of_outcome, 2))
     columns += [
-        Column("pairs", "number", "all interactions of two settings", 2),
+        Column("pairs", "interval", "all interactions of two settings", 2),
         Column("rest", "interval", "interactions of three and more", 2),
-        Column("R²", "number", "of the forest, out of bag: what it can explain at all", 2),
+        Column("R²", "number", "of the model, for trials it has not seen", 2),
+        Column("model", help="the one of two that better predicts trials it has not seen"),
         Column("note"),
     ]
-    rows = []
+    every = []
     for label, d in found.items():
-        pairs = sum(i.value for i in d.pairs.values()) if d.pairs else math.nan
-        shares = [_rounded(d.singles.get(name)) for name in names]
         of_variant = label if label != OVERALL else "all variants"
-        rows.append([of_variant, d.n, *shares, pairs, _rounded(d.rest), d.r2, d.note])
+        every.append((of_variant, d))
+        if d.lost is not None:
+            every.append((f"{of_variant}: lost or not", d.lost))
+    rows = []
+    for of_variant, d in every:
+        row: list[Any] = [of_variant, d.n]
+        for name in names:
+            share = _rounded(d.singles.get(name))
+            row += [share, None if share is None else d.of_outcome(share.value)]
+        rows.append([*row, _rounded(d.all_pairs), _rounded(d.rest), d.r2, d.model, d.note])
     title = "Share of the variance that each setting explains"
     note = (
-        "Functional ANOVA (Hutter et al. 2014) of random forests, on the scale of the search. A "
-        "share is one of the forest's variance over this search space, and says nothing outside it."
+        "Functional ANOVA (Hutter et al. 2014), on the scale of the search, with 95% intervals. A "
+        "share is one of the model's variance over this search space, and says nothing outside it."
     )
     return Table("importance", title, columns, rows, note)
 
@@ -330,11 +341,12 @@ def _pairs(analysis: Analysis) -> Table | None:
     columns = [Column("setting"), Column("with"), Column("share", "interval", digits=2)]
     rows = [[name_of_setting(a), name_of_setting(b), _rounded(share)] for (a, b), share in ordered]
     source = "all variants" if OVERALL in analysis.importance else next(iter(analysis.importance))
-    return Table("pairs", f"Interactions of two settings, {source}", columns, rows)
+    note = "Of the model's variance, beyond what either setting explains alone; 95% intervals."
+    return Table("pairs", f"Interactions of two settings, {source}", columns, rows, note)
 
 
 def _rounded(share: Interval | None) -> Interval | None:
-    """A share to four decimals; smaller differences are rounding errors of the forest."""
+    """A share to four decimals; smaller differences are rounding errors of the model."""
     if share is None:
         return None
     return Interval(round(share.value, 4), round(share.low, 4), round(share.high, 4), share.level)

@@ -11,7 +11,7 @@ from odyssey.report.analysis.analyse import OVERALL, VARIANT
 from odyssey.report.analysis.names import axis_of_setting, name_of_setting
 from odyssey.report.analysis.result import Outcome, Summary
 from odyssey.report.fanova.axes import Axis as Searched
-from odyssey.report.fanova.decomposition import Decomposition
+from odyssey.report.fanova.decomposition import WIDE, Decomposition
 from odyssey.report.figures.curves import ALONE, Curve, curve_marks
 from odyssey.report.figures.marks import (
     TOGETHER,
@@ -29,7 +29,7 @@ from odyssey.report.figures.scales import Extent, category_axis, extent, number_
 from odyssey.report.figures.view import View
 from odyssey.report.io.runs import ReportRun
 
-WEAK = 0.3  # out-of-bag R², below which a forest's curves and shares are not shown
+WEAK = 0.3  # R² out of sample, below which a model's curves and shares are not shown
 ALL = "all variants"
 FEW_VALUES = 8  # of a whole number, up to which its trials are put beside each other
 # Values of a setting such as momentum, of which 1 - x is on a log scale, to be named at its axis.
@@ -37,12 +37,14 @@ NEAR_ONE = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 # Tol's bright scheme: settings are no variants, and have none of their colours' meaning.
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#7b5a3a", "#5b6abf")
 PAIRS, REST = "#8f98a6", "#c5cbd3"
-TOO_LITTLE = "forest explains too little"
+TOO_LITTLE = "model explains too little"
+CANNOT_TELL = "cannot tell: too few trials"
+LOST = "lost or not"
 MANY = 6  # rows of bars that fit into a column of a paper
 
 
 def strong(found: Decomposition | None) -> bool:
-    """Whether a forest explains enough to be shown."""
+    """Whether a model explains enough to be shown."""
     return found is not None and found.r2 >= WEAK  # False where it is nan
 
 
@@ -133,7 +135,7 @@ def marginals(view: View) -> list[Figure]:
 
 @dataclass(frozen=True)
 class _Trials:
-    """A variant's trials along a setting, and the curve of its forest if that is shown."""
+    """A variant's trials along a setting, and the curve of its model if that is shown."""
 
     label: str
     curve: Curve | None
@@ -218,16 +220,17 @@ def _caption_of_marginal(rows: Sequence[_Trials], overall: bool) -> str:
     if any(row.lost for row in rows):
         text += "; × diverged or failed, at the worse end"
     if not any(row.curve for row in rows) and not overall:
-        return f"{text}. No forest explains these trials well enough (R² below {WEAK}) for a curve."
+        return f"{text}. No model explains these trials well enough (R² below {WEAK}) for a curve."
     text += (
-        ". Curves: the value that a random forest expects there, averaged over all other settings "
-        "that were searched; bands: 95% of its trees. They are no limits for single runs"
+        ". Curves: the value that the model (polynomials or a random forest) expects there, "
+        "averaged over all other settings that were searched; bands: 95% of the functions that fit "
+        "the trials, or of the trees. They are no limits for single runs"
     )
     text += ". Grey: all variants together." if overall else "."
     text += ALONE if len(rows) > TOGETHER else ""
     weak = [row.label for row in rows if row.curve is None]
     if weak:
-        text += f" Without a curve, as its forest explains too little: {', '.join(weak)}."
+        text += f" Without a curve, as its model explains too little: {', '.join(weak)}."
     return text
 
 
@@ -237,25 +240,34 @@ def _caption_of_marginal(rows: Sequence[_Trials], overall: bool) -> str:
 def importance(view: View) -> Figure | None:
     """Shares of the variance by setting, pairs and the rest, stacked: Greff et al., figure 5.
 
-    None where no forest explains enough.
+    None where no model explains enough. Where the trials cannot tell the shares, it says so.
     """
     found = view.analysis.importance
     order = [OVERALL, *(s.variant.label for s in view.summaries)]
     rows = [(label or ALL, found[label]) for label in order if label in found]
-    if not view.searched or not any(_shared(d) for _, d in rows):
+    whole = found.get(OVERALL) or (next(iter(found.values())) if len(found) == 1 else None)
+    if whole is not None and whole.lost is not None:
+        rows.append((LOST, whole.lost))
+    if not view.searched or not any(_estimated(d) for _, d in rows):
         return None
     caption = (
         "Share of the variance of the validation value that each setting explains alone, that "
-        "pairs explain beyond that, and the rest: functional ANOVA of a random forest (Hutter et "
-        "al. 2014), over the ranges searched and on the scale searched. R²: how much of trials it "
-        "has not seen the forest predicts; what it misses is in no share. A setting is "
-        "unimportant only within the range it was given."
+        "pairs explain beyond that, and the rest: functional ANOVA (Hutter et al. 2014) of "
+        "polynomials or a random forest, whichever predicts better, over the ranges searched and "
+        "on the scale searched; the table has the intervals. R²: how much of trials it has not "
+        "seen the model predicts; what it misses is in no share. A setting is unimportant only "
+        "within the range it was given."
     )
-    without = [label for label, d in rows if not _shared(d)]
+    if rows[-1][0] == LOST:
+        caption += f" “{LOST}” is about which trials diverged or failed, the others about the rest."
+    unsure = [label for label, d in rows if _estimated(d) and not _shared(d)]
+    if unsure:
+        caption += f" No bars where an interval is wider than {WIDE:.0%}: {', '.join(unsure)}."
+    without = [label for label, d in rows if not _estimated(d)]
     if without:
         caption += f" No shares where R² is below {WEAK}: {', '.join(without)}."
     remarks = [
-        Label(text=TOO_LITTLE, x=0.01, y=i, anchor="left")
+        Label(text=CANNOT_TELL if _estimated(d) else TOO_LITTLE, x=0.01, y=i, anchor="left")
         for i, (_, d) in enumerate(rows)
         if not _shared(d)
     ]
@@ -277,9 +289,14 @@ def importance(view: View) -> Figure | None:
     )
 
 
-def _shared(found: Decomposition) -> bool:
-    """Whether it has shares that may be shown."""
+def _estimated(found: Decomposition) -> bool:
+    """Whether it has shares, of a model that explains enough."""
     return strong(found) and math.isfinite(found.rest.value)
+
+
+def _shared(found: Decomposition) -> bool:
+    """Whether it has shares with intervals that tell something."""
+    return _estimated(found) and found.told
 
 
 def _stacks(rows: Sequence[Decomposition]) -> list[Bars]:
@@ -291,7 +308,7 @@ def _stacks(rows: Sequence[Decomposition]) -> list[Bars]:
                   for d in rows]  # fmt: skip
         colour = COLOURS[place % len(COLOURS)]
         made.append(_stack(name_of_setting(key), colour, shares, [_limits(d, key) for d in rows]))
-    pairs = [sum(i.value for i in d.pairs.values()) if _shared(d) else math.nan for d in rows]
+    pairs = [d.all_pairs.value if _shared(d) else math.nan for d in rows]
     made.append(_stack("pairs of settings", PAIRS, pairs, [_largest_pairs(d) for d in rows]))
     rest = [d.rest.value if _shared(d) else math.nan for d in rows]
     made.append(_stack("three and more", REST, rest, [""] * len(rows)))
@@ -317,7 +334,10 @@ def _limits(found: Decomposition, key: str) -> str:
     if not _shared(found) or key not in found.singles:
         return ""
     share = found.singles[key]
-    return f" ({share.low:.0%} to {share.high:.0%})" if math.isfinite(share.low) else ""
+    if not math.isfinite(share.low):
+        return ""
+    of_outcome = found.of_outcome(share.value)
+    return f" ({share.low:.0%} to {share.high:.0%}; {of_outcome:.0%} of the outcome's variance)"
 
 
 def _largest_pairs(found: Decomposition) -> str:
@@ -340,11 +360,11 @@ def _r2(found: Decomposition) -> str:
 def pairs(view: View) -> Figure | None:
     """A heat map of the share of each pair: Greff et al., figure 6.
 
-    Over all variants, or of the only one; None where its forest explains too little.
+    Over all variants, or of the only one; None where its model explains or tells too little.
     """
     found = view.analysis.importance
     whole = found.get(OVERALL) or (next(iter(found.values())) if len(found) == 1 else None)
-    if not view.searched or whole is None or not strong(whole) or len(whole.singles) < 2:
+    if not view.searched or whole is None or not _shared(whole) or len(whole.singles) < 2:
         return None
     names, rows = _triangle(whole)
     finite = [v for row in rows for v in row if math.isfinite(v)]
@@ -368,7 +388,8 @@ def pairs(view: View) -> Figure | None:
         title="Which settings matter together",
         caption=(
             "Share of the variance of the validation value that two settings explain together, "
-            f"beyond what either explains alone{over} The forest's out-of-bag R² is {whole.r2:.2f}."
+            f"beyond what either explains alone{over} The model's R², for trials it has not seen, "
+            f"is {whole.r2:.2f}."
         ),
         panels=[[panel]],
         height=130 + 52 * len(names),
