@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from odyssey.report.calibration.importance import KNOWN, TRIALS, importance_rows
 from odyssey.report.calibration.landscapes import (
     PAIRED_DESIGN,
     SEARCH_DESIGN,
@@ -395,11 +396,33 @@ def difference_settings() -> list[Setting]:
     return found
 
 
+STUDIES_OF_A_FOREST = 20  # studies of other rows for one of these, which take a second each
+
+
+def _importance(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    table = Table("importance", "the share of the variance, by functional ANOVA")
+    count = max(1, studies // STUDIES_OF_A_FOREST)
+    tell = begin("functions and numbers of trials", len(KNOWN) * len(TRIALS))
+    for row in importance_rows(count, seed, lambda what: tell(1)):
+        printed = round(row.printed * row.studies)
+        held, order = (
+            Rate(0 if math.isnan(share) else round(share * printed), printed)
+            for share in (row.coverage, row.order)
+        )
+        rates = {"interval holds": held, "order right": order}
+        rates["told"] = Rate(round(row.told * row.studies), row.studies)
+        name = f"{row.function}, {row.share}, true {row.true:.2f}, {row.trials}"
+        told = _below(held, 0.9, "coverage") or _below(order, 0.9, "right order")
+        table.rows.append(Row(name, rates, told))
+    return table
+
+
 PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "null": _null,
     "same": _same,
     "power": _power,
     "coverage": _coverage,
+    "importance": _importance,
 }
 
 
