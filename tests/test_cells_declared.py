@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import random
 import re
 import sys
@@ -118,10 +119,10 @@ def test_irnn_starts_the_same_from_its_yaml_and_in_python() -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_docstring_is_complete(name: str) -> None:
     cls = CELLS[name]
-    text = cls.__doc__ or ""
+    text = inspect.cleandoc(cls.__doc__ or "")
     first, _, rest = text.partition("\n")
     assert first.endswith(".") and rest.startswith("\n")
-    equations = re.findall(r"^ {8}(\w)_t = ", text, re.M)
+    equations = re.findall(r"^ {4}(\w)_t = ", text, re.M)
     assert cls.state[0] in equations
     products = text.partition("Shapes:")[0]
     for g in cls.gates:  # each gate's equation shows the weights it has, and no others

@@ -42,7 +42,7 @@ CELLS = {
 }
 SYMBOLS = tuple(dict.fromkeys(symbol for _, symbol, _ in CELLS.values()))
 DASHES = tuple(dict.fromkeys(dash for _, _, dash in CELLS.values()))
-VERDICTS = {"better": "#22a41c", "promising": "#22a41c", "same": "#4486e1", "worse": "#b0431c"}
+VERDICTS = {"better": "#22a41c", "same": "#4486e1", "worse": "#b0431c"}
 UNDECIDED = "#808890"  # no difference found, cannot tell; the baseline
 DARKEST, LIGHTEST = 0.125, 0.42  # relative luminance (WCAG 2) of what is seen on both grounds
 
@@ -72,8 +72,8 @@ def dash_of(name: str, among: Sequence[str] = ()) -> str:
 
 
 def colour_of_verdict(word: str) -> str:
-    """`#rrggbb` of `better`, `same` or `worse`; grey for any other word."""
-    return VERDICTS.get(word, UNDECIDED)
+    """`#rrggbb` of `better` or `promising`, `same` or `worse`; grey for any other word."""
+    return VERDICTS.get("better" if word == "promising" else word, UNDECIDED)
 
 
 def _cue(name: str, among: Sequence[str], field: int, choices: Sequence[str]) -> int:

@@ -28,10 +28,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     found = {kind: _series(rows, kind) for kind in KINDS}
     if not any(found.values()):
         raise ValueError("there are no searches among the rows: the figure is of the part null")
-    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
     styles = (("Welch and Holm, as in the paper", "#d55e00", "o"), ("the page", "#0072b2", "s"))
-    for kind, dash in zip(KINDS, ("-", "--", ":"), strict=True):
-        for column, colour, marker in styles:
+    for column, colour, marker in styles:
+        for kind, dash in zip(KINDS, ("-", "--", ":"), strict=True):
             points = [(n, row.rates[column]) for n, row in found[kind]]
             axes.errorbar(
                 [n for n, _ in points],
@@ -45,18 +45,19 @@ def draw(rows: Sequence[Row], path: Path) -> None:
                 label=f"{column}: {KINDS[kind]}",
             )
     axes.axhline(0.05, color="0.4", linewidth=1)
-    axes.annotate("what both promise: 0.05", (20, 0.05), (0, 3), textcoords="offset points", size=8)
+    promise = "what both promise: 0.05"
+    axes.annotate(promise, (200, 0.05), (0, 6), textcoords="offset points", size=8, ha="right")
     axes.set_xscale("log")
     sizes = sorted({n for points in found.values() for n, _ in points})
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.minorticks_off()
-    axes.set_ylim(0, None)
+    axes.set_ylim(0, 0.45)
     axes.set_xlabel("trials of each variant")
     axes.set_ylabel("studies with a false word")
     axes.set_title("Nine variants that do not differ", fontsize=10)
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
-    figure.legend(loc="outside right center", fontsize=7, frameon=False)
+    axes.legend(loc="upper left", fontsize=7)
     figure.savefig(path, dpi=160)
     plt.close(figure)
 
