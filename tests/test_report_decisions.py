@@ -210,6 +210,13 @@ def test_a_search_is_decided_by_reselection(paired: bool) -> None:
     assert (found["a"].pairs == 50) == paired
 
 
+def test_many_variants_take_more_permutations() -> None:
+    """With 400 of them the smallest p would be 0.005, and 30 times that is no result."""
+    samples = {f"v{i}": search(30, -0.6 if i == 1 else 0.0, i) for i in range(31)}
+    found = decide(samples, "v0", Design(SEARCH, share=0.1), Options(draws=400), limits=False)
+    assert found["v1"].conclusion == PROMISING
+
+
 def test_of_higher_values_the_signs_are_turned() -> None:
     design = Design(SEARCH, share=0.1, better="higher")
     samples = {"base": search(50, 0, 0), "a": search(50, -0.5, 1)}

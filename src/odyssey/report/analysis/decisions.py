@@ -121,6 +121,9 @@ def decide(
     """
     base = samples[baseline]
     others = [label for label in samples if label != baseline]
+    # So many permutations that the smallest p is well below the strictest level.
+    draws = max(options.draws, math.ceil(8 * len(others) / options.alpha))
+    options = replace(options, draws=draws)
     values = {label: _compare(samples[label], base, design, options) for label in others}
     losses = {
         label: _Losses.of(samples[label], base, design, len(others), options) for label in others
@@ -271,7 +274,7 @@ def _compare_searches(one: Sample, base: Sample, design: Design, options: Option
         design.share,
         pairs=pairs,
         same_metric=design.same_metric,
-        draws=max(options.draws, 200),
+        draws=options.draws,
         seed=options.seed,
     )
     reason = ""
