@@ -23,6 +23,7 @@ SCRIPTS = {
     "benchmark": "python scripts/benchmark.py",
     "dashboard": "python scripts/dashboard.py",
     "plan": "python scripts/plan.py",
+    "confirm": "python scripts/confirm.py",
     "calibrate": "python scripts/calibrate.py",
 }
 _installed = False  # whether this process was started as `odyssey …`

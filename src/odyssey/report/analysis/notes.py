@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
+from odyssey.cli_utils import typed_as
 from odyssey.report.analysis.outcomes import ENDED, bounded_value
 from odyssey.report.analysis.result import SEARCH, SINGLE, Analysis, Comparison, Variant
 from odyssey.report.analysis.settings import configuration
@@ -24,12 +25,30 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     """Notes on runs without a result, on chance, and on differing code and hardware."""
     runs = comparison.runs
     return [
+        *_confirmation_notes(comparison),
         *_ending_notes(comparison),
         *_chance_notes(comparison),
         *_mixed_notes(runs, "code versions", lambda run: run.code[:12]),
         *_mixed_notes(runs, "torch versions", lambda run: run.versions.get("torch", "")),
         *_mixed_notes(runs, "devices", lambda run: run.device),
     ]
+
+
+def _confirmation_notes(comparison: Comparison) -> list[str]:
+    found = []
+    for study in comparison.studies:
+        if study.confirms:
+            found.append(
+                f"Study {study.name} repeats the best settings of each variant of the search "
+                f"{study.confirms}, by validation, with fresh seeds: what is better here is "
+                "confirmed."
+            )
+        if study.confirmed:
+            found.append(
+                f"The best settings of {study.name} were repeated with fresh seeds in study "
+                f"{study.confirmed}: its report confirms, or does not, what is promising here."
+            )
+    return found
 
 
 def _ending_notes(comparison: Comparison) -> list[str]:
@@ -196,7 +215,10 @@ def _search_notes(analysis: Analysis) -> list[str]:
         "they are not repetitions of one configuration, and a test over them says nothing about "
         "one. The verdict's test selects the best anew in each permutation of all trials; Welch's "
         "on the best ones, as in the paper, takes them for a sample and errs far more often than "
-        "its level says (docs/calibration.md)."
+        "its level says (docs/calibration.md).",
+        "A search promises, it does not prove: the same trials chose the best settings. "
+        f"`{typed_as('confirm')} outputs/{analysis.comparison.studies[0].name}` trains each "
+        "variant's best ones anew with fresh seeds, and that study's verdict may say “better”.",
     ]
     if analysis.importance:
         found.append(

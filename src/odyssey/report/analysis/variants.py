@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,7 +59,7 @@ def split_by_variant(runs: Sequence[ReportRun], studies: Sequence[ReportStudy]) 
     split = _group(runs, full)
     variants = [
         Variant(label, dict(settings), dict(settings)["cell"], split[settings])
-        for settings, label in _make_labels(list(split)).items()
+        for settings, label in _make_labels(list(split), _settings_of_cells(studies)).items()
     ]
     return VariantSplit(variants, _searched_axes(runs, studies, searched, split.values()), notes)
 
@@ -246,10 +246,25 @@ def _describe_search(key: str, study: ReportStudy, searched: Sequence[str]) -> s
     return f"varies in {study.name}"
 
 
-def _make_labels(variants: Sequence[Settings]) -> dict[Settings, str]:
-    """Labels of variants: `gru bptt.length=25`, of the values that not all of them share."""
+def _settings_of_cells(studies: Sequence[ReportStudy]) -> set[str]:
+    """Keys whose values belong to the cell: `optimizer.lr` of `cell,optimizer.lr`."""
+    entries = [entry.split(",") for study in studies for entry in study.compare]
+    return {key for keys in entries if "cell" in keys for key in keys if key != "cell"}
+
+
+def _make_labels(
+    variants: Sequence[Settings], of_cells: Collection[str] = ()
+) -> dict[Settings, str]:
+    """Labels of variants: `gru bptt.length=25`, of the values that not all of them share.
+
+    of_cells: keys whose values belong to the cell, which says them where it differs everywhere.
+    """
     if not variants:
         return {}
+    short = [tuple(pair for pair in own if pair[0] not in of_cells) for own in variants]
+    if of_cells and len(set(short)) == len(short):
+        labels = _make_labels(short)
+        return {own: labels[one] for own, one in zip(variants, short, strict=True)}
     shared = set(variants[0]).intersection(*variants[1:])
     if any(shared.issuperset(own) for own in variants):  # then the label has the cell, if nothing
         shared = {(key, value) for key, value in shared if key != "cell"}

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from odyssey.report.io.run_files import (
     read_settings,
 )
 from odyssey.report.io.runs import Collection, ReportRun, ReportStudy, Series
+from odyssey.study.confirm import RECORD
 from odyssey.study.formatting import several
 from odyssey.study.state import RunState, StudyState, not_a_study, read_study
 from odyssey.study.store import Stamp, StudyRecord, TrialRow, read_bytes, stamp_of
@@ -118,7 +119,26 @@ def _read_study(
         planned=len(rows),
         to_come=state.to_come,
     )
-    return study, runs
+    return _with_confirmation(study, path), runs
+
+
+def _with_confirmation(study: ReportStudy, path: Path) -> ReportStudy:
+    """The study, with the search that it confirms, or the study that confirms it."""
+    beside = path.resolve().parent / f"{path.resolve().name}-confirmed" / RECORD
+    return replace(
+        study,
+        confirms=_confirmed_by(path / RECORD),
+        confirmed=beside.parent.name if _confirmed_by(beside) else "",
+    )
+
+
+def _confirmed_by(file: Path) -> str:
+    """The search that a confirms.json names; empty where there is none that can be read."""
+    with suppress(OSError, ValueError, UnicodeError):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return as_text(found.get("study", ""))
+    return ""
 
 
 def _read_files(run: RunState, before: RunFiles | None, curves: bool) -> RunFiles:

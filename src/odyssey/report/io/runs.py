@@ -76,6 +76,8 @@ class ReportStudy:
     commands: tuple[Mapping[str, str], ...] = ()  # {"time": …, "command": …}
     notes: tuple[str, ...] = ()  # sentences on files that could not be read
     planned: int = 0  # number of runs in the plan
+    confirms: str = ""  # the search whose best settings it repeats with fresh seeds
+    confirmed: str = ""  # of a search: the study that repeats its best settings
     to_come: int = 0  # trials that an adaptive search has yet to propose
 
 

@@ -1,0 +1,156 @@
+"""`python scripts/confirm.py outputs/<study>`: the best settings of a search, with fresh seeds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from odyssey.cli_utils import Parser, exit_status, show, typed_as
+from odyssey.errors import UserError
+from odyssey.io import write_text
+from odyssey.study.formatting import several
+from odyssey.study.state import LEFT, RunState, StudyState, not_a_study, read_study
+
+RECORD = "confirms.json"  # in the folder of the confirming study
+FOLDER = "confirm"  # a configuration folder, with the sweep of that study
+OWN = ("study", "seed", "output_dir")  # keys that the confirming study sets anew
+
+
+@dataclass(frozen=True)
+class Confirms:
+    """confirms.json: which search a study confirms, and the run that each variant is from."""
+
+    study: str
+    runs: Mapping[str, str]  # variant of the search, or with `, second`, -> name of its run
+    seeds: Sequence[int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train the best configurations anew; the exit status is that of the training, or 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    found: list[int] = []
+    return exit_status(lambda: found.append(_confirm(words))) or found[0]
+
+
+def _confirm(words: list[str]) -> int:
+    from odyssey.cli import main as train
+
+    asked = _parser().parse_intermixed_args(words)
+    if asked.seeds < 2:
+        raise UserError(f"--seeds {asked.seeds} is too few for a comparison: type 2 or more")
+    if wrong := [w for w in asked.words if "=" not in w or w.partition("=")[0] in OWN]:
+        raise UserError(
+            f"{wrong[0]} is not understood here: type settings of the launcher, the logger or the "
+            "trainer, as in hydra.launcher.n_jobs=2"
+        )
+    folder, confirms, command = plan(asked.study, asked.seeds, asked.runner_up)
+    for variant, run in confirms.runs.items():
+        show(f"{variant}: {run}")
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(asdict(confirms), indent=2, ensure_ascii=False)
+    write_text(folder / RECORD, text + "\n", sync=False)
+    given = {word.partition("=")[0] for word in asked.words}
+    command = [word for word in command if word.partition("=")[0] not in given]
+    return train(["-m", *command, *asked.words])
+
+
+def plan(study: Path, seeds: int, runner_up: bool) -> tuple[Path, Confirms, list[str]]:
+    """The folder of the confirming study, what it confirms, and the words that train it.
+
+    Its sweep is written into a configuration folder beside its runs. Raises UserError for what is
+    no search, and where a variant has no finished run.
+    """
+    if wrong := not_a_study(study, f"type a search, as in {typed_as('confirm')} outputs/greff"):
+        raise UserError(wrong)
+    state = read_study(study)
+    if state.record is None or not state.record.space:
+        raise UserError(
+            f"{study} is no search: each of its variants has one configuration. Type its command "
+            "again with more seeds, as in seed=range(0,10)"
+        )
+    left = sum(run.state in (*LEFT, "running") for run in state.runs.values()) + state.to_come
+    if left:
+        show(f"note: {several(left, 'trial')} of {study} not finished: the best so far are taken")
+    chosen = _choose(state, runner_up)
+    rows = {row.run: row for row in state.trials}
+    settings = {label: _settings(rows[run.name].overrides) for label, run in chosen.items()}
+    used = [r.record.seed for r in state.runs.values() if r.record and r.record.seed is not None]
+    first = max(used, default=-1) + 1
+    fresh = list(range(first, first + seeds))
+    name = f"{state.name}-confirmed"
+    folder = study.resolve().parent / name
+    shared, differing = _split(settings)
+    command = [f"{key}={value}" for key, value in shared.items()]
+    if differing:
+        sweep = _sweep(differing, settings)
+        file = folder / FOLDER / "sweep" / "confirm.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, sweep, sync=False)
+        command = ["--config-dir", str(folder / FOLDER), "sweep=confirm", *command]
+    command += [f"seed=range({first},{first + seeds})", f"study={name}"]
+    command += [f"output_dir={folder.parent}"]
+    runs = {label: run.name for label, run in chosen.items()}
+    return folder, Confirms(state.name, runs, fresh), command
+
+
+def _choose(state: StudyState, runner_up: bool) -> dict[str, RunState]:
+    """The best finished run of each variant by validation, and the second best if asked for."""
+    found: dict[str, RunState] = {}
+    for label, runs in state.variants().items():
+        finished = [r for r in runs if r.state == "finished" and r.value == r.value]
+        if not finished:
+            raise UserError(
+                f"{label} of {state.folder} has no finished run with a validation value: let the "
+                f"study end first ({typed_as('status')} {state.folder} shows what is left)"
+            )
+        finished.sort(key=lambda r: r.value, reverse=finished[0].mode == "max")
+        found[label] = finished[0]
+        if runner_up and len(finished) > 1:
+            found[f"{label}, second"] = finished[1]
+    return found
+
+
+def _settings(overrides: str) -> dict[str, str]:
+    """The words of a trial by their keys, without those of its study."""
+    pairs = (word.partition("=") for word in shlex.split(overrides))
+    return {key: value for key, _, value in pairs if key not in OWN}
+
+
+def _split(settings: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, str], list[str]]:
+    """What all variants have in common, and the keys in which they differ."""
+    every = list(settings.values())
+    keys = list(dict.fromkeys(key for one in every for key in one))
+    if odd := [key for key in keys if any(key not in one for one in every)]:
+        raise UserError(
+            f"{odd[0]} is set for some variants alone: they have no confirmation in common"
+        )
+    differing = [key for key in keys if len({one[key] for one in every}) > 1]
+    return {key: every[0][key] for key in keys if key not in differing}, differing
+
+
+def _sweep(keys: Sequence[str], settings: Mapping[str, Mapping[str, str]]) -> str:
+    """A sweep of the variants with their settings, as a file of `conf/sweep`."""
+    keys = sorted(keys, key=lambda key: key != "cell")  # the cell first
+    rows = [[one[key] for key in keys] for one in settings.values()]
+    values: Any = rows if len(keys) > 1 else [row[0] for row in rows]
+    content = {"hydra": {"sweeper": {"compare": {",".join(keys): values}}}}
+    head = "# @package _global_\n# The best settings of each variant of a search.\n"
+    return head + OmegaConf.to_yaml(OmegaConf.create(content))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser("confirm", __doc__.partition(": ")[2])
+    add = parser.add_argument
+    add("study", type=Path, help="the folder of a search, outputs/<study>")
+    add("words", nargs="*", metavar="key=value", help="further settings, hydra.launcher.n_jobs=2")
+    add("--seeds", type=int, default=10, help="of each configuration, none of the search's: 10")
+    add("--runner-up", action="store_true", help="also the second best of each variant")
+    return parser
