@@ -2,7 +2,7 @@
 
 import sys
 
-from odyssey.study.confirm import main
+from odyssey.confirm import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "report": "study config tasks training",
     "benchmark": "cells recurrence nn config tasks training",
     "cli": "config late:training late:study",
+    "confirm": "study late:cli",
     "__main__": "",  # imports a command by its name
     "api": "config study training late:tasks late:report",
     "odyssey": "late:cells late:recurrence late:nn late:api",  # each name when it is first used
@@ -36,6 +37,7 @@ MAY_IMPORT = {
 HEAVY = ("torch", "pytorch_lightning", "wandb", "optuna", "pandas", "matplotlib", "sklearn")
 WITHOUT = {
     "cli": (*HEAVY, "numpy"),
+    "confirm": HEAVY,
     "config": (*HEAVY, "numpy"),
     "study": HEAVY,
     "report": ("torch", "pytorch_lightning", "hydra", "omegaconf"),
@@ -167,5 +169,6 @@ def test_the_picture_is_that_of_the_code() -> None:
     order = architecture.from_below(architecture.imports_of_parts(MODULES))
     assert set(order) == {part for part in MAY_IMPORT if f"odyssey.{part}" in MODULES} - {
         "cli",
+        "confirm",
         "__main__",
     }

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from odyssey.cli import main as train
+from odyssey.confirm import main, plan
 from odyssey.report.analysis.analyse import analyse
 from odyssey.report.analysis.comparisons import make_comparisons
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.result import SEEDS
 from odyssey.report.io.collect import collect
-from odyssey.study.confirm import main, plan
 from odyssey.study.state import read_study
 from report_kit import write_study
 

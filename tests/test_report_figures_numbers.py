@@ -179,7 +179,7 @@ def test_pairs_are_a_triangle_of_shares() -> None:
     for i, row in enumerate(trace["z"]):
         for j, value in enumerate(row):
             want = shares[frozenset((keys[i + 1], keys[j]))] if j <= i else math.nan
-            assert value == number(want, 3)
+            assert value == number(want, 4)
     assert (trace["x"][1], trace["y"][-1]) == ("learning rate", "variant")
 
 

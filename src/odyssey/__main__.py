@@ -22,7 +22,7 @@ COMMANDS = {
     "explain": ("odyssey.recurrence.compiled.explain", "show what becomes of a cell's equations"),
     "benchmark": ("odyssey.benchmark.main", "time cells and runs against torch's"),
     "dashboard": ("odyssey.report.wandb_dashboard.main", "make a view and a report at W&B"),
-    "confirm": ("odyssey.study.confirm", "train the best of a search anew, with fresh seeds"),
+    "confirm": ("odyssey.confirm", "train the best of a search anew, with fresh seeds"),
     "plan": ("odyssey.report.planning", "say how many seeds a comparison needs"),
     "calibrate": ("odyssey.report.calibration.main", "measure how often a report's words err"),
 }

@@ -29,6 +29,7 @@ STATES = ("finished", "diverged", "failed", "interrupted", "running", "missing",
 LEFT = ("missing", "interrupted")  # what the same command would train
 NOT_RUNS = ("logs", "report", "wandb")
 UNPLANNED = "not in the plan"
+CONFIRMS = "confirms.json"  # in the folder of a study that confirms a search
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,7 @@ def _heat(mark: Heat) -> list[Trace]:
         "type": "heatmap",
         "x": list(mark.columns),
         "y": list(mark.rows),
-        "z": [numbers(row, 3) for row in mark.values],
+        "z": [numbers(row, 4) for row in mark.values],
         "colorscale": "Cividis",
         "zmin": number(low),
         "zmax": number(high),

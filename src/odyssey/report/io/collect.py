@@ -23,9 +23,8 @@ from odyssey.report.io.run_files import (
     read_settings,
 )
 from odyssey.report.io.runs import Collection, ReportRun, ReportStudy, Series
-from odyssey.study.confirm import RECORD
 from odyssey.study.formatting import several
-from odyssey.study.state import RunState, StudyState, not_a_study, read_study
+from odyssey.study.state import CONFIRMS, RunState, StudyState, not_a_study, read_study
 from odyssey.study.store import Stamp, StudyRecord, TrialRow, read_bytes, stamp_of
 from odyssey.training.record import Code, Data, RunRecord
 
@@ -124,10 +123,10 @@ def _read_study(
 
 def _with_confirmation(study: ReportStudy, path: Path) -> ReportStudy:
     """The study, with the search that it confirms, or the study that confirms it."""
-    beside = path.resolve().parent / f"{path.resolve().name}-confirmed" / RECORD
+    beside = path.resolve().parent / f"{path.resolve().name}-confirmed" / CONFIRMS
     return replace(
         study,
-        confirms=_confirmed_by(path / RECORD),
+        confirms=_confirmed_by(path / CONFIRMS),
         confirmed=beside.parent.name if _confirmed_by(beside) else "",
     )
 

@@ -17,9 +17,15 @@ from odyssey.cli_utils import Parser, exit_status, show, typed_as
 from odyssey.errors import UserError
 from odyssey.io import write_text
 from odyssey.study.formatting import several
-from odyssey.study.state import LEFT, RunState, StudyState, not_a_study, read_study
+from odyssey.study.state import (
+    CONFIRMS,
+    LEFT,
+    RunState,
+    StudyState,
+    not_a_study,
+    read_study,
+)
 
-RECORD = "confirms.json"  # in the folder of the confirming study
 FOLDER = "confirm"  # a configuration folder, with the sweep of that study
 OWN = ("study", "seed", "output_dir")  # keys that the confirming study sets anew
 
@@ -56,7 +62,7 @@ def _confirm(words: list[str]) -> int:
         show(f"{variant}: {run}")
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(confirms), indent=2, ensure_ascii=False)
-    write_text(folder / RECORD, text + "\n", sync=False)
+    write_text(folder / CONFIRMS, text + "\n", sync=False)
     given = {word.partition("=")[0] for word in asked.words}
     command = [word for word in command if word.partition("=")[0] not in given]
     return train(["-m", *command, *asked.words])
