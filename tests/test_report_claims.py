@@ -281,6 +281,10 @@ def test_a_study_that_grew_after_results_says_so():
         ((first, first), False),
         ((first, second), True),
         (({**first, "time": "2029-01-01"}, {**second, "time": "2029-01-02"}), False),
+        # The same runs with more workers, and a time of another zone.
+        ((first, {**second, "command": "train.py -m seed=0,1,2 hydra.launcher.n_jobs=2"}), False),
+        ((first, {**second, "time": "2030-01-01T23:00:00-1200"}), True),
+        ((first, {**second, "time": "nonsense"}), False),
     ):
         made.studies[0] = replace(made.studies[0], commands=commands)
         (verdict,) = analyse(made, "nats", Options(**FAST)).verdicts

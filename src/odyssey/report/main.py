@@ -183,8 +183,8 @@ def _parser() -> argparse.ArgumentParser:
         help="of a search's trials that are compared: 0.1",
     )
     add("--alpha", type=_parse_number, default=0.05, help="level of significance: 0.05")
-    add("--draws", type=int, default=2000, help="of the bootstrap: 2000")
-    add("--seed", type=int, default=0, help="of the bootstrap and the forests: 0")
+    add("--draws", type=int, default=2000, help="permutations and resamples: 2000")
+    add("--seed", type=int, default=0, help="of permutations, resamples and forests: 0")
     add(
         "--figure",
         action="append",

@@ -16,8 +16,8 @@ class Options:
     margin: float | None = None  # of equivalence, in the metric's unit
     share: float = 0.1  # of a search's trials that are compared, the best by validation
     alpha: float = 0.05  # level of significance
-    draws: int = 2000  # of the bootstrap
-    seed: int = 0  # of the bootstrap and the forests
+    draws: int = 2000  # permutations and bootstrap resamples
+    seed: int = 0  # of those, and of the forests
     trees: int = 64  # of a forest
 
     def __post_init__(self) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 
+from odyssey.config.schema import NEUTRAL_KEYS
 from odyssey.report.analysis.decisions import (
     CANNOT_TELL,
     LOSSES,
@@ -28,7 +31,7 @@ from odyssey.report.analysis.decisions import (
 )
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.result import Comparison, Outcome, Summary, Verdict
-from odyssey.report.analysis.settings import differing_settings
+from odyssey.report.analysis.settings import differing_settings, is_under
 from odyssey.report.io.runs import ReportStudy
 from odyssey.report.stats.effects import (
     hedges_g,
@@ -199,14 +202,40 @@ def _preliminary(comparison: Comparison, one: Summary, base: Summary) -> str:
 
 
 def _grew(study: ReportStudy, comparison: Comparison) -> bool:
-    """Whether a later command of the study added runs when there were results of an earlier one."""
-    commands = {entry.get("command", ""): entry.get("time", "") for entry in study.commands}
-    if len(commands) < 2:
+    """Whether a later command of the study added runs when there were runs of an earlier one.
+
+    A command that was typed again is no other one, nor is one that differs in what changes no
+    result, such as the number of workers.
+    """
+    first: dict[frozenset[str], datetime] = {}  # what was asked for -> when for the first time
+    for entry in study.commands:
+        if (typed := _moment(entry.get("time", ""))) is not None:
+            asked = _asked(entry.get("command", ""))
+            first[asked] = min(typed, first.get(asked, typed))
+    if len(first) < 2:
         return False
-    begun = sorted(run.started for run in comparison.runs if run.study == study.name)
-    begun = [time for time in begun if time]
-    last = max(commands.values())
-    return bool(begun) and begun[0] < last <= begun[-1]
+    moments = [_moment(run.started) for run in comparison.runs if run.study == study.name]
+    begun = [moment for moment in moments if moment is not None]
+    return bool(begun) and min(begun) < max(first.values()) <= max(begun)
+
+
+def _asked(command: str) -> frozenset[str]:
+    """The words of a command that may change which runs there are, or their results."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # not written by a command
+        words = command.split()
+    neutral = (*NEUTRAL_KEYS, "hydra.launcher", "hydra/launcher")
+    return frozenset(w for w in words if "=" in w and not is_under(w.partition("=")[0], neutral))
+
+
+def _moment(text: str) -> datetime | None:
+    """A time of ISO 8601; without a zone it is UTC. None where it is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 # --- numbers beside the decision ---

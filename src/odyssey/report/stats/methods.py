@@ -130,8 +130,8 @@ _ALL = (
         "approach for assessing the equivalence of average bioavailability, Journal of "
         "Pharmacokinetics and Biopharmaceutics 15, 657-680",
         "Shows that two means differ by less than a margin that was set beforehand: the only one "
-        "of these tests that can say 'the same'. The smallest margin says how fine a sameness "
-        "these runs could have shown.",
+        "of these tests that can say 'the same'. Of a search it is made by re-selection, of pairs "
+        "on their differences.",
         "The margin is the user's judgement of what matters, and a margin chosen after a look at "
         "the results shows nothing. Failing to show sameness is not showing a difference. It "
         "rests on means, with the limits of Welch's test.",
