@@ -96,8 +96,8 @@ def test_limits_exclude_no_difference_exactly_where_the_values_decide() -> None:
 
 
 def test_pairs_find_what_the_scatter_of_seeds_hides() -> None:
-    common = 0.5 * random_kit.rng().normal(size=8)
-    values = {"base": 8 + common, "a": 7.9 + common + normal(8, 0.0, spread=0.02)}
+    common = 5 * spread_out(8, 0.0, "common")
+    values = {"base": 8 + common, "a": 7.9 + common + spread_out(8, 0.0, "own") / 5}
     paired, apart = seeds(values, PAIRS)["a"], seeds(values)["a"]
     assert paired.conclusion == BETTER and apart.conclusion == NO_DIFFERENCE
     assert paired.correlation > 0.9 and math.isnan(apart.correlation)

@@ -47,7 +47,20 @@ def runs_needed(share_a: float, share_b: float, alpha: float) -> int | None:
     None where they would not with `MOST_NEEDED`.
     """
     low, high = sorted((share_a, share_b))
-    for n in range(2, MOST_NEEDED + 1):
-        if loss_test(round(high * n), n, round(low * n), n) <= alpha:
-            return n
-    return None
+    lost = [(round(high * n), round(low * n)) for n in range(MOST_NEEDED + 1)]
+    # Fisher's test is quicker, and never needs fewer runs than Boschloo's.
+    enough = (n for n in range(2, MOST_NEEDED + 1) if _fisher(*lost[n], n) <= alpha)
+    if (needed := next(enough, None)) is None:
+        return None
+    while needed > 2:
+        fewer = needed - 1
+        if loss_test(lost[fewer][0], fewer, lost[fewer][1], fewer) > alpha:
+            break
+        needed = fewer
+    return needed
+
+
+def _fisher(lost_a: int, lost_b: int, n: int) -> float:
+    """Twice the smaller one-sided p of Fisher's exact test, for n runs of each."""
+    of_a = stats.hypergeom(2 * n, lost_a + lost_b, n)
+    return min(1.0, 2 * min(float(of_a.cdf(lost_a)), float(of_a.sf(lost_a - 1))))
