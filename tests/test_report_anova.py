@@ -57,6 +57,7 @@ def test_ishigami() -> None:
     assert d.variance == pytest.approx(13.845, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_logarithmic_axis_is_measured_on_its_log_scale() -> None:
     rng = random_kit.rng()
     u = rng.random((1000, 2))

@@ -193,6 +193,7 @@ def test_the_order_of_main_effects() -> None:
     assert calibration.order_right(told(0.03, 0.05, 0, 0), true)
 
 
+@pytest.mark.slow
 def test_rows_of_the_calibration() -> None:
     heard: list[str] = []
     rows = calibration.importance_rows(1, random_kit.seed(), heard.append)

@@ -79,6 +79,7 @@ def test_so_few_trials_that_nothing_could_decide():
     assert verdict.sentence.startswith("cannot tell (needs 4 of each): whatever so few trials")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("kind", [SEARCH, SEEDS])
 @pytest.mark.parametrize("size", [math.inf, 1.7e308])

@@ -24,6 +24,7 @@ def run(capsys, *words: object) -> tuple[int, str, str]:
     return status, said.out, said.err
 
 
+@pytest.mark.slow
 def test_a_search_becomes_a_page_tables_figures_and_a_verdict(tmp_path: Path, capsys):
     effect = {"nfg": 2.0}
     study = write_study(tmp_path / "s", trials=40, effect=effect, diverged=0.05, missing=0.05)

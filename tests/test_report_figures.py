@@ -170,6 +170,7 @@ def test_runs_that_are_not_in_the_page_lead_nowhere() -> None:
         json.dumps(figure.traces, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_runs_take_little_room() -> None:
     sizes = []
     for trials in (60, 120):

@@ -292,6 +292,7 @@ def test_divergence_has_wilsons_limits() -> None:
         assert figure.layout["yaxis"]["ticktext"][i] == f"{summary.variant.label} · {said}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("better", ["lower", "higher"])
 def test_differences_are_best_first_in_the_colour_of_the_verdict(better: str) -> None:
     analysis = build(SEARCH, GREFF, 31, trees=1, better=better, shifts=SHIFTS, margin=0.1)

@@ -66,6 +66,7 @@ def test_every_kind_is_drawn_without_a_warning(analysis: Analysis, tmp_path: Pat
         mpl.draw(figure).savefig(tmp_path / f"{figure.key}.png", dpi=40)
 
 
+@pytest.mark.slow
 def test_many_variants_have_a_frame_each() -> None:
     analysis = build(SEARCH, GREFF, 23, trees=1)
     found = {figure.key: figure for figure in drawn(analysis)}
