@@ -70,6 +70,8 @@ CONFIG: dict[str, Any] = {
     "loggers": {},
     "seed": 0,
     "study": "study",
+    "plan.baseline": None,
+    "plan.margin": None,
     "output_dir": "outputs",
     "data_dir": "data",
     "device": "auto",
@@ -95,6 +97,7 @@ UNHASHED = (
     "logger.",
     "callbacks.",
     "task.sample_",
+    "plan.",
 )
 
 

@@ -50,7 +50,7 @@ EVEN_LATE = {"report"}
 # Of the study, the report imports what reads a study's folder; of the configuration, the schema;
 # of the training, what a run's record is.
 REPORT_READS = {
-    *("study.formatting", "study.state", "study.store"),
+    *("study.analysis_plan", "study.formatting", "study.state", "study.store"),
     "config.own",
     "config.schema",
     "training.record",

@@ -16,7 +16,7 @@ from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.result import SEEDS
 from odyssey.report.io.collect import collect
 from odyssey.study.state import read_study
-from report_kit import write_study
+from report_kit import edit_json, write_study
 
 SEARCH = [
     *("-m", "hydra/sweeper=search", "cell=gru,rnn", "optimizer.lr=tag(log,interval(1e-3,1e-1))"),
@@ -91,6 +91,17 @@ def test_the_plan_of_a_confirmation(tmp_path: Path) -> None:
     for label, runs in state.variants().items():
         ordered = sorted((r for r in runs if r.state == "finished"), key=lambda r: r.value)
         assert second.runs[f"{label}, second"] == ordered[1].name
+
+
+def test_the_search_s_plan_of_the_analysis_is_taken_over(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "greff", trials=6, effect={"nfg": 1.0})
+    assert not [word for word in plan(study, 4, False)[2] if word.startswith("plan.")]
+    kept = {"baseline": "cell=cifg", "margin": 0.1, "alpha": 0.01, "share": 0.2}
+    edit_json(study / "study.json", plan=kept)
+    words = [word for word in plan(study, 4, False)[2] if word.startswith("plan.")]
+    assert words == ["plan.margin=0.1", "plan.alpha=0.01", "plan.baseline='cifg'"]
+    # With the runners-up, two variants are cifg.
+    assert not any(word.startswith("plan.baseline") for word in plan(study, 4, True)[2])
 
 
 def test_unfinished_trials_are_said(tmp_path: Path, capsys) -> None:

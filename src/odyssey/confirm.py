@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from odyssey.cli_utils import Parser, exit_status, show, typed_as
 from odyssey.errors import UserError
 from odyssey.io import write_text
+from odyssey.study.analysis_plan import ALPHA, short
 from odyssey.study.formatting import several
 from odyssey.study.state import (
     CONFIRMS,
@@ -101,10 +102,28 @@ def plan(study: Path, seeds: int, runner_up: bool) -> tuple[Path, Confirms, list
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, sweep, sync=False)
         command = ["--config-dir", str(folder / FOLDER), "sweep=confirm", *command]
+    command += _analysis(state, runner_up)
     command += [f"seed=range({first},{first + seeds})", f"study={name}"]
     command += [f"output_dir={folder.parent}"]
     runs = {label: run.name for label, run in chosen.items()}
     return folder, Confirms(state.name, runs, fresh), command
+
+
+def _analysis(state: StudyState, runner_up: bool) -> list[str]:
+    """The search's plan of the analysis, for the study that confirms it.
+
+    With the runners-up its baseline is two variants, so that the default is taken.
+    """
+    plan = state.record.plan if state.record else None
+    if plan is None:
+        return []
+    words = [
+        f"plan.{key}={value}"
+        for key in ("metric", "margin")
+        if (value := getattr(plan, key)) is not None
+    ]
+    words += [f"plan.alpha={plan.alpha}"] if plan.alpha != ALPHA else []
+    return words + ([f"plan.baseline='{short(plan.baseline)}'"] if not runner_up else [])
 
 
 def _choose(state: StudyState, runner_up: bool) -> dict[str, RunState]:

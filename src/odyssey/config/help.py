@@ -21,6 +21,7 @@ from odyssey.config.schema import (
     Config,
     LoggerConfig,
     ModelConfig,
+    PlanConfig,
     ResumeConfig,
     TrainerConfig,
 )
@@ -106,6 +107,7 @@ def _sections(cfg: DictConfig) -> list[tuple[str, str, Any]]:
         *own[:-1],
         ("Clipping", "clip.", ClipConfig),
         ("Training", "trainer.", TrainerConfig),
+        ("Plan of a study's analysis", "plan.", PlanConfig),
         ("W&B", "logger.", LoggerConfig),
         ("Resuming", "resume.", ResumeConfig),
     ]

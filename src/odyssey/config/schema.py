@@ -268,6 +268,30 @@ class ResumeConfig:
 
 
 @dataclass
+class PlanConfig:
+    """The plan of a study's analysis. null: as study.json has it, else the default."""
+
+    baseline: str | None = key(
+        None, "with -m: the variant that the others are compared with; null: an LSTM, or the first"
+    )
+    metric: str | None = key(
+        None, "with -m: what verdicts are about; null: what chooses checkpoints"
+    )
+    margin: float | None = key(
+        None, "with -m: a difference that would not matter, in the metric's unit; null: none"
+    )
+    alpha: float | None = key(None, "with -m: level of significance; null: 0.05")
+    share: float | None = key(
+        None, "with -m: share of a search's trials that is compared, the best; null: 0.1"
+    )
+    looks: list[int] | None = key(
+        None,
+        "with -m: numbers of seeds (or trials) at which verdicts are read, as [5,10,20]; null: "
+        "when all runs have ended",
+    )
+
+
+@dataclass
 class Config:
     """A whole run."""
 
@@ -294,6 +318,7 @@ class Config:
     study: str = key(
         "default", "name of the study: the folder of its runs, and the W&B group", neutral=True
     )
+    plan: PlanConfig = key(PlanConfig, "plan of a study's analysis", neutral=True)
     output_dir: str = key("outputs", "where studies lie", neutral=True)
     data_dir: str | None = key(
         None, "where data files lie; null: $ODYSSEY_DATA, or a cache folder", neutral=True

@@ -12,13 +12,23 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from odyssey import registry
-from odyssey.config.fields import above, as_typed, at_least, below_one, between, finite, one_of
+from odyssey.config.fields import (
+    above,
+    above_up_to,
+    as_typed,
+    at_least,
+    below_one,
+    between,
+    finite,
+    one_of,
+)
 from odyssey.config.keys import subject
 from odyssey.config.lightning import lightning_errors
 from odyssey.config.own import find_part, one_line, subclass_of
@@ -84,6 +94,9 @@ RANGES: dict[str, Check] = {
     "trainer.log_every": partial(at_least, low=1),
     "trainer.checkpoint_every": partial(at_least, low=1),
     "trainer.threads": partial(between, low=1, high=1024),
+    "plan.margin": positive,
+    "plan.share": partial(above_up_to, low=0, high=1),
+    "plan.alpha": partial(between, low=1e-9, high=0.499),
 }
 
 
@@ -105,7 +118,7 @@ def config_errors(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
                 found.append(error)
                 known.add(subject(error))
 
-    checks = (_choices, _ranges, _combinations, _task, _places, _device, lightning_errors)
+    checks = (_choices, _ranges, _combinations, _looks, _task, _places, _device, lightning_errors)
     for check in (*checks, part_errors):
         add(check(cfg))
     if not known & {"cell", "cell._target_"}:
@@ -173,6 +186,15 @@ def _combinations(cfg: DictConfig) -> Iterator[str]:
                 f"cell.init.{name}_scale={as_typed(scale)} is without effect with "
                 f"cell.init.{name}=zeros: type cell.init.{name}=uniform or leave it out"
             )
+
+
+def _looks(cfg: DictConfig) -> Iterator[str]:
+    looks = list(cfg.plan.looks or [])
+    if looks and (looks[0] < 2 or any(b <= a for a, b in pairwise(looks))):
+        yield (
+            f"plan.looks={as_typed(looks)} is not a list of growing numbers of runs: type one, as "
+            "in plan.looks=[5,10,20]"
+        )
 
 
 def _task(cfg: DictConfig) -> Iterator[str]:

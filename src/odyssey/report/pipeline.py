@@ -164,6 +164,7 @@ def verdicts_as_json(
                 "design": c.kind,
                 "baseline": c.baseline,
                 "studies": [study.name for study in c.studies],
+                "plans": {s.name: s.plan and asdict(s.plan) for s in c.studies},
                 "notes": c.notes,
                 "set_apart": c.apart,
                 "not_read": [note for study in c.studies for note in study.notes],
@@ -182,6 +183,7 @@ def _analysis_as_json(analysis: Analysis) -> dict[str, Any]:
         "share_of_trials": analysis.share,
         "margin": analysis.margin,
         "alpha": analysis.alpha,
+        "chosen_late": analysis.late,
         "notes": analysis.notes,
         "variants": [
             {

@@ -21,6 +21,7 @@ from odyssey.report.analysis.outcomes import (
     clip_to_fence,
     make_outcomes,
 )
+from odyssey.report.analysis.planned import late_choices, planned_options
 from odyssey.report.analysis.result import (
     SEARCH,
     Analysis,
@@ -54,6 +55,8 @@ def analyse(
 ) -> Analysis:
     """Analyse a comparison by a metric, named without `valid/` or `test/`."""
     tell = progress or (lambda text: None)
+    late = late_choices(comparison, options, metric)
+    options = planned_options(comparison, options)
     info = comparison.metric(metric)
     better = better_direction(info)
     part = choose_part(comparison, metric, better)
@@ -75,9 +78,12 @@ def analyse(
         summaries=summaries,
         verdicts=[],
         alpha=options.alpha,
+        late=late,
     )
     if summaries:
-        analysis.verdicts = make_verdicts(comparison, summaries, better, options, info.unit, metric)
+        analysis.verdicts = make_verdicts(
+            comparison, summaries, better, options, info.unit, metric, late
+        )
     if comparison.kind == SEARCH:
         analysis.importance = importance(comparison, summaries, better, options, tell)
     analysis.notes = analysis_notes(analysis)

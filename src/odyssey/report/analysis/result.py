@@ -119,6 +119,7 @@ class Verdict:
     sentence: str  # the verdict in full
     note: str = ""
     preliminary: str = ""  # why the verdict is one before the plan's end, or of a plan that grew
+    exploratory: str = ""  # what of it was chosen after the data
     paired: Paired | None = None  # where trials of both variants share settings
 
     @property
@@ -141,6 +142,7 @@ class Analysis:
     summaries: list[Summary]  # in the order of variants
     verdicts: list[Verdict]
     alpha: float = 0.05  # level of significance
+    late: dict[str, str] = field(default_factory=dict)  # part of the plan -> how it was left
     importance: dict[str, Decomposition] = field(default_factory=dict)  # by variant; "" is overall
     notes: list[str] = field(default_factory=list)  # sentences for the reader
 

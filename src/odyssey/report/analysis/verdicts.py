@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from odyssey.report.analysis.decisions import (
     match,
 )
 from odyssey.report.analysis.options import Options
+from odyssey.report.analysis.planned import exploratory, plan_of
 from odyssey.report.analysis.result import Comparison, Outcome, Summary, Verdict
 from odyssey.report.analysis.settings import differing_settings, is_under
 from odyssey.report.io.runs import ReportStudy
@@ -68,8 +70,11 @@ def make_verdicts(
     options: Options,
     unit: str,
     metric: str,
+    late: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Verdict]:
     """One verdict for each variant but the baseline, corrected over all of them.
+
+    late: what was chosen after the data; see `planned.late_choices`.
 
     The conclusions are those of `decisions.decide`. Beside them stand the numbers that the field
     prints: Welch's test, for a search on the best share "as in the paper", and effect sizes.
@@ -88,6 +93,7 @@ def make_verdicts(
         if undesigned := _undesigned(comparison, one, base):
             decision = replace(decision, conclusion=CANNOT_TELL, reason=undesigned, needed=None)
         early = _preliminary(comparison, one, base)
+        after = exploratory(late, decision.conclusion == SAME)
         pairs = match(samples[label], samples[comparison.baseline]) if design.paired else None
         found.append(
             Verdict(
@@ -101,9 +107,12 @@ def make_verdicts(
                 brunner_p=brunner_munzel(_tests(one.chosen), _tests(base.chosen)).p,
                 hedges_g=hedges_g(_finite(one.chosen), _finite(base.chosen), 1 - options.alpha),
                 improvement=_improvement(design, one, base, pairs),
-                sentence=sentence(decision, design, comparison.baseline, options, unit, early),
+                sentence=sentence(
+                    decision, design, comparison.baseline, options, unit, early, after
+                ),
                 note="; ".join(_notes(comparison, design, one, base, decision, options)),
                 preliminary=early,
+                exploratory=after,
                 paired=_paired_trials(one, base, pairs, design),
             )
         )
@@ -196,6 +205,11 @@ def _preliminary(comparison: Comparison, one: Summary, base: Summary) -> str:
     left = sum(run.state in TO_COME for run in runs) + sum(study.to_come for study in studies)
     if left:
         return f"{several(left, 'run')} to come"
+    plan = plan_of(studies)
+    if plan is not None and plan.looks and "looks" not in plan.chosen_late():
+        n = min(len(one.variant.runs), len(base.variant.runs))
+        counts = ", ".join(map(str, plan.looks))
+        return "" if n in plan.looks else f"{n} runs of each, and the plan looks at {counts}"
     if grown := [study.name for study in studies if _grew(study, comparison)]:
         return f"study {grown[0]} grew after its first results"
     return ""
@@ -277,12 +291,16 @@ def sentence(
     options: Options,
     unit: str,
     preliminary: str = "",
+    exploratory: str = "",
 ) -> str:
-    """The decision in full. preliminary: why it may not be the last one."""
+    """The decision in full.
+
+    preliminary: why it may not be the last one. exploratory: what was chosen after the data.
+    """
     text = _sentence(decision, design, baseline, options, unit)
-    if preliminary and decision.conclusion != CANNOT_TELL:
-        text = f"preliminary ({preliminary}): {text}"
-    return text
+    marks = {"preliminary": preliminary, "exploratory": exploratory}
+    said = ", ".join(f"{mark} ({why})" for mark, why in marks.items() if why)
+    return f"{said}: {text}" if said and decision.conclusion != CANNOT_TELL else text
 
 
 def _sentence(d: Decision, design: Design, baseline: str, options: Options, unit: str) -> str:

@@ -272,6 +272,7 @@ def make_study(
         notes=tuple(notes),
         planned=planned,
         to_come=to_come,
+        plan=record.plan,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from odyssey.study.analysis_plan import AnalysisPlan
 from odyssey.tasks.metric import Metric
 
 Series = tuple[list[float], list[float]]  # steps (updates done) and values
@@ -79,6 +80,7 @@ class ReportStudy:
     confirms: str = ""  # the search whose best settings it repeats with fresh seeds
     confirmed: str = ""  # of a search: the study that repeats its best settings
     to_come: int = 0  # trials that an adaptive search has yet to propose
+    plan: AnalysisPlan | None = None  # of the analysis
 
 
 @dataclass
