@@ -276,6 +276,14 @@ class Task(LightningDataModule, ABC):
     def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
         """The value of each of `measures`, from each score's mean (sum / count) over a split."""
 
+    def guess(self, logits: Tensor) -> Tensor | None:
+        """The outputs of a model that only guesses, in the form of `logits`; None for no such.
+
+        Here equal chances of all classes, of yes and no, and 0 for numbers. A run whose test loss
+        is more than twice as large ends as `diverged`.
+        """
+        return torch.zeros_like(logits)
+
     def read(self, inputs: Any) -> Batch:
         """A batch without targets of inputs of the user's own, to predict from.
 

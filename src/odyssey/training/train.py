@@ -321,6 +321,7 @@ class Run:
                 best = checkpoint.load(self.folder.best_checkpoint, self.device)
                 module.model.load_state_dict(best["model"])
                 trainer.test(module, datamodule=task, verbose=False)
+                module.check_tested()
             except SystemExit as end:
                 # What Lightning makes of a KeyboardInterrupt, or of SIGTERM after a validation;
                 # others are of whoever gave up.
