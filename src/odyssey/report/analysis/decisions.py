@@ -14,6 +14,7 @@ import numpy as np
 
 from odyssey.report.analysis.options import Options
 from odyssey.report.stats.losses import loss_test, most_extreme, runs_needed
+from odyssey.report.stats.power import standard_errors_needed
 from odyssey.report.stats.samples import Interval
 from odyssey.report.stats.selection import FENCE, Reselection, Trials
 from odyssey.report.stats.tests import (
@@ -40,7 +41,6 @@ RESELECTION, PAIRED, WELCH, RANKS, LOSSES = "reselection", "paired t", "welch", 
 NAN = math.nan
 UNKNOWN = Interval(NAN, NAN, NAN)
 POWER = 0.8  # of the difference that a study "would have found"
-Z_POWER = 0.8416212335729143  # the normal quantile of it
 TOO_FEW = "too few runs have a value"
 MOST_SEEDS = 100  # beyond which nobody looks for how many are needed
 
@@ -221,8 +221,7 @@ class _Means(_Values):
         error = (test.difference.high - test.difference.value) / -float(
             special.stdtrit(test.df, 0.025)
         )
-        quantiles = special.stdtrit(test.df, [1 - alpha / 2, POWER])
-        return error * float(quantiles.sum())
+        return error * standard_errors_needed(test.df, alpha, POWER)
 
 
 @dataclass
@@ -246,11 +245,7 @@ class _Reselected(_Values):
         return self.test.not_within(options.margin)
 
     def detectable(self, alpha: float) -> float:
-        from scipy import special
-
-        if self.test is None:
-            return NAN
-        return self.test.error() * (float(special.ndtri(1 - alpha / 2)) + Z_POWER)
+        return NAN if self.test is None else self.test.detectable(alpha, POWER)
 
 
 def _compare(one: Sample, base: Sample, design: Design, options: Options) -> _Values:

@@ -20,7 +20,7 @@ from odyssey.report.calibration.landscapes import (
     SURFACES,
     Setting,
 )
-from odyssey.report.calibration.rates import Rate, Statistic, coverage, measure
+from odyssey.report.calibration.rates import Rate, Statistic, coverage, measure, measure_detectable
 from odyssey.report.stats.effects import (
     probability_of_improvement,
     probability_of_paired_improvement,
@@ -217,6 +217,34 @@ def _power(studies: int, seed: int, processes: int | None, begin: Begin) -> Tabl
         found = measure(setting, studies, seed=seed, processes=processes, tell=tell)
         paper = {"Welch and Holm, as in the paper": found.found_by_paper}
         table.rows.append(Row(setting.name, {"the page": found.found, **paper}))
+    return table
+
+
+FOUND = (0.6, 0.9)  # of differences that a study says it would have found in 0.8
+
+
+def _detectable(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    """How often a study finds a difference as large as one before it says it would have found."""
+    table = Table("detectable", "“this study would have found …”: found")
+    settings = [
+        *(Setting(f"seeds, {n}", SEEDS_DESIGN, n=n) for n in (3, 5, 10)),
+        *(Setting(f"seeds, paired, {n}", PAIRED_DESIGN, n=n, correlation=0.5) for n in (3, 5, 10)),
+        *(
+            Setting(f"search, valley, {n}", SEARCH_DESIGN, n=n, surface="valley")
+            for n in (20, 50, 200)
+        ),
+        *(
+            Setting(f"search, {s}, shared, {n}", SHARED_DESIGN, n=n, surface=s, shared=True)
+            for s in SURFACES
+            for n in (20, 50, 200)
+        ),
+    ]
+    for setting in settings:
+        setting = replace(setting, variants=2)
+        tell = begin(setting.name, studies)
+        rate = measure_detectable(setting, studies, seed=seed, processes=processes, tell=tell)
+        beyond = _below(rate, FOUND[0], "found") or _above(rate, FOUND[1], "found")
+        table.rows.append(Row(setting.name, {"found": rate}, beyond))
     return table
 
 
@@ -421,6 +449,7 @@ PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "null": _null,
     "same": _same,
     "power": _power,
+    "detectable": _detectable,
     "coverage": _coverage,
     "importance": _importance,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -48,6 +49,33 @@ def detectable(
         high *= 2
     found = optimize.brentq(lambda d: power(d, sd, n, alpha, correlation) - wanted, 0, high)
     return float(found)
+
+
+def standard_errors_needed(df: float, alpha: float, wanted: float = 0.8) -> float:
+    """The difference that a further study like this one finds with probability `wanted`.
+
+    It is in standard errors of this study, whose scatter is itself a draw: a study of few seeds
+    that scatters little by chance would promise too much otherwise. df: degrees of freedom of the
+    t-test, rounded down to quarters, so that it is computed once for many tests; nan for fewer
+    than one. alpha: the level, two-sided. Measured: docs/calibration.md, part `detectable`.
+    """
+    return _errors_needed(math.floor(4 * df) / 4, alpha, wanted) if df >= 1 else math.nan
+
+
+@lru_cache(maxsize=4096)
+def _errors_needed(df: float, alpha: float, wanted: float) -> float:
+    critical = float(stats.t.isf(alpha / 2, df))
+    scatter = np.sqrt(stats.chi2.ppf(QUANTILES, df) / df)
+    weights = WEIGHTS[:, None] * WEIGHTS[None, :]
+
+    def missing(size: float) -> float:
+        found = special.ndtr(size * scatter[:, None] - critical * scatter[None, :])
+        return float((weights * found).sum()) - wanted
+
+    high = critical + 1
+    while missing(high) < 0:
+        high *= 2
+    return float(optimize.brentq(missing, 0, high, xtol=1e-3))
 
 
 def seeds_needed(
