@@ -85,8 +85,8 @@ def make_verdicts(
     for one, test, bonferroni_p in zip(others, tests, corrected, strict=True):
         label = one.variant.label
         decision = decided[label]
-        if undesigned := _undesigned(comparison, one, base):
-            decision = replace(decision, conclusion=CANNOT_TELL, reason=undesigned, needed=None)
+        if unplanned := undesigned(comparison, one, base):
+            decision = replace(decision, conclusion=CANNOT_TELL, reason=unplanned, needed=None)
         early = _preliminary(comparison, one, base)
         pairs = match(samples[label], samples[comparison.baseline]) if design.paired else None
         found.append(
@@ -164,7 +164,7 @@ def _finite(outcomes: Sequence[Outcome]) -> np.ndarray:
 TO_COME = ("missing", "interrupted", "running")  # states of runs whose result is still to come
 
 
-def _undesigned(comparison: Comparison, one: Summary, base: Summary) -> str:
+def undesigned(comparison: Comparison, one: Summary, base: Summary) -> str:
     """Why the runs of two variants were not made to be compared; empty if they were.
 
     Runs of a plan were. Others are fair where nothing but the cell and the seed differs.
