@@ -13,10 +13,11 @@ import numpy as np
 from odyssey.report.analysis.factors import Factors
 from odyssey.report.analysis.grids import Factor
 from odyssey.report.analysis.names import UNITS
-from odyssey.report.analysis.result import SEARCH, SEEDS, Summary
+from odyssey.report.analysis.result import SEARCH, SEEDS, Outcome, Summary
 from odyssey.report.figures.marks import (
     TOGETHER,
     AnyMark,
+    Axis,
     Figure,
     Heat,
     Interval,
@@ -25,7 +26,7 @@ from odyssey.report.figures.marks import (
     Points,
     spread,
 )
-from odyssey.report.figures.scales import category_axis, extent, short
+from odyssey.report.figures.scales import Extent, category_axis, extent, short
 from odyssey.report.figures.view import View
 from odyssey.report.palette import colour_of, dash_of, symbol_of
 from odyssey.report.stats.contrasts import contrasts_of_samples
@@ -44,6 +45,11 @@ class Cell:
     values: Sequence[float]  # of runs, or of seeds over further factors
     summaries: Sequence[Summary]  # of the variants in it: one for each combination of the others
 
+    @property
+    def lost(self) -> list[Outcome]:
+        """The runs without a value."""
+        return [o for s in self.summaries for o in s.chosen if not math.isfinite(o.test)]
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -61,15 +67,19 @@ def factor_lines(view: View) -> Iterator[Figure]:
         return
     for pair in _pairs(view, factors):
         x, line = factors.grid.factors[pair.x], factors.grid.factors[pair.line]
-        here = extent([*cell.values, cell.mean.value] for row in pair.cells for cell in row)
+        here = extent(
+            [*cell.values, cell.mean.low, cell.mean.value, cell.mean.high]
+            for row in pair.cells
+            for cell in row
+        )
         if here is None:
             continue
         names = _names(line)
         groups = [f"{line.name} {level}" if line.numbers else level for level in line.levels]
         shown: list[AnyMark] = []
         for place, row in enumerate(pair.cells):
-            shown += _line(view, place, groups, names, row)
-        lost = any(_lost(s) for row in pair.cells for cell in row for s in cell.summaries)
+            shown += _line(view, place, groups, names, row, here)
+        lost = any(cell.lost for row in pair.cells for cell in row)
         yield Figure(
             key=f"factors_{_key(line)}_by_{_key(x)}",
             title=f"{line.name.capitalize()} by {x.name}",
@@ -103,7 +113,7 @@ def factor_means(view: View) -> Iterator[Figure]:
         known = [v for row in means for v in row if math.isfinite(v)]
         if len(known) < 6:
             continue
-        caption = f"Mean {view.value_title()}{_over(factors, pair)}."
+        caption = f"Mean of each combination{_over(factors, pair)}: {view.value_title()}."
         if len(known) < sum(map(len, means)):
             caption += " Empty: no run has a value."
         yield Figure(
@@ -115,16 +125,17 @@ def factor_means(view: View) -> Iterator[Figure]:
                     Panel(
                         marks=[
                             Heat(
-                                columns=_named(x),
-                                rows=_named(line),
+                                columns=x.levels,
+                                rows=line.levels,
                                 values=means,
                                 texts=_texts(means, known),
                                 scale=(min(known), max(known)),
                                 scale_title=view.analysis.metric.unit,
+                                aside="",
                             )
                         ],
-                        x=category_axis(_named(x), title=_axis_title(x)),
-                        y=category_axis(_named(line), title=line.name, reverse=True),
+                        x=Axis(title=_axis_title(x), grid=False),
+                        y=Axis(title=_axis_title(line), grid=False, reverse=True),
                     )
                 ]
             ],
@@ -182,14 +193,19 @@ def _cell(view: View, factors: Factors, summaries: list[Summary]) -> Cell:
 
 
 def _line(
-    view: View, place: int, groups: Sequence[str], names: Sequence[str], row: Sequence[Cell]
+    view: View,
+    place: int,
+    groups: Sequence[str],
+    names: Sequence[str],
+    row: Sequence[Cell],
+    here: Extent,
 ) -> list[AnyMark]:
     """One level's line with its points; lines stand side by side, so that none hides another."""
     group, name = groups[place], names[place]
     step = min(0.14, WIDTH / len(groups))
     offset = (place - (len(groups) - 1) / 2) * step
     at = [i + offset for i in range(len(row))]
-    colour = colour_of(name, names)
+    colour, symbol = colour_of(name, names), symbol_of(name, names)
     shown: list[AnyMark] = [
         Line(
             name=group,
@@ -200,7 +216,7 @@ def _line(
             y=[cell.mean.value for cell in row],
             colour=colour,
             dash=dash_of(name, names),
-            symbol=symbol_of(name, names),
+            symbol=symbol,
             size=8,
             interval=Interval(
                 low=[cell.mean.low for cell in row], high=[cell.mean.high for cell in row]
@@ -208,17 +224,21 @@ def _line(
             hover="mean {y}",
         )
     ]
+    more: dict[str, Any] = {"group": group, "colour": colour, "size": 5, "opacity": 0.5}
     for centre, cell in zip(at, row, strict=True):
+        if cell.lost and len(cell.summaries) == 1:
+            x = [centre + by for by in spread(len(cell.lost), 0.3 * step)]
+            edge, label = here.edge(view.analysis.better), cell.summaries[0].variant.label
+            shown.append(view.lost(label, x, edge, cell.lost, group=group, colour=colour))
         if not cell.values:
             continue
         x = [centre + by for by in spread(len(cell.values), 0.3 * step)]
-        more: dict[str, Any] = {"group": group, "colour": colour, "size": 5, "opacity": 0.5}
         if len(cell.summaries) == 1:
             kept = [o for o in cell.summaries[0].chosen if math.isfinite(o.test)]
             label = cell.summaries[0].variant.label
-            shown.append(view.points(label, x, cell.values, kept, **more))
+            shown.append(view.points(label, x, cell.values, kept, symbol=symbol, **more))
         else:
-            shown.append(Points(name=group, x=x, y=cell.values, **more))
+            shown.append(Points(name=group, x=x, y=cell.values, symbol=symbol, **more))
     return shown
 
 
@@ -241,7 +261,8 @@ def _caption(view: View, factors: Factors, pair: Pair, lost: bool) -> str:
     if kind == SEARCH:
         text += " The runs are the best of a search, with different settings."
     if lost:
-        text += " Runs that diverged or failed are not in the means."
+        text += " Runs that diverged or failed are not in the means"
+        text += "; ×: at the worse end." if single else "."
     return text + " Lines that are not parallel are an interaction, or chance."
 
 
@@ -250,20 +271,11 @@ def _over(factors: Factors, pair: Pair) -> str:
     return f", averaged over {' and '.join(others)}" if others else ""
 
 
-def _lost(summary: Summary) -> bool:
-    return any(not math.isfinite(o.test) for o in summary.outcomes)
-
-
 def _names(line: Factor) -> list[str]:
     """The levels as the palette knows them: a cell by its name."""
     if line.keys[0] == "cell":
         return list(line.levels)
     return [f"{line.keys[0]}={level}" for level in line.levels]
-
-
-def _named(factor: Factor) -> list[str]:
-    """The levels as names of a category axis, which takes bare numbers for numbers."""
-    return [f"{level} " if factor.numbers else level for level in factor.levels]
 
 
 def _key(factor: Factor) -> str:
