@@ -310,8 +310,10 @@ def _interaction(effects: Sequence[Effect], factors: Factors, unit: str) -> str:
 
 
 def _largest(effects: Sequence[Effect]) -> list[Effect]:
-    """By their p, the surest first."""
-    return sorted(effects, key=lambda e: e.p)
+    """The largest few first, in the order of their levels; then the rest."""
+    by_size = sorted(effects, key=lambda e: -abs(e.difference.value))
+    first = by_size[:MOST_NAMED]
+    return [*(e for e in effects if e in first), *by_size[MOST_NAMED:]]
 
 
 def _names(names: Sequence[str]) -> str:

@@ -85,13 +85,13 @@ def measure(
         for start in range(0, studies, CHUNK)
     ]
     total = Rates(*[Rate(0, 0)] * 6)
-    for part in _each(_measure, tasks, processes):
+    for part in each(_measure, tasks, processes):
         total = total + part
         tell(part.wrong.studies)
     return total
 
 
-def _each(work: Callable, tasks: Sequence, processes: int | None) -> Iterator:
+def each(work: Callable, tasks: Sequence, processes: int | None) -> Iterator:
     count = processes or os.cpu_count() or 1
     if count == 1:
         yield from map(work, tasks)

@@ -34,7 +34,9 @@ from odyssey.report.stats.estimates import mean_interval
 from odyssey.report.stats.samples import Interval as Limits
 
 MOST_FIGURES = 6  # pairs of factors that have a figure
-WIDTH = 0.7  # of the lines that stand side by side; levels are 1 apart
+# Of the lines that stand side by side, where levels are 1 apart: less where there are many, which
+# have a frame each on paper.
+WIDTH, WIDTH_OF_MANY = 0.6, 0.4
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ def _line(
 ) -> list[AnyMark]:
     """One level's line with its points; lines stand side by side, so that none hides another."""
     group, name = groups[place], names[place]
-    step = min(0.14, WIDTH / len(groups))
+    step = min(0.14, (WIDTH if len(groups) <= TOGETHER else WIDTH_OF_MANY) / len(groups))
     offset = (place - (len(groups) - 1) / 2) * step
     at = [i + offset for i in range(len(row))]
     colour, symbol = colour_of(name, names), symbol_of(name, names)
