@@ -65,10 +65,10 @@ def find_grid(
     """The grid that variants form, or the largest part found that is one; None without.
 
     settings: scientific parameters by the variants' labels, in the plan's order. together: keys
-    that one axis of the plan sets. Keys whose values follow from another's are one factor with it,
-    and a key that follows from all others together is none. Where combinations are missing, levels
-    are left out, those first that lack most; never one of the baseline's. At least half of the
-    variants have to be left.
+    that one axis of the plan sets. A setting without which the others still tell all variants apart
+    is no factor, since it goes along with them: the one with most values first. Where combinations
+    are missing, levels are left out, those first that lack most; never one of the baseline's. At
+    least half of the variants have to be left.
     """
     if baseline not in settings:
         return None
@@ -96,7 +96,7 @@ def find_grid(
 def _factors(
     settings: Mapping[str, Mapping[str, str]], together: Sequence[Sequence[str]]
 ) -> tuple[dict[tuple[str, ...], Column], tuple[str, ...]]:
-    """The values of each factor by its keys, and the settings that follow from several."""
+    """The values of each factor by its keys, and the names of settings that go along."""
     keys = list(dict.fromkeys(key for own in settings.values() for key in own))
     varying = [k for k in keys if len({own.get(k, "") for own in settings.values()}) > 1]
     columns: dict[tuple[str, ...], Column] = {}
@@ -106,40 +106,12 @@ def _factors(
         columns[group] = {
             label: tuple(own.get(k, "") for k in group) for label, own in settings.items()
         }
-    along: dict[str, None] = {}
-    for group in list(columns):
-        for other in [o for o in columns if o != group]:
-            if {group, other} <= set(columns) and _follows(columns[group], columns[other]):
-                if _follows(columns[other], columns[group]):  # one factor: the first has the name
-                    first, second = sorted((group, other), key=list(columns).index)
-                    columns = _joined(columns, first, second)
-                else:
-                    columns.pop(group)
-                    along |= dict.fromkeys([name_of_setting(",".join(group))])
+    along: list[str] = []
     while free := [g for g in columns if len(columns) > 1 and _distinct(columns, without=g)]:
         most = max(free, key=lambda g: (len(set(columns[g].values())), list(columns).index(g)))
         columns.pop(most)
-        along |= dict.fromkeys([name_of_setting(",".join(most))])
+        along.append(name_of_setting(",".join(most)))
     return columns, tuple(along)
-
-
-def _follows(one: Column, other: Column) -> bool:
-    """Whether the values of `one` follow from those of `other`."""
-    return len({(other[label], one[label]) for label in one}) == len(set(other.values()))
-
-
-def _joined(
-    columns: dict[tuple[str, ...], Column], first: tuple[str, ...], second: tuple[str, ...]
-) -> dict[tuple[str, ...], Column]:
-    """`second`, which has a value for each of `first`, joined to it."""
-    found: dict[tuple[str, ...], Column] = {}
-    for keys, column in columns.items():
-        if keys == first:
-            other = columns[second]
-            found[first + second] = {label: column[label] + other[label] for label in column}
-        elif keys != second:
-            found[keys] = column
-    return found
 
 
 def _distinct(columns: Mapping[tuple[str, ...], Column], without: tuple[str, ...]) -> bool:
