@@ -158,8 +158,8 @@ def test_level_contrasts_leave_out_the_reference() -> None:
 def test_words_have_the_direction_of_the_metric(better: str) -> None:
     """The second level is lower everywhere by a lot, and each doubling lowers a little."""
     random = rng(better)
-    table = random.normal(0, 0.01, (5, 9)) - np.repeat([0, 1, 0], 3) - np.tile([0, 0.1, 0.2], 3)
-    grid, found = effects_of(table, 3, 3, better=better)
+    table = random.normal(0, 0.001, (5, 9)) - np.repeat([0, 1, 0], 3) - np.tile([0, 0.1, 0.2], 3)
+    grid, found = effects_of(table, 3, 3, better=better, alpha=1e-6)
     word = BETTER if better == "lower" else WORSE
     words = {(e.factors, e.levels): e for e in found if e.family == MAIN}
     assert words[(0,), ("l1",)].conclusion == word
@@ -174,9 +174,9 @@ def test_words_have_the_direction_of_the_metric(better: str) -> None:
 
 
 def test_an_interaction_is_found_where_it_is() -> None:
-    table = rng().normal(0, 0.01, (4, 9))
+    table = rng().normal(0, 0.001, (4, 9))
     table[:, 5] += 1  # the second level at the last size
-    _, found = effects_of(table, 3, 3)
+    _, found = effects_of(table, 3, 3, alpha=1e-5)
     depends = {e.levels for e in found if e.conclusion == DEPENDS}
     assert ("l1", "32") in depends and ("l2", "32") not in depends
 
