@@ -32,7 +32,7 @@ from odyssey.report.analysis.factors import (
 from odyssey.report.analysis.grids import Grid, find_grid
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.result import Analysis, Comparison, Summary
-from odyssey.report.analysis.verdicts import design_of, undesigned
+from odyssey.report.analysis.verdicts import design_of, preliminary, undesigned
 from odyssey.report.stats.samples import Interval
 from odyssey.study.formatting import several
 
@@ -60,7 +60,6 @@ def analyse_factors(analysis: Analysis, options: Options) -> Factors | None:
     design = design_of(
         comparison, analysis.summaries, analysis.better, options, analysis.metric.name
     )
-    early = [v.preliminary for v in analysis.verdicts if v.variant in grid.cells and v.preliminary]
     effects: Sequence[Effect] = ()
     if not why:
         samples = {s.variant.label: _sample(s) for s in cells}
@@ -72,7 +71,7 @@ def analyse_factors(analysis: Analysis, options: Options) -> Factors | None:
         alpha=options.alpha,
         margin=options.margin,
         why=why,
-        preliminary=early[0] if early and not why else "",
+        preliminary="" if why else preliminary(comparison, *cells),
     )
 
 
@@ -295,7 +294,7 @@ def _interaction(effects: Sequence[Effect], factors: Factors, unit: str) -> str:
     found = _largest([e for e in effects if e.conclusion == DEPENDS])
     if found:
         named = [
-            f"{contrast_name(e, grid)} {e.difference.value:+.3g} {unit} "
+            f"{contrast_name(e, grid)}: {e.difference.value:+.3g} {unit} "
             f"{_limits(e.difference)}, Holm p = {e.holm_p:.2g}"
             for e in found[:MOST_NAMED]
         ]

@@ -87,7 +87,7 @@ def make_verdicts(
         decision = decided[label]
         if unplanned := undesigned(comparison, one, base):
             decision = replace(decision, conclusion=CANNOT_TELL, reason=unplanned, needed=None)
-        early = _preliminary(comparison, one, base)
+        early = preliminary(comparison, one, base)
         pairs = match(samples[label], samples[comparison.baseline]) if design.paired else None
         found.append(
             Verdict(
@@ -188,10 +188,10 @@ def _settings(found: Mapping[str, tuple[str, str]]) -> str:
     return ", ".join(named + more)
 
 
-def _preliminary(comparison: Comparison, one: Summary, base: Summary) -> str:
-    """Why a verdict of two variants may not be the last one; empty where it is."""
+def preliminary(comparison: Comparison, *compared: Summary) -> str:
+    """Why a verdict of these variants may not be the last one; empty where it is."""
     by_name = {study.name: study for study in comparison.studies}
-    runs = [*one.variant.runs, *base.variant.runs]
+    runs = [run for summary in compared for run in summary.variant.runs]
     studies = [by_name[name] for name in dict.fromkeys(run.study for run in runs)]
     left = sum(run.state in TO_COME for run in runs) + sum(study.to_come for study in studies)
     if left:
