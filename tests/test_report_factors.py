@@ -31,6 +31,7 @@ from odyssey.report.stats.contrasts import (
     level_contrasts,
     trend_contrast,
 )
+from odyssey.report.stats.power import standard_errors_needed
 from odyssey.report.stats.tests import holm, welch
 from random_kit import rng
 
@@ -239,18 +240,23 @@ def test_two_one_sided_tests() -> None:
     assert math.isclose(found, max(one, other))
 
 
-def test_what_would_have_been_found_is_found_in_four_of_five() -> None:
-    """Of the true error, at the level of one test; the quantiles are exact for many seeds."""
-    random = rng()
-    studies, n = 1500, 30
-    error = 1 / math.sqrt(n)
-    quantiles = stats.t.ppf([0.975, 0.8], n - 1).sum()
-    values = random.normal(error * quantiles, 1, (n, studies))
-    table = np.concatenate([np.zeros((n, 1)), values], axis=1)
-    weights = np.concatenate([-np.ones((studies, 1)), np.eye(studies)], axis=1)
-    tests = contrasts_of_blocks(table, weights)
-    assert abs((tests.p <= 0.05).mean() - 0.8) < 0.05
-    assert abs(tests.detectable(0.05, 0.8).mean() / (error * quantiles) - 1) < 0.03
+@pytest.mark.parametrize(("df", "alpha"), [(1, 0.05), (2, 0.01), (4, 0.05 / 36), (7.3, 1e-3)])
+def test_what_would_have_been_found_is_found_in_four_of_five(df: float, alpha: float) -> None:
+    """Of the true error: by simulation, and by the noncentral t where SciPy has it."""
+    needed, random = standard_errors_needed(df, alpha), rng(df)
+    below = math.floor(4 * df) / 4
+    t = (needed + random.normal(size=20_000)) / np.sqrt(random.chisquare(below, 20_000) / below)
+    assert abs((np.abs(t) >= stats.t.isf(alpha / 2, below)).mean() - 0.8) < 0.02
+    if df > 2:
+        found = stats.nct.sf(stats.t.isf(alpha / 2, below), below, needed)
+        assert math.isclose(found, 0.8, abs_tol=2e-3)
+    assert math.isnan(standard_errors_needed(math.nan, alpha))
+
+
+def test_the_size_that_is_found_is_in_errors_of_the_contrast() -> None:
+    tests = contrasts_of_blocks(rng().normal(size=(4, 3)), [[-1, 1, 0], [-1, 0, 1]])
+    found = tests.detectable(0.01, 0.8)
+    assert np.allclose(found, tests.error * standard_errors_needed(3, 0.01))
 
 
 def test_unequal_variances_without_shared_seeds_and_empty_cells() -> None:

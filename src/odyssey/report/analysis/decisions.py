@@ -14,6 +14,7 @@ import numpy as np
 
 from odyssey.report.analysis.options import Options
 from odyssey.report.stats.losses import loss_test, most_extreme, runs_needed
+from odyssey.report.stats.power import standard_errors_needed
 from odyssey.report.stats.samples import Interval
 from odyssey.report.stats.selection import FENCE, Reselection, Trials
 from odyssey.report.stats.tests import (
@@ -220,8 +221,7 @@ class _Means(_Values):
         error = (test.difference.high - test.difference.value) / -float(
             special.stdtrit(test.df, 0.025)
         )
-        quantiles = special.stdtrit(test.df, [1 - alpha / 2, POWER])
-        return error * float(quantiles.sum())
+        return error * standard_errors_needed(test.df, alpha, POWER)
 
 
 @dataclass

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from odyssey.report.stats.power import standard_errors_needed
 from odyssey.report.stats.samples import Interval, tail_probability
 
 EVEN = 1e-3  # by which the steps between levels may differ, in doublings
@@ -49,9 +50,8 @@ class Contrasts:
         return special.stdtr(self.df, (np.abs(self.value) - margin) / self.error)
 
     def detectable(self, alpha: float, power: float) -> np.ndarray:
-        """About the sizes that a test at `alpha` finds with the probability `power`."""
-        quantiles = special.stdtrit(self.df, 1 - alpha / 2) + special.stdtrit(self.df, power)
-        return self.error * quantiles
+        """The sizes that a test at `alpha` finds with the probability `power`, by these errors."""
+        return self.error * [standard_errors_needed(df, alpha, power) for df in self.df.tolist()]
 
 
 def contrasts_of_blocks(values: ArrayLike, weights: ArrayLike) -> Contrasts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -29,10 +30,31 @@ def power(difference: float, sd: float, n: int, alpha: float, correlation: float
     if error == 0:
         return 1.0 if difference else alpha
     df = n - 1 if correlation is not None else 2 * (n - 1)
-    critical, shift = float(stats.t.isf(alpha / 2, df)), abs(difference) / error
+    return _power_of_t(abs(difference) / error, df, alpha)
+
+
+def _power_of_t(shift: float, df: float, alpha: float) -> float:
+    """Of a two-sided t-test. shift: the true difference, in true standard errors."""
     # The mean over all scatters found, at their quantiles: SciPy's noncentral t is nan far out.
-    found = critical * np.sqrt(stats.chi2.ppf(QUANTILES, df) / df)
+    found = float(stats.t.isf(alpha / 2, df)) * np.sqrt(stats.chi2.ppf(QUANTILES, df) / df)
     return min(1.0, float(WEIGHTS @ (special.ndtr(shift - found) + special.ndtr(-shift - found))))
+
+
+def standard_errors_needed(df: float, alpha: float, wanted: float = 0.8) -> float:
+    """The true difference, in standard errors, that a t-test finds with probability `wanted`.
+
+    df: is rounded down to quarters, so that it is computed once for many tests; nan for fewer
+    than one. alpha: the level, two-sided.
+    """
+    return _errors_needed(math.floor(4 * df) / 4, alpha, wanted) if df >= 1 else math.nan
+
+
+@lru_cache(maxsize=4096)
+def _errors_needed(df: float, alpha: float, wanted: float) -> float:
+    high = 4.0
+    while _power_of_t(high, df, alpha) < wanted:
+        high *= 2
+    return float(optimize.brentq(lambda d: _power_of_t(d, df, alpha) - wanted, 0, high, xtol=1e-6))
 
 
 def detectable(
