@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import odyssey
 from factors_kit import comparison_of
 from odyssey.report.analysis.analyse import analyse
 from odyssey.report.analysis.factor_table import factors_table
@@ -223,3 +224,7 @@ def test_the_command_prints_the_factors(tmp_path: Path, capsys) -> None:
     assert "  factors: cell, averaged over hidden units: " in printed
     assert "  factors: cell by hidden units, " in printed
     assert len(list((study / "report" / "tables").rglob("factors.*"))) == 3
+    (verdicts,) = json.loads((study / "report" / "verdict.json").read_text())["comparisons"]
+    (compared,) = odyssey.study(study).compare()
+    assert list(compared.factors) == verdicts["metrics"][0]["factors"]["sentences"]
+    assert f"factors: {compared.factors[0]}" in str(compared)
