@@ -151,6 +151,16 @@ def test_the_slope_of_a_trend_is_that_of_least_squares() -> None:
     assert trend_contrast([20, 40, 80]) is not None
 
 
+def test_a_seed_that_lies_far_out_is_marked() -> None:
+    table = np.stack([np.zeros(8), [*np.linspace(1, 1.6, 7), 9]], axis=1)
+    assert contrasts_of_blocks(table, [[-1, 1]]).far_out.tolist() == [True]
+    assert contrasts_of_blocks(table[1:], [[-1, 1]]).far_out.tolist() == [False]  # seven of them
+    table[7, 1] = 2
+    assert contrasts_of_blocks(table, [[-1, 1]]).far_out.tolist() == [False]
+    lost = np.vstack([table, [[math.inf, 0], [0, 9]]])
+    assert contrasts_of_blocks(lost, [[-1, 1], [1, -1]]).far_out.tolist() == [True, True]
+
+
 def test_level_contrasts_leave_out_the_reference() -> None:
     assert level_contrasts(3, 1).tolist() == [[1, -1, 0], [0, -1, 1]]
 

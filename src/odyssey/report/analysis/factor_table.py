@@ -10,6 +10,7 @@ from odyssey.report.analysis.factors import INTERACTION, MAIN, SIMPLE
 from odyssey.report.analysis.result import Analysis
 from odyssey.report.io.formats import Column, Table
 
+FAR_OUT = "a seed lies far out: a mean says little, and finds little"
 FAMILIES = {MAIN: "averaged", SIMPLE: "within", INTERACTION: "interaction"}
 
 
@@ -60,7 +61,7 @@ def factors_table(analysis: Analysis) -> Table | None:
         ]
         row += [effect.equivalence_holm_p] * (factors.margin is not None)
         row += [effect.n, effect.dropped] if factors.paired else [effect.n]
-        rows.append([*row, effect.reason])
+        rows.append([*row, effect.reason or FAR_OUT * effect.far_out])
     note = (
         "“No interaction found” is not “none”: see what would have been found. An effect averaged "
         "over a factor with which it interacts says little about any one level."

@@ -64,6 +64,7 @@ class Effect:
     detectable: float = NAN  # what this grid finds in four of five studies
     needed: int | None = None  # seeds without which nothing can be told
     reason: str = ""  # why nothing can be told
+    far_out: bool = False  # whether the value of one seed lies far from the others'
 
     @property
     def trend(self) -> bool:
@@ -234,6 +235,7 @@ def _decide(
                 detectable=NAN if reason else float(detectable[i]),
                 needed=needed,
                 reason=reason,
+                far_out=bool(tests.far_out[i]),
             )
         )
     return found

@@ -16,8 +16,10 @@ from scipy import special
 
 from odyssey.report.stats.power import standard_errors_needed
 from odyssey.report.stats.samples import Interval, tail_probability
+from odyssey.report.stats.selection import FENCE
 
 EVEN = 1e-3  # by which the steps between levels may differ, in doublings
+LEAST_OF_FENCE = 8  # blocks; of fewer, one often lies beyond the fence by chance
 CONSTANT = 1e-12  # of the values, below which differences are rounding errors
 
 
@@ -29,6 +31,7 @@ class Contrasts:
     error: np.ndarray  # standard error of `value`
     df: np.ndarray
     n: np.ndarray  # blocks that have all values; without blocks, values of the smallest cell
+    far_out: np.ndarray  # whether the value of a block lies beyond the outer fence of the others'
 
     @property
     def p(self) -> np.ndarray:
@@ -79,7 +82,23 @@ def contrasts_of_blocks(values: ArrayLike, weights: ArrayLike) -> Contrasts:
     largest = float(np.abs(known).max(initial=0.0)) * np.abs(matrix).sum(axis=1)
     usable = (n >= 2) & (error > CONSTANT * largest)
     nan = np.full(len(matrix), math.nan)
-    return Contrasts(value, np.where(usable, error, nan), np.where(usable, n - 1.0, nan), n)
+    df = np.where(usable, n - 1.0, nan)
+    return Contrasts(value, np.where(usable, error, nan), df, n, _far_out(found, usable))
+
+
+def _far_out(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Whether a value of a column lies farther from its quartiles than `FENCE` of their distance.
+
+    Never of fewer than `LEAST_OF_FENCE`.
+    """
+    found = np.zeros(values.shape[1], dtype=bool)
+    for column in np.flatnonzero(usable):
+        known = values[np.isfinite(values[:, column]), column]
+        if len(known) >= LEAST_OF_FENCE:
+            low, high = np.quantile(known, [0.25, 0.75])
+            reach = FENCE * (high - low)
+            found[column] = known.max() > high + reach or known.min() < low - reach
+    return found
 
 
 def contrasts_of_samples(samples: Sequence[ArrayLike], weights: ArrayLike) -> Contrasts:
@@ -109,7 +128,8 @@ def contrasts_of_samples(samples: Sequence[ArrayLike], weights: ArrayLike) -> Co
     usable = (n >= 2) & (squared > 0)
     nan = np.full(len(matrix), math.nan)
     value = np.where(n >= 1, matrix @ means, nan)
-    return Contrasts(value, np.where(usable, np.sqrt(squared), nan), np.where(usable, df, nan), n)
+    error, df = np.where(usable, np.sqrt(squared), nan), np.where(usable, df, nan)
+    return Contrasts(value, error, df, n, np.zeros(len(matrix), dtype=bool))
 
 
 def level_contrasts(levels: int, reference: int) -> np.ndarray:
