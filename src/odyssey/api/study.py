@@ -389,6 +389,9 @@ class Comparison:
         Of each variant, the baseline too, the best mean first.
     notes : tuple of str
         What to know of the comparison, as on the report's page.
+    factors : tuple of str
+        Where the variants are a grid of two or more factors, what each of them does and whether it
+        depends on another, in sentences; empty without a grid.
     """
 
     title: str
@@ -402,6 +405,7 @@ class Comparison:
     alpha: float
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...]
+    factors: tuple[str, ...] = ()
 
     def verdict(self, variant: str) -> Verdict:
         """The verdict of a variant by its label. Raises UserError where there is none."""
@@ -442,6 +446,7 @@ class Comparison:
         lines = [self._title()]
         width = max((len(v.variant) for v in self.verdicts), default=0)
         lines += [f"  {v.variant:<{width}}  {v.sentence}" for v in self.verdicts]
+        lines += [f"  factors: {said}" for said in self.factors]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -524,7 +529,17 @@ def _comparison(analysis: Analysis) -> Comparison:
         alpha=analysis.alpha,
         verdicts=tuple(_verdict(summary, analysis) for summary in order),
         notes=(*comparison.notes, *comparison.apart, *analysis.notes),
+        factors=_factors(analysis),
     )
+
+
+def _factors(analysis: Analysis) -> tuple[str, ...]:
+    from odyssey.report.analysis.factor_words import sentences
+
+    if analysis.factors is None:
+        return ()
+    said = sentences(analysis.factors, analysis.metric.unit)
+    return tuple(f"{what}: {sentence}" for what, sentence in said)
 
 
 def _by_mean(summaries: Sequence[Summary], better: str) -> list[Summary]:

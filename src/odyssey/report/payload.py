@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from odyssey.report.analysis.factor_words import about, sentences
 from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.analysis.provenance import provenance
 from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis, Comparison, Summary
@@ -161,10 +162,20 @@ def _metric(analysis: Analysis, tables: list[Table], figures: list[Figure]) -> d
         "better": analysis.better,
         "part": analysis.part,
         "headline": headline(analysis),
+        "factors": _factors(analysis),
         "notes": analysis.notes,
         "tables": [_table(table) for table in tables],
         "figures": [figure_data(figure) for figure in figures],
     }
+
+
+def _factors(analysis: Analysis) -> dict[str, Any] | None:
+    """The effects of a grid's factors in sentences."""
+    factors = analysis.factors
+    if factors is None:
+        return None
+    said = sentences(factors, analysis.metric.unit)
+    return {"name": factors.grid.name, "sentences": said, "about": about(factors)}
 
 
 def figure_data(figure: Figure) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from odyssey.io import write_bytes, write_text
 from odyssey.report.analysis.analyse import analyse
+from odyssey.report.analysis.factor_words import factors_as_plain, headlines
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.outcomes import select_metrics
 from odyssey.report.analysis.result import Analysis, Comparison, Verdict
@@ -199,6 +200,7 @@ def _analysis_as_json(analysis: Analysis) -> dict[str, Any]:
             for s in analysis.summaries
         ],
         "verdicts": [_verdict_as_json(v) for v in analysis.verdicts],
+        "factors": plain(factors_as_plain(analysis.factors, analysis.metric.unit)),
     }
 
 
@@ -234,6 +236,9 @@ def terminal_summary(
             lines.append(f"  {line['variant']:<{width}}  {line['sentence']}")
         if len(verdicts) > MOST_VARIANTS:
             lines.append(f"  … {len(verdicts) - MOST_VARIANTS} more on the page")
+        if first.factors is not None:
+            said = headlines(first.factors, first.metric.unit)
+            lines += [f"  factors: {what}, {text}" for what, text in said]
         lines += [f"  note: {note}" for note in comparison.notes]
         lines += [f"  set apart: {note}" for note in comparison.apart]
         lines.append("")

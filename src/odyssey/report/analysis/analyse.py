@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from odyssey.errors import UserError
+from odyssey.report.analysis.factor_words import analyse_factors
 from odyssey.report.analysis.names import better_direction
 from odyssey.report.analysis.notes import analysis_notes
 from odyssey.report.analysis.options import Options
@@ -84,6 +85,7 @@ def analyse(
         analysis.verdicts = make_verdicts(
             comparison, summaries, better, options, info.unit, metric, late
         )
+        analysis.factors = analyse_factors(analysis, options)
     if comparison.kind == SEARCH:
         analysis.importance = importance(comparison, summaries, better, options, tell)
     analysis.notes = analysis_notes(analysis)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from odyssey.report.analysis.analyse import OVERALL
+from odyssey.report.analysis.factor_table import factors_table
 from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.analysis.notes import format_percent
 from odyssey.report.analysis.result import SEARCH, Analysis, Verdict
@@ -23,6 +24,7 @@ def make_tables(analysis: Analysis) -> list[Table]:
     """Every table that has a row, the verdicts first."""
     made = [
         _verdicts(analysis),
+        factors_table(analysis),
         _variants(analysis),
         _paper(analysis),
         _paired(analysis),

@@ -90,9 +90,9 @@ def make_verdicts(
     for one, test, bonferroni_p in zip(others, tests, corrected, strict=True):
         label = one.variant.label
         decision = decided[label]
-        if undesigned := _undesigned(comparison, one, base):
-            decision = replace(decision, conclusion=CANNOT_TELL, reason=undesigned, needed=None)
-        early = _preliminary(comparison, one, base)
+        if unplanned := undesigned(comparison, one, base):
+            decision = replace(decision, conclusion=CANNOT_TELL, reason=unplanned, needed=None)
+        early = preliminary(comparison, one, base)
         after = exploratory(late, decision.conclusion == SAME)
         pairs = match(samples[label], samples[comparison.baseline]) if design.paired else None
         found.append(
@@ -173,7 +173,7 @@ def _finite(outcomes: Sequence[Outcome]) -> np.ndarray:
 TO_COME = ("missing", "interrupted", "running")  # states of runs whose result is still to come
 
 
-def _undesigned(comparison: Comparison, one: Summary, base: Summary) -> str:
+def undesigned(comparison: Comparison, one: Summary, base: Summary) -> str:
     """Why the runs of two variants were not made to be compared; empty if they were.
 
     Runs of a plan were. Others are fair where nothing but the cell and the seed differs.
@@ -197,17 +197,17 @@ def _settings(found: Mapping[str, tuple[str, str]]) -> str:
     return ", ".join(named + more)
 
 
-def _preliminary(comparison: Comparison, one: Summary, base: Summary) -> str:
-    """Why a verdict of two variants may not be the last one; empty where it is."""
+def preliminary(comparison: Comparison, *compared: Summary) -> str:
+    """Why a verdict of these variants may not be the last one; empty where it is."""
     by_name = {study.name: study for study in comparison.studies}
-    runs = [*one.variant.runs, *base.variant.runs]
+    runs = [run for summary in compared for run in summary.variant.runs]
     studies = [by_name[name] for name in dict.fromkeys(run.study for run in runs)]
     left = sum(run.state in TO_COME for run in runs) + sum(study.to_come for study in studies)
     if left:
         return f"{several(left, 'run')} to come"
     plan = plan_of(studies)
     if plan is not None and plan.looks and "looks" not in plan.chosen_late():
-        n = min(len(one.variant.runs), len(base.variant.runs))
+        n = min(len(summary.variant.runs) for summary in compared)
         counts = ", ".join(map(str, plan.looks))
         return "" if n in plan.looks else f"{n} runs of each, and the plan looks at {counts}"
     if grown := [study.name for study in studies if _grew(study, comparison)]:
@@ -284,6 +284,13 @@ def _paired_trials(
 # --- words ---
 
 
+def marks(preliminary: str, exploratory: str) -> str:
+    """What goes before a sentence: `preliminary (3 runs to come): `; empty where nothing does."""
+    found = {"preliminary": preliminary, "exploratory": exploratory}
+    said = ", ".join(f"{mark} ({why})" for mark, why in found.items() if why)
+    return f"{said}: " if said else ""
+
+
 def sentence(
     decision: Decision,
     design: Design,
@@ -298,9 +305,7 @@ def sentence(
     preliminary: why it may not be the last one. exploratory: what was chosen after the data.
     """
     text = _sentence(decision, design, baseline, options, unit)
-    marks = {"preliminary": preliminary, "exploratory": exploratory}
-    said = ", ".join(f"{mark} ({why})" for mark, why in marks.items() if why)
-    return f"{said}: {text}" if said and decision.conclusion != CANNOT_TELL else text
+    return text if decision.conclusion == CANNOT_TELL else marks(preliminary, exploratory) + text
 
 
 def _sentence(d: Decision, design: Design, baseline: str, options: Options, unit: str) -> str:

@@ -85,13 +85,13 @@ def measure(
         for start in range(0, studies, CHUNK)
     ]
     total = Rates(*[Rate(0, 0)] * 6)
-    for part in _each(_measure, tasks, processes):
+    for part in each(_measure, tasks, processes):
         total = total + part
         tell(part.wrong.studies)
     return total
 
 
-def _each(work: Callable, tasks: Sequence, processes: int | None) -> Iterator:
+def each(work: Callable, tasks: Sequence, processes: int | None) -> Iterator:
     count = processes or os.cpu_count() or 1
     if count == 1:
         yield from map(work, tasks)
@@ -148,7 +148,7 @@ def measure_detectable(
         (setting, seed, start, min(CHUNK, studies - start)) for start in range(0, studies, CHUNK)
     ]
     total, done = Rate(0, 0), 0
-    for (_, _, _, count), part in zip(tasks, _each(_count_found, tasks, processes), strict=True):
+    for (_, _, _, count), part in zip(tasks, each(_count_found, tasks, processes), strict=True):
         total, done = total + part, done + count
         tell(done)
     return total

@@ -10,6 +10,16 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from odyssey.report.calibration.grids import (
+    FAMILIES,
+    margin_grids,
+    measure_grid,
+    null_grids,
+    real_grids,
+)
+from odyssey.report.calibration.grids import (
+    SEED_NOISE as GRID_NOISE,
+)
 from odyssey.report.calibration.importance import KNOWN, TRIALS, importance_rows
 from odyssey.report.calibration.landscapes import (
     PAIRED_DESIGN,
@@ -445,6 +455,37 @@ def _importance(studies: int, seed: int, processes: int | None, begin: Begin) ->
     return table
 
 
+def _factors(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    """False words of grids without effects; of others what is found, and whether limits hold."""
+    table = Table("factors", "effects in a grid of factors")
+
+    def add(name: str, rates: dict[str, Rate], told: list[str]) -> None:
+        known = {FAMILIES[f]: rate for f, rate in rates.items() if rate.studies}
+        table.rows.append(Row(name, known, "; ".join(filter(None, told))))
+
+    for setting in null_grids():
+        tell = begin(setting.name, studies)
+        wrong = measure_grid(setting, studies, seed=seed, processes=processes, tell=tell).wrong
+        limit = LIMIT if setting.judged else 1.0
+        add(setting.name, wrong, [_above(rate, limit, "false words") for rate in wrong.values()])
+    real, shown = real_grids(), []
+    for setting in real:
+        tell = begin(setting.name, studies)
+        found = measure_grid(setting, studies, seed=seed, processes=processes, tell=tell)
+        add(f"found: {setting.name}", found.found, [])
+        shown.append((setting.name, found.held))
+    for name, held in shown:
+        add(f"limits hold: {name}", held, [_below(r, COVER, "coverage") for r in held.values()])
+    for setting in margin_grids():
+        name = f"false “same”: {setting.name}"
+        tell = begin(name, studies)
+        same = measure_grid(
+            setting, studies, seed=seed, margin=GRID_NOISE, processes=processes, tell=tell
+        ).same
+        add(name, same, [_above(rate, LIMIT, "false “same”") for rate in same.values()])
+    return table
+
+
 PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "null": _null,
     "same": _same,
@@ -452,6 +493,7 @@ PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "detectable": _detectable,
     "coverage": _coverage,
     "importance": _importance,
+    "factors": _factors,
 }
 
 

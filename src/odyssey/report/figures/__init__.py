@@ -13,6 +13,7 @@ from odyssey.errors import UserError
 from odyssey.report.analysis.result import Analysis
 from odyssey.report.figures.costs import params, time, truncation
 from odyssey.report.figures.curves import learning, tuning
+from odyssey.report.figures.factors import factor_lines, factor_means
 from odyssey.report.figures.marks import Figure
 from odyssey.report.figures.settings import importance, marginals, pairs
 from odyssey.report.figures.variants import differences, divergence, top, trials
@@ -21,6 +22,8 @@ from odyssey.report.figures.view import View
 Maker = Callable[[View], Figure | Iterable[Figure] | None]
 FIGURES: tuple[Maker, ...] = (
     differences,
+    factor_lines,
+    factor_means,
     top,
     trials,
     marginals,

@@ -100,6 +100,21 @@ _ALL = (
         "looked at.",
     ),
     Method(
+        "contrasts",
+        "Contrasts of a grid",
+        "Maxwell and Delaney (2004), Designing experiments and analyzing data, 2nd edition, "
+        "chapters 12 and 13; without shared seeds Welch (1951), On the comparison of several mean "
+        "values, Biometrika 38, 330-336; measured in docs/calibration.md",
+        "Where the variants are every combination of two or more factors: what each level of a "
+        "factor does beside the baseline's, averaged over the other factors and within each of "
+        "their levels, and whether that depends on another factor. Each seed gives one value of an "
+        "effect, on which Student's t is made: seeds are blocks, and no equal variances or "
+        "correlations are assumed. Levels that double have a trend as well.",
+        "An effect that is averaged over a factor with which it interacts says little about any "
+        "one level. That no interaction was found does not make effects add up. With a handful of "
+        "seeds only large effects are found, and lost runs leave their seeds out.",
+    ),
+    Method(
         "brunner_munzel",
         "Brunner-Munzel test",
         "Brunner and Munzel (2000), The nonparametric Behrens-Fisher problem: asymptotic theory "

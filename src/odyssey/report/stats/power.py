@@ -8,8 +8,15 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, special, stats
 
-_nodes, _weights = np.polynomial.legendre.leggauss(300)
-QUANTILES, WEIGHTS = (_nodes + 1) / 2, _weights / 2  # of an integral from 0 to 1
+
+def _integral(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places and weights of an integral from 0 to 1, by Gauss and Legendre."""
+    places, weights = np.polynomial.legendre.leggauss(nodes)
+    return (places + 1) / 2, weights / 2
+
+
+QUANTILES, WEIGHTS = _integral(300)
+FEW_QUANTILES, FEW_WEIGHTS = _integral(60)  # of a double integral
 MOST_SEEDS = 10_000  # of each variant, beyond which nobody plans
 
 
@@ -65,8 +72,8 @@ def standard_errors_needed(df: float, alpha: float, wanted: float = 0.8) -> floa
 @lru_cache(maxsize=4096)
 def _errors_needed(df: float, alpha: float, wanted: float) -> float:
     critical = float(stats.t.isf(alpha / 2, df))
-    scatter = np.sqrt(stats.chi2.ppf(QUANTILES, df) / df)
-    weights = WEIGHTS[:, None] * WEIGHTS[None, :]
+    scatter = np.sqrt(stats.chi2.ppf(FEW_QUANTILES, df) / df)
+    weights = FEW_WEIGHTS[:, None] * FEW_WEIGHTS[None, :]
 
     def missing(size: float) -> float:
         found = special.ndtr(size * scatter[:, None] - critical * scatter[None, :])
