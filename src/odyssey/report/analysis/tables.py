@@ -84,6 +84,8 @@ def _verdicts(analysis: Analysis) -> Table:
     if any(d.pairs is not None for d in decisions):
         help = "Of the pairs: runs of one seed, or trials of the same settings"
         shown.append((Column("correlation", "number", help, 2), lambda v: v.decision.correlation))
+    if any(d.chances.known for d in decisions):
+        shown += _chances(analysis)
     shown += [
         (
             Column("P(better)", "interval", f"{better} is better than one of {base}"),
@@ -136,9 +138,38 @@ def _verdicts(analysis: Analysis) -> Table:
         f"“No difference found” is not “the same”: the latter takes an equivalence test"
         f"{'' if analysis.margin is not None else ' with a margin of your choice (--margin)'}."
     )
+    if any(d.chances.known for d in decisions):
+        note += (
+            " P(mean …) are posterior probabilities, each of one variant alone: not error rates, "
+            "and not corrected for the number of variants."
+        )
     if search:
-        note += " Welch p and Bonferroni p are the paper's test, for comparison: it errs."
+        note += (
+            " Welch p and Bonferroni p are the paper's test, for comparison: it errs. A search has "
+            "no posterior probabilities: its best trials are no sample of which there is a model."
+        )
     return Table("verdicts", title, columns, rows if analysis.verdicts else [], note)
+
+
+def _chances(analysis: Analysis) -> list[tuple[Column, Callable[[Verdict], Any]]]:
+    """Posterior probabilities of the mean; that of "the same" where there is a margin."""
+    base, margin = analysis.comparison.baseline, analysis.margin
+    by = "" if margin is None else f" by more than {margin:g}"
+
+    def column(word: str, help: str) -> Column:
+        return Column(f"P(mean {word})", "share", f"Posterior probability that the mean {help}")
+
+    found: list[tuple[Column, Callable[[Verdict], Any]]] = [
+        (
+            column("better", f"is better than that of {base}{by}"),
+            lambda v: v.decision.chances.better,
+        )
+    ]
+    if margin is not None:
+        near = column("same", f"is within {margin:g} of that of {base}")
+        found.append((near, lambda v: v.decision.chances.same))
+    worse = column("worse", f"is worse than that of {base}{by}")
+    return [*found, (worse, lambda v: v.decision.chances.worse)]
 
 
 def _test_name(verdict: Verdict) -> str:

@@ -38,6 +38,7 @@ from odyssey.report.stats.effects import (
     probability_of_improvement,
     probability_of_paired_improvement,
 )
+from odyssey.report.stats.posterior import UNKNOWN_CHANCES
 from odyssey.report.stats.samples import Interval
 from odyssey.report.stats.selection import share_count
 from odyssey.report.stats.tests import (
@@ -86,7 +87,13 @@ def make_verdicts(
         label = one.variant.label
         decision = decided[label]
         if undesigned := _undesigned(comparison, one, base):
-            decision = replace(decision, conclusion=CANNOT_TELL, reason=undesigned, needed=None)
+            decision = replace(
+                decision,
+                conclusion=CANNOT_TELL,
+                reason=undesigned,
+                needed=None,
+                chances=UNKNOWN_CHANCES,
+            )
         early = _preliminary(comparison, one, base)
         pairs = match(samples[label], samples[comparison.baseline]) if design.paired else None
         found.append(

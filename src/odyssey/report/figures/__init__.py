@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from odyssey.errors import UserError
 from odyssey.report.analysis.result import Analysis
+from odyssey.report.figures.chances import chances
 from odyssey.report.figures.costs import params, time, truncation
 from odyssey.report.figures.curves import learning, tuning
 from odyssey.report.figures.marks import Figure
@@ -21,6 +22,7 @@ from odyssey.report.figures.view import View
 Maker = Callable[[View], Figure | Iterable[Figure] | None]
 FIGURES: tuple[Maker, ...] = (
     differences,
+    chances,
     top,
     trials,
     marginals,

@@ -137,6 +137,23 @@ _ALL = (
         "rests on means, with the limits of Welch's test.",
     ),
     Method(
+        "chances",
+        "Probabilities of better, same and worse",
+        "Benavoli, Corani, Demšar and Zaffalon (2017), Time for a change: a tutorial for comparing "
+        "multiple classifiers through Bayesian analysis, Journal of Machine Learning Research 18, "
+        "1-36; two independent samples: Box and Tiao (1973), Bayesian inference in statistical "
+        "analysis, section 2.5.2",
+        "How probable it is, after these runs, that the true mean is better than the baseline's by "
+        "more than the margin, within it, or worse by more. Differences of pairs, or the values of "
+        "each variant, are taken to be normal, with a prior that says nothing. Runs of other seeds "
+        "on one fixed split share no fold, so the correlation of Benavoli's correlated t-test is 0 "
+        "here.",
+        "They are beliefs about one variant, and no error rates: where no variant differs, one in "
+        "twenty of them is above 95% all the same, for each variant that is looked at, in either "
+        "direction. No word of the page rests on them. There are none for a search, whose best "
+        "trials are no sample, and none where runs were lost or a value lies far out.",
+    ),
+    Method(
         "iqm",
         "Interquartile mean",
         AGARWAL + ", section 4.3",
