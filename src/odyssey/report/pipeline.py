@@ -197,6 +197,31 @@ def _analysis_as_json(analysis: Analysis) -> dict[str, Any]:
             for s in analysis.summaries
         ],
         "verdicts": [_verdict_as_json(v) for v in analysis.verdicts],
+        "all_pairs": _pairs_as_json(analysis),
+    }
+
+
+def _pairs_as_json(analysis: Analysis) -> dict[str, Any]:
+    """The second family: every pair, and the groups that are not told apart."""
+    found = analysis.all_pairs
+    if found is None:
+        return {"missing": "", "groups": [], "pairs": []}
+    pairs = [
+        {
+            "variant": one,
+            "against": other,
+            "word": d.conclusion,
+            "difference": plain(d.difference),
+            "p": plain(d.p),
+            "holm_p": plain(d.holm_p),
+            "test": d.test,
+        }
+        for (one, other), d in found.decisions.items()
+    ]
+    return {
+        "missing": found.missing,
+        "groups": found.groups if pairs else [],
+        "pairs": pairs,
     }
 
 
@@ -232,6 +257,8 @@ def terminal_summary(
             lines.append(f"  {line['variant']:<{width}}  {line['sentence']}")
         if len(verdicts) > MOST_VARIANTS:
             lines.append(f"  … {len(verdicts) - MOST_VARIANTS} more on the page")
+        if first.all_pairs is not None and (said := first.all_pairs.sentence()):
+            lines.append(f"  all pairs: {said}")
         lines += [f"  note: {note}" for note in comparison.notes]
         lines += [f"  set apart: {note}" for note in comparison.apart]
         lines.append("")

@@ -14,6 +14,7 @@ from odyssey.report.stats.samples import Interval
 from odyssey.tasks.metric import Metric
 
 if TYPE_CHECKING:
+    from odyssey.report.analysis.all_pairs import AllPairs
     from odyssey.report.fanova.decomposition import Decomposition
     from odyssey.report.stats.estimates import Tuning
     from odyssey.report.stats.tests import Paired
@@ -141,6 +142,7 @@ class Analysis:
     summaries: list[Summary]  # in the order of variants
     verdicts: list[Verdict]
     alpha: float = 0.05  # level of significance
+    all_pairs: AllPairs | None = None  # of three or more variants
     importance: dict[str, Decomposition] = field(default_factory=dict)  # by variant; "" is overall
     notes: list[str] = field(default_factory=list)  # sentences for the reader
 

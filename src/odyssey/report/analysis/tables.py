@@ -23,6 +23,7 @@ def make_tables(analysis: Analysis) -> list[Table]:
     """Every table that has a row, the verdicts first."""
     made = [
         _verdicts(analysis),
+        _all_pairs(analysis),
         _variants(analysis),
         _paper(analysis),
         _paired(analysis),
@@ -174,6 +175,35 @@ def _chances(analysis: Analysis) -> list[tuple[Column, Callable[[Verdict], Any]]
 
 def _test_name(verdict: Verdict) -> str:
     return TEST_NAMES[verdict.decision.test]
+
+
+def _all_pairs(analysis: Analysis) -> Table | None:
+    found = analysis.all_pairs
+    if found is None or not found.decisions:
+        return None
+    decisions = found.decisions
+    limits = any(math.isfinite(d.difference.low) for d in decisions.values())
+    means = "of the means, variant minus the other"
+    help = f"{means}; limits hold for all pairs at once" if limits else means
+    columns = [
+        Column("variant"),
+        Column("against"),
+        Column("verdict", help=f"At the level {analysis.alpha:g}, over all pairs"),
+        Column("difference", "interval" if limits else "number", help),
+        Column("p", "p", "Of the test that decides, uncorrected"),
+        Column("Holm p", "p", "The same, corrected for all pairs"),
+        Column("test", help="That answers whether the values differ"),
+    ]
+    rows = []
+    for (one, other), d in decisions.items():
+        difference: Any = d.difference if limits else d.difference.value
+        word = d.conclusion if d.conclusion != "same" else f"same within {analysis.margin:g}"
+        rows.append([one, other, word, difference, d.p, d.holm_p, TEST_NAMES[d.test]])
+    note = (
+        f"{found.sentence()} Holm's correction is over these pairs alone; the verdicts above are a "
+        "family of their own, and stricter here does not mean wrong there."
+    )
+    return Table("all-pairs", "All pairs of variants", columns, rows, note)
 
 
 def _variants(analysis: Analysis) -> Table:

@@ -76,7 +76,7 @@ def make_verdicts(
     prints: Welch's test, for a search on the best share "as in the paper", and effect sizes.
     """
     design = design_of(comparison, summaries, better, options, metric)
-    samples = {s.variant.label: _sample(s, design) for s in summaries}
+    samples = {s.variant.label: sample_of(s, design) for s in summaries}
     decided = decide(samples, comparison.baseline, design, options)
     base = next(s for s in summaries if s.variant.label == comparison.baseline)
     others = [s for s in summaries if s is not base]
@@ -86,11 +86,11 @@ def make_verdicts(
     for one, test, bonferroni_p in zip(others, tests, corrected, strict=True):
         label = one.variant.label
         decision = decided[label]
-        if undesigned := _undesigned(comparison, one, base):
+        if reason := undesigned(comparison, one, base):
             decision = replace(
                 decision,
                 conclusion=CANNOT_TELL,
-                reason=undesigned,
+                reason=reason,
                 needed=None,
                 chances=UNKNOWN_CHANCES,
             )
@@ -142,7 +142,7 @@ def _same_seeds(summaries: Sequence[Summary]) -> bool:
     return bool(seeds) and len(set(seeds[0])) == len(seeds[0]) and all(s == seeds[0] for s in seeds)
 
 
-def _sample(summary: Summary, design: Design) -> Sample:
+def sample_of(summary: Summary, design: Design) -> Sample:
     outcomes = summary.outcomes
     return Sample(
         test=_tests(outcomes),
@@ -171,7 +171,7 @@ def _finite(outcomes: Sequence[Outcome]) -> np.ndarray:
 TO_COME = ("missing", "interrupted", "running")  # states of runs whose result is still to come
 
 
-def _undesigned(comparison: Comparison, one: Summary, base: Summary) -> str:
+def undesigned(comparison: Comparison, one: Summary, base: Summary) -> str:
     """Why the runs of two variants were not made to be compared; empty if they were.
 
     Runs of a plan were. Others are fair where nothing but the cell and the seed differs.

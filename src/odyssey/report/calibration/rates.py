@@ -85,13 +85,14 @@ def measure(
         for start in range(0, studies, CHUNK)
     ]
     total = Rates(*[Rate(0, 0)] * 6)
-    for part in _each(_measure, tasks, processes):
+    for part in run_all(_measure, tasks, processes):
         total = total + part
         tell(part.wrong.studies)
     return total
 
 
-def _each(work: Callable, tasks: Sequence, processes: int | None) -> Iterator:
+def run_all(work: Callable, tasks: Sequence, processes: int | None) -> Iterator:
+    """The results of `work` for each task, in their order, in so many processes."""
     count = processes or os.cpu_count() or 1
     if count == 1:
         yield from map(work, tasks)

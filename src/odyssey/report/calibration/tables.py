@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from odyssey.report.analysis.decisions import SEARCH
 from odyssey.report.calibration.importance import KNOWN, TRIALS, importance_rows
 from odyssey.report.calibration.landscapes import (
     PAIRED_DESIGN,
@@ -19,6 +20,12 @@ from odyssey.report.calibration.landscapes import (
     SHARED_DESIGN,
     SURFACES,
     Setting,
+)
+from odyssey.report.calibration.pairs import (
+    chances_settings,
+    false_chances,
+    false_pairs,
+    pairs_settings,
 )
 from odyssey.report.calibration.rates import Rate, Statistic, coverage, measure
 from odyssey.report.stats.effects import (
@@ -417,9 +424,37 @@ def _importance(studies: int, seed: int, processes: int | None, begin: Begin) ->
     return table
 
 
+SEARCHES_OF_PAIRS = 4  # studies of other rows for a search of all pairs, which takes a second
+
+
+def _pairs(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    """The family of all pairs, where no variant differs."""
+    table = Table("pairs", "no variant differs: any pair told apart")
+    for setting in pairs_settings():
+        search = setting.design.kind == SEARCH
+        count = max(1, studies // SEARCHES_OF_PAIRS) if search else studies
+        rate = false_pairs(setting, count, seed, processes, begin(setting.name, count))
+        table.rows.append(
+            Row(setting.name, {"all pairs": rate}, _above(rate, LIMIT, "false pairs"))
+        )
+    return table
+
+
+def _chances(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    """Posterior probabilities promise no error rate, so that nothing is beyond a limit."""
+    table = Table("chances", "a probability above 0.95 of what is not so")
+    for setting in chances_settings():
+        tell = begin(setting.name, studies)
+        rates = false_chances(setting, studies, seed, processes, tell)
+        table.rows.append(Row(setting.name, rates))
+    return table
+
+
 PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "null": _null,
     "same": _same,
+    "pairs": _pairs,
+    "chances": _chances,
     "power": _power,
     "coverage": _coverage,
     "importance": _importance,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from odyssey.errors import UserError
 from odyssey.report.analysis.result import Analysis
+from odyssey.report.figures.all_pairs import all_pairs
 from odyssey.report.figures.chances import chances
 from odyssey.report.figures.costs import params, time, truncation
 from odyssey.report.figures.curves import learning, tuning
@@ -23,6 +24,7 @@ Maker = Callable[[View], Figure | Iterable[Figure] | None]
 FIGURES: tuple[Maker, ...] = (
     differences,
     chances,
+    all_pairs,
     top,
     trials,
     marginals,
