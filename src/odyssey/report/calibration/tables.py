@@ -28,6 +28,7 @@ from odyssey.report.calibration.pairs import (
     pairs_settings,
 )
 from odyssey.report.calibration.rates import Rate, Statistic, coverage, measure
+from odyssey.report.calibration.tasks import AGREE, rates_over_tasks, tasks_settings
 from odyssey.report.stats.effects import (
     probability_of_improvement,
     probability_of_paired_improvement,
@@ -450,11 +451,28 @@ def _chances(studies: int, seed: int, processes: int | None, begin: Begin) -> Ta
     return table
 
 
+STUDIES_OF_TASKS = 2  # studies of other rows for one of several tasks
+
+
+def _tasks(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    """Several tasks at once."""
+    table = Table("tasks", "several tasks: a 95% interval holds the truth")
+    count = max(1, studies // STUDIES_OF_TASKS)
+    for setting in tasks_settings():
+        tell = begin(setting.name, count)
+        rates = rates_over_tasks(setting, count, seed, processes, tell)
+        told = [_below(rate, COVER, name) for name, rate in rates.items() if name != AGREE]
+        told.append(_above(rates[AGREE], LIMIT, AGREE))
+        table.rows.append(Row(setting.name, rates, "; ".join(filter(None, told))))
+    return table
+
+
 PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "null": _null,
     "same": _same,
     "pairs": _pairs,
     "chances": _chances,
+    "tasks": _tasks,
     "power": _power,
     "coverage": _coverage,
     "importance": _importance,

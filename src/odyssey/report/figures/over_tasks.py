@@ -31,7 +31,7 @@ FULL = (
     "star",
     "hexagon",
 )
-GAP = 0.16  # rows between the points of tasks
+ROOM = 0.55  # of a row, for the points of the tasks below that of the mean
 LOG_FROM = 5  # the largest ratio over the smallest, from which on their axis is logarithmic
 
 
@@ -52,7 +52,7 @@ def _ranks(over: OverTasks) -> Figure:
                 legend=named,
                 rank=task,
                 x=[over.ranks[label][task] for label in over.labels],
-                y=[place + GAP * (1 + (task % 2)) for place in range(count)],
+                y=[place + ROOM * (task + 1) / (len(over.tasks) + 1) for place in range(count)],
                 symbol=FULL[task] if named else "circle",
                 hollow=True,
                 size=8,

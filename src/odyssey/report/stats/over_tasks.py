@@ -62,6 +62,13 @@ class Task:
             return len(runs.cost)
         return share_count(len(runs.cost), self.share)
 
+    def means(self) -> np.ndarray:
+        """Of each variant, as they are ranked; inf with a lost run among repeated seeds."""
+        every = [np.arange(len(runs.cost))[None, :] for runs in self.runs]
+        return np.concatenate(
+            [_drawn_means(r, self.kept(i), every[i]) for i, r in enumerate(self.runs)]
+        )
+
 
 LEAST_RUNS = 3  # of each variant in each task, below which there are no intervals
 LEAST_TRIALS = 20  # of a search
