@@ -140,8 +140,8 @@ def test_the_command_prints_tables_and_writes_them(tmp_path: Path, capsys) -> No
     [
         (
             "nul",
-            "nul is no part: type chances, coverage, importance, null, pairs, power, same, tasks, or "
-            "none",
+            "nul is no part: type chances, coverage, importance, null, pairs, power, same, tasks, "
+            "or none",
         ),
         ("--studies 0", "--studies 0 is out of range: type 1 or more"),
         ("--seed -1", "--seed -1 is out of range"),

@@ -94,8 +94,10 @@ def _true_means(setting: TasksSetting, random: np.random.Generator, number: int)
     return random.normal(0, 1, (setting.tasks, setting.variants)) * scale
 
 
-def _held(interval: Interval, truth: float) -> bool:
-    return interval.low - 1e-9 <= truth <= interval.high + 1e-9
+def _held(interval: Interval, truth: float) -> Rate:
+    """Whether a limit that is shown is on the right side of the truth."""
+    held = interval.low - 1e-9 <= truth <= interval.high + 1e-9
+    return Rate(held, int(not math.isnan(interval.low)))
 
 
 def _of_ranks(tasks: list[Task], ranks: np.ndarray, truth: np.ndarray, number: int) -> Rate:
@@ -103,7 +105,7 @@ def _of_ranks(tasks: list[Task], ranks: np.ndarray, truth: np.ndarray, number: i
     found = mean_ranks(tasks, ranks, draws=500, seed=number)
     wanted = rank_rows(np.zeros_like(truth), truth).mean(axis=0)
     held = [_held(interval, w) for interval, w in zip(found, wanted, strict=True)]
-    return Rate(sum(held), len(held))
+    return sum(held, Rate(0, 0))
 
 
 def _agreement(ranks: np.ndarray, number: int) -> Rate:
@@ -137,8 +139,7 @@ def _seeds(setting: TasksSetting, random: np.random.Generator, number: int) -> d
             IQM: (made[place].iqm, middle),
         }
         for name, (interval, one) in wanted.items():
-            rate = Rate(_held(interval, math.exp(one)), 1)
-            found[name] = found.get(name, Rate(0, 0)) + rate
+            found[name] = found.get(name, Rate(0, 0)) + _held(interval, math.exp(one))
     at = float(random.normal(0, 0.1))
     drawn = profile(list(values[:, 1] / np.exp(truth[:, :1])), [math.exp(at)])
     share = float(special.ndtr((at - apart[:, 1]) / noise).mean())

@@ -23,6 +23,7 @@ from odyssey.report.stats.samples import (
 )
 
 NAN = math.nan
+LEAST_PAIRS = 5  # runs of one seed, below which the intervals of ratios hold the truth too seldom
 
 
 def weighted_iqm(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -70,7 +71,7 @@ def aggregate(
     The intervals are of a bootstrap of the runs within each task, the baseline's too: percentiles,
     farther out by sqrt(n / (n - 1)) and Student's quantile over the normal one, since at a handful
     of runs they cover too seldom as they are. nan for fewer than `LEAST_RUNS` runs of a variant in
-    a task, and where a run of the baseline was lost.
+    a task, or `LEAST_PAIRS` where they are paired, and where a run of the baseline was lost.
 
     Sources: R. Agarwal et al., "Deep reinforcement learning at the edge of the statistical
     precipice", NeurIPS 2021, section 4 (the aggregates and the stratified bootstrap); P. J. Fleming
@@ -92,7 +93,8 @@ def aggregate(
         made = []
         for value, draw in zip(exact, around, strict=True):
             ends = [float(value[0]), NAN, NAN]
-            fine = min(sizes) >= LEAST_RUNS and all(np.isfinite(t[baseline]).all() for t in logs)
+            least = LEAST_PAIRS if any(paired) else LEAST_RUNS
+            fine = min(sizes) >= least and all(np.isfinite(t[baseline]).all() for t in logs)
             if fine and place != baseline:
                 ends[1:] = map(float, percentiles(draw, expanded_level(level, sizes)))
             with np.errstate(over="ignore"):
