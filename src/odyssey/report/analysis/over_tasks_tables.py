@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from odyssey.report.analysis.over_tasks import OverTasks
 from odyssey.report.io.formats import Column, Table
+from odyssey.report.stats.over_tasks import LEAST_RUNS
+from odyssey.report.stats.ratios import LEAST_PAIRS
 
 
 def over_tasks_tables(over: OverTasks) -> list[Table]:
@@ -52,7 +55,8 @@ def _means(over: OverTasks) -> Table:
 
 
 def _ratios(over: OverTasks) -> Table:
-    help = f"below 1 is better than {over.baseline}; 95% interval"
+    base = over.baseline
+    help = f"below 1 is better than {base}; 95% interval"
     columns = [
         Column("variant"),
         Column("geometric mean", "interval", f"Of the tasks' ratios; {help}", 4),
@@ -68,8 +72,13 @@ def _ratios(over: OverTasks) -> Table:
         if label in ratios
     ]
     note = (
-        f"A run's value over the geometric mean of {over.baseline} in the same task, turned over "
+        f"A run's value over the geometric mean of {base} in the same task, turned over "
         "where higher is better: 0.9 is a tenth less loss. A ratio depends on the unit: perplexity "
         "and nats have different ones."
     )
-    return Table("ratios", f"Ratios to {over.baseline} over all tasks", columns, rows, note)
+    if rows and all(math.isnan(own.mean.low) for own in ratios.values()):
+        note += (
+            f" No intervals: they take {LEAST_RUNS} seeds of each variant in every task "
+            f"({LEAST_PAIRS} where all variants have the same ones), and no lost run of {base}."
+        )
+    return Table("ratios", f"Ratios to {base} over all tasks", columns, rows, note)
