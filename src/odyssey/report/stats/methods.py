@@ -193,9 +193,9 @@ _ALL = (
         "Holm (1979), as above; groups: Piepho (2004), An algorithm for a letter-based "
         "representation of all-pairwise comparisons, Journal of Computational and Graphical "
         "Statistics 13, 456-466",
-        "Every variant against every other, by the tests of the verdicts, corrected over all pairs: "
-        "a family of its own beside that against the baseline. A group holds variants of which no "
-        "two are told apart.",
+        "Every variant against every other, by the tests of the verdicts, corrected over all "
+        "pairs: a family of its own beside that against the baseline. A group holds variants of "
+        "which no two are told apart.",
         "More pairs cost power: what is found against the baseline may not be found here. A group "
         "is not a set of equal variants, and two variants can share one group and not another. The "
         "two families together have twice the level.",

@@ -87,7 +87,7 @@ def mean_ranks(
     ranks: (tasks, variants), as found. In each draw the runs are drawn anew within each task (of a
     search its trials, and the best of them are selected again), and the means are ranked. The
     limits are percentiles, farther out by sqrt(n / (n - 1)) and Student's quantile over the normal
-    one: as they are they hold the true mean rank of 9 variants in 85% of the studies of 3 seeds.
+    one: as they are they hold the truth too seldom at a handful of seeds.
     They are nan for fewer than `LEAST_RUNS` seeds or `LEAST_TRIALS` trials of a variant in a task,
     and where a run of repeated seeds was lost: how many of a handful are lost is chance, and
     decides the rank.
