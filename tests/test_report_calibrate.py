@@ -24,6 +24,12 @@ from odyssey.report.calibration.landscapes import (
     real_trials,
 )
 from odyssey.report.calibration.main import main
+from odyssey.report.calibration.pairs import (
+    chances_settings,
+    false_chances,
+    false_pairs,
+    pairs_settings,
+)
 from odyssey.report.calibration.rates import Rate, measure
 from odyssey.report.calibration.tables import LIMIT, Row, null_settings
 from run_kit import ROOT
@@ -167,3 +173,25 @@ def test_the_measured_tables_are_those_of_the_settings() -> None:
         assert setting.name in rows
     for name, _ in tables._interval_rows():
         assert name in rows
+    for setting in [*pairs_settings(), *chances_settings()]:
+        assert setting.name in rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["seeds, paired, 4 variants, 5", "seeds, 9 variants, 10", "search, valley, 4 variants, 50"],
+)
+def test_a_false_pair_is_as_rare_as_promised(name: str) -> None:
+    (setting,) = [s for s in pairs_settings() if s.name == name]
+    found = false_pairs(setting, STUDIES, 0, 1, lambda done: None)
+    assert found.studies == STUDIES and not beyond_chance(found, LIMIT)
+
+
+def test_probabilities_above_095_are_as_frequent_as_the_page_says() -> None:
+    """Of paired seeds exactly one in twenty; of others no more."""
+    for setting in chances_settings()[2:4]:
+        found = false_chances(setting, STUDIES, 0, 1, lambda done: None)
+        first = next(iter(found.values()))
+        low, high = stats.binom.ppf([1e-7, 1 - 1e-7], first.studies // 2, 0.05) * 2
+        assert first.hits <= high and (first.hits >= low or not setting.design.paired)
