@@ -10,7 +10,7 @@ from odyssey.report.analysis.decisions import BETTER, PROMISING, WORSE, Decision
 from odyssey.study.formatting import several
 
 DIFFERENT = (BETTER, PROMISING, WORSE)
-MOST_GROUPS = 8  # that a sentence names
+MOST_GROUPS = 6  # that a sentence names
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,9 @@ class AllPairs:
         together = [group for group in self.groups if len(group) > 1]
         if not together:
             return f"{found} Every variant is told apart from every other."
-        named = "; ".join(", ".join(group) for group in together[:MOST_GROUPS])
-        more = len(together) - MOST_GROUPS
-        rest = f"; and {more} more such groups" if more > 0 else ""
-        return f"{found} Not told apart: {named}{rest}."
+        if len(together) > MOST_GROUPS:
+            return f"{found} The others form {len(together)} overlapping groups."
+        return f"{found} Not told apart: {'; '.join(', '.join(group) for group in together)}."
 
 
 def opposite(word: str, search: bool) -> str:

@@ -86,7 +86,7 @@ def _ranks(over: OverTasks) -> Figure:
     return Figure(
         key="ranks",
         title="Ranks over all tasks",
-        caption=f"{caption} {over.agreement()}",
+        caption=caption,
         panels=[
             [
                 Panel(
