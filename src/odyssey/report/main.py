@@ -54,13 +54,15 @@ def _make_report(asked: argparse.Namespace, options: Options) -> None:
         collection = _collect(asked, bar)
         from odyssey.report import pipeline  # late: NumPy and others take half a second
         from odyssey.report.analysis.comparisons import make_comparisons
+        from odyssey.report.analysis.over_tasks import over_tasks
 
         comparisons = make_comparisons(collection, baseline=options.baseline)
         bar.stage("statistics", pipeline.count_steps(comparisons, asked.metric))
         analysed = pipeline.analyse_all(comparisons, options, asked.metric, bar.tell)
+        over = over_tasks(analysed, options)
         if quiet:
             bar.close()
-            verdicts = pipeline.verdicts_as_json(analysed)
+            verdicts = pipeline.verdicts_as_json(analysed, over)
             show(json.dumps(verdicts, indent=2, ensure_ascii=False, allow_nan=False))
             return
         bar.stage("figures and page")
@@ -68,7 +70,7 @@ def _make_report(asked: argparse.Namespace, options: Options) -> None:
         title = " + ".join(study.name for study in collection.studies)
         try:
             written = pipeline.write_report(
-                collection, analysed, folder, title, not asked.no_figures, bar.tell, own
+                collection, analysed, folder, title, not asked.no_figures, bar.tell, own, over
             )
         except OSError as error:
             raise UserError(
@@ -78,7 +80,7 @@ def _make_report(asked: argparse.Namespace, options: Options) -> None:
     finally:
         bar.close()
     took = time.monotonic() - started
-    show(pipeline.terminal_summary(collection, analysed, written, took))
+    show(pipeline.terminal_summary(collection, analysed, written, took, over))
 
 
 def _own_figures(targets: Sequence[str]) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from odyssey.report.analysis.factor_words import about, sentences
 from odyssey.report.analysis.names import name_of_setting
+from odyssey.report.analysis.over_tasks import OverTasks
 from odyssey.report.analysis.provenance import provenance
 from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis, Comparison, Summary
 from odyssey.report.figures.marks import Figure
@@ -22,6 +23,7 @@ from odyssey.study.formatting import several
 
 FIRST, LAST = ("better", "promising"), "worse"  # the others stand between them, by their means
 Made = tuple[Analysis, list[Table], list[Figure]]
+MadeOverTasks = tuple[OverTasks, list[Table], list[Figure]]
 
 
 def payload(
@@ -30,6 +32,7 @@ def payload(
     version: str,
     collection: Collection,
     comparisons: Sequence[tuple[Comparison, Sequence[Made]]],
+    over: MadeOverTasks | None = None,
 ) -> dict[str, Any]:
     """The page's content. Numbers that JSON has not are None, "inf" or "-inf"."""
     place = {
@@ -48,6 +51,7 @@ def payload(
         "title": title,
         "made": made_at,
         "version": version,
+        "over": None if over is None else _over_tasks(*over),
         "comparisons": [_comparison(c, made) for c, made in comparisons],
         "runs": {**_runs(collection.runs, labels, comparisons), "comparison": where},
         "details": _details(collection.runs, where, len(comparisons)),
@@ -85,6 +89,16 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # of NumPy
         return plain(value.tolist())
     return str(value)
+
+
+def _over_tasks(over: OverTasks, tables: list[Table], figures: list[Figure]) -> dict[str, Any]:
+    return {
+        "tasks": over.tasks,
+        "sentences": over.sentences(),
+        "notes": over.notes,
+        "tables": [_table(table) for table in tables],
+        "figures": [figure_data(figure) for figure in figures],
+    }
 
 
 def _comparison(comparison: Comparison, made: Sequence[Made]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from odyssey.errors import UserError
+from odyssey.report.analysis.compare_pairs import compare_all
 from odyssey.report.analysis.factor_words import analyse_factors
 from odyssey.report.analysis.names import better_direction
 from odyssey.report.analysis.notes import analysis_notes
@@ -86,6 +87,7 @@ def analyse(
             comparison, summaries, better, options, info.unit, metric, late
         )
         analysis.factors = analyse_factors(analysis, options)
+        analysis.all_pairs = compare_all(comparison, summaries, better, options, metric)
     if comparison.kind == SEARCH:
         analysis.importance = importance(comparison, summaries, better, options, tell)
     analysis.notes = analysis_notes(analysis)

@@ -14,6 +14,12 @@ import numpy as np
 
 from odyssey.report.analysis.options import Options
 from odyssey.report.stats.losses import loss_test, most_extreme, runs_needed
+from odyssey.report.stats.posterior import (
+    UNKNOWN_CHANCES,
+    Chances,
+    paired_chances,
+    unpaired_chances,
+)
 from odyssey.report.stats.power import standard_errors_needed
 from odyssey.report.stats.samples import Interval
 from odyssey.report.stats.selection import FENCE, Reselection, Trials
@@ -93,6 +99,10 @@ class Decision:
     needed: int | None = None  # runs of each variant without which no outcome could have decided
     reason: str = ""  # why nothing can be told
     apart: bool = False  # whether every value of one is better than every one of the other
+    chances: Chances = UNKNOWN_CHANCES  # that the mean is better, within the margin, worse
+
+
+Pair = tuple[str, str]  # a variant, and what it is held against
 
 
 def decide(
@@ -107,6 +117,21 @@ def decide(
 
     limits: whether to compute the limits of the differences and the difference that would have
     been found, on which no word rests.
+    """
+    pairs = [(label, baseline) for label in samples if label != baseline]
+    found = decide_pairs(samples, pairs, design, options, limits=limits)
+    return {label: decision for (label, _), decision in found.items()}
+
+
+def decide_pairs(
+    samples: Mapping[str, Sample],
+    pairs: Sequence[Pair],
+    design: Design,
+    options: Options,
+    *,
+    limits: bool = True,
+) -> dict[Pair, Decision]:
+    """One decision for each pair of variants, the first against the second, as one family.
 
     Two questions are asked of each pair: do the values differ, and are runs lost at another rate?
     Which test answers the first is fixed by the design: re-selection for a search, Student's t of
@@ -120,49 +145,49 @@ def decide(
     All p-values of both questions are corrected together after Holm. Limits of differences are
     those of the same correction, so that they exclude 0 exactly where the values decide.
     """
-    base = samples[baseline]
-    others = [label for label in samples if label != baseline]
     # So many permutations that the smallest p is well below the strictest level.
-    draws = max(options.draws, math.ceil(8 * len(others) / options.alpha))
+    draws = max(options.draws, math.ceil(8 * len(pairs) / options.alpha))
     options = replace(options, draws=draws)
-    values = {label: _compare(samples[label], base, design, options) for label in others}
+    values = {(a, b): _compare(samples[a], samples[b], design, options) for a, b in pairs}
     losses = {
-        label: _Losses.of(samples[label], base, design, len(others), options) for label in others
+        (a, b): _Losses.of(samples[a], samples[b], design, len(pairs), options) for a, b in pairs
     }
-    asked = others if any(loss.could_decide for loss in losses.values()) else []
-    ps = [values[label].p for label in others] + [losses[label].p for label in asked]
+    asked = pairs if any(loss.could_decide for loss in losses.values()) else []
+    ps = [values[pair].p for pair in pairs] + [losses[pair].p for pair in asked]
     corrected, factors = holm(ps), holm_factors(ps, options.alpha)
-    loss_holm = dict(zip(asked, corrected[len(others) :], strict=True))
+    loss_holm = dict(zip(asked, corrected[len(pairs) :], strict=True))
     # The factor by which a p that stands first would be multiplied.
     most = len(ps)
     equivalence = [
-        values[label].equivalence(options)
-        if design.kind == SEARCH or losses[label].lost == (0, 0)
+        values[pair].equivalence(options)
+        if design.kind == SEARCH or losses[pair].lost == (0, 0)
         else NAN
-        for label in others
+        for pair in pairs
     ]
     equivalence_holm = holm(equivalence)
     found = {}
-    for i, label in enumerate(others):
-        value, loss = values[label], losses[label]
+    for i, pair in enumerate(pairs):
+        value, loss = values[pair], losses[pair]
+        level = 1 - options.alpha / int(factors[i])
         decision = Decision(
             conclusion="",
             test=value.name,
             p=value.p,
             holm_p=float(corrected[i]),
-            difference=value.interval(1 - options.alpha / int(factors[i])) if limits else UNKNOWN,
+            difference=value.interval(level) if limits else Interval(value.point(), NAN, NAN),
             loss_p=loss.p,
-            loss_holm_p=float(loss_holm.get(label, NAN)),
+            loss_holm_p=float(loss_holm.get(pair, NAN)),
             lost=loss.lost,
             ended=loss.ended,
             equivalence_p=equivalence[i],
             equivalence_holm_p=float(equivalence_holm[i]),
             pairs=value.pairs,
             correlation=value.correlation,
-            detectable=value.detectable(options.alpha / len(others)) if limits else NAN,
+            detectable=value.detectable(options.alpha / len(pairs)) if limits else NAN,
             apart=value.apart,
+            chances=value.chances(design, options) if loss.lost == (0, 0) else UNKNOWN_CHANCES,
         )
-        found[label] = _conclude(decision, value, design, options, most)
+        found[pair] = _conclude(decision, value, design, options, most)
     return found
 
 
@@ -186,8 +211,15 @@ class _Values:
     def interval(self, level: float) -> Interval:
         return Interval(NAN, NAN, NAN, level)
 
+    def point(self) -> float:
+        """The difference in the unit of the values; nan where that is not what is compared."""
+        return NAN
+
     def equivalence(self, options: Options) -> float:
         return NAN
+
+    def chances(self, design: Design, options: Options) -> Chances:
+        return UNKNOWN_CHANCES
 
     def detectable(self, alpha: float) -> float:
         return NAN
@@ -205,6 +237,13 @@ class _Means(_Values):
 
     def interval(self, level: float) -> Interval:
         return self._test(level).difference
+
+    def point(self) -> float:
+        return self.ahead
+
+    def chances(self, design: Design, options: Options) -> Chances:
+        find = paired_chances if self.pairs is not None else unpaired_chances
+        return find(self.a, self.b, design.better, options.margin)
 
     def equivalence(self, options: Options) -> float:
         if options.margin is None:
@@ -238,6 +277,9 @@ class _Reselected(_Values):
         if self.sign > 0:
             return found
         return Interval(-found.value, -found.high, -found.low, level)
+
+    def point(self) -> float:
+        return NAN if self.test is None else self.sign * self.test.estimate
 
     def equivalence(self, options: Options) -> float:
         if options.margin is None or self.test is None or self.reason:

@@ -14,6 +14,7 @@ from odyssey.report.stats.samples import Interval
 from odyssey.tasks.metric import Metric
 
 if TYPE_CHECKING:
+    from odyssey.report.analysis.all_pairs import AllPairs
     from odyssey.report.analysis.factors import Factors
     from odyssey.report.fanova.decomposition import Decomposition
     from odyssey.report.stats.estimates import Tuning
@@ -144,6 +145,7 @@ class Analysis:
     verdicts: list[Verdict]
     alpha: float = 0.05  # level of significance
     late: dict[str, str] = field(default_factory=dict)  # part of the plan -> how it was left
+    all_pairs: AllPairs | None = None  # of three or more variants
     importance: dict[str, Decomposition] = field(default_factory=dict)  # by variant; "" is overall
     factors: Factors | None = None  # where the variants are a grid of two or more factors
     notes: list[str] = field(default_factory=list)  # sentences for the reader

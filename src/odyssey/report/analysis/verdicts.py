@@ -40,6 +40,7 @@ from odyssey.report.stats.effects import (
     probability_of_improvement,
     probability_of_paired_improvement,
 )
+from odyssey.report.stats.posterior import UNKNOWN_CHANCES
 from odyssey.report.stats.samples import Interval
 from odyssey.report.stats.selection import share_count
 from odyssey.report.stats.tests import (
@@ -80,7 +81,7 @@ def make_verdicts(
     prints: Welch's test, for a search on the best share "as in the paper", and effect sizes.
     """
     design = design_of(comparison, summaries, better, options, metric)
-    samples = {s.variant.label: _sample(s, design) for s in summaries}
+    samples = {s.variant.label: sample_of(s, design) for s in summaries}
     decided = decide(samples, comparison.baseline, design, options)
     base = next(s for s in summaries if s.variant.label == comparison.baseline)
     others = [s for s in summaries if s is not base]
@@ -90,8 +91,14 @@ def make_verdicts(
     for one, test, bonferroni_p in zip(others, tests, corrected, strict=True):
         label = one.variant.label
         decision = decided[label]
-        if unplanned := undesigned(comparison, one, base):
-            decision = replace(decision, conclusion=CANNOT_TELL, reason=unplanned, needed=None)
+        if reason := undesigned(comparison, one, base):
+            decision = replace(
+                decision,
+                conclusion=CANNOT_TELL,
+                reason=reason,
+                needed=None,
+                chances=UNKNOWN_CHANCES,
+            )
         early = preliminary(comparison, one, base)
         after = exploratory(late, decision.conclusion == SAME)
         pairs = match(samples[label], samples[comparison.baseline]) if design.paired else None
@@ -144,7 +151,7 @@ def _same_seeds(summaries: Sequence[Summary]) -> bool:
     return bool(seeds) and len(set(seeds[0])) == len(seeds[0]) and all(s == seeds[0] for s in seeds)
 
 
-def _sample(summary: Summary, design: Design) -> Sample:
+def sample_of(summary: Summary, design: Design) -> Sample:
     outcomes = summary.outcomes
     return Sample(
         test=_tests(outcomes),

@@ -85,13 +85,14 @@ def measure(
         for start in range(0, studies, CHUNK)
     ]
     total = Rates(*[Rate(0, 0)] * 6)
-    for part in each(_measure, tasks, processes):
+    for part in run_all(_measure, tasks, processes):
         total = total + part
         tell(part.wrong.studies)
     return total
 
 
-def each(work: Callable, tasks: Sequence, processes: int | None) -> Iterator:
+def run_all(work: Callable, tasks: Sequence, processes: int | None) -> Iterator:
+    """The results of `work` for each task, in their order, in so many processes."""
     count = processes or os.cpu_count() or 1
     if count == 1:
         yield from map(work, tasks)
@@ -148,7 +149,7 @@ def measure_detectable(
         (setting, seed, start, min(CHUNK, studies - start)) for start in range(0, studies, CHUNK)
     ]
     total, done = Rate(0, 0), 0
-    for (_, _, _, count), part in zip(tasks, each(_count_found, tasks, processes), strict=True):
+    for (_, _, _, count), part in zip(tasks, run_all(_count_found, tasks, processes), strict=True):
         total, done = total + part, done + count
         tell(done)
     return total

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from odyssey.report.analysis.decisions import SEARCH
 from odyssey.report.calibration.grids import (
     FAMILIES,
     margin_grids,
@@ -30,7 +31,14 @@ from odyssey.report.calibration.landscapes import (
     SURFACES,
     Setting,
 )
+from odyssey.report.calibration.pairs import (
+    chances_settings,
+    false_chances,
+    false_pairs,
+    pairs_settings,
+)
 from odyssey.report.calibration.rates import Rate, Statistic, coverage, measure, measure_detectable
+from odyssey.report.calibration.tasks import AGREE, rates_over_tasks, tasks_settings
 from odyssey.report.stats.effects import (
     probability_of_improvement,
     probability_of_paired_improvement,
@@ -486,9 +494,54 @@ def _factors(studies: int, seed: int, processes: int | None, begin: Begin) -> Ta
     return table
 
 
+SEARCHES_OF_PAIRS = 4  # studies of other rows for a search of all pairs, which takes a second
+
+
+def _pairs(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    """The family of all pairs, where no variant differs."""
+    table = Table("pairs", "no variant differs: any pair told apart")
+    for setting in pairs_settings():
+        search = setting.design.kind == SEARCH
+        count = max(1, studies // SEARCHES_OF_PAIRS) if search else studies
+        rate = false_pairs(setting, count, seed, processes, begin(setting.name, count))
+        table.rows.append(
+            Row(setting.name, {"all pairs": rate}, _above(rate, LIMIT, "false pairs"))
+        )
+    return table
+
+
+def _chances(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    """Posterior probabilities promise no error rate, so that nothing is beyond a limit."""
+    table = Table("chances", "a probability above 0.95 of what is not so")
+    for setting in chances_settings():
+        tell = begin(setting.name, studies)
+        rates = false_chances(setting, studies, seed, processes, tell)
+        table.rows.append(Row(setting.name, rates))
+    return table
+
+
+STUDIES_OF_TASKS = 2  # studies of other rows for one of several tasks
+
+
+def _tasks(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    """Several tasks at once."""
+    table = Table("tasks", "several tasks: a 95% interval holds the truth")
+    count = max(1, studies // STUDIES_OF_TASKS)
+    for setting in tasks_settings():
+        tell = begin(setting.name, count)
+        rates = rates_over_tasks(setting, count, seed, processes, tell)
+        told = [_below(rate, COVER, name) for name, rate in rates.items() if name != AGREE]
+        told.append(_above(rates[AGREE], LIMIT, AGREE))
+        table.rows.append(Row(setting.name, rates, "; ".join(filter(None, told))))
+    return table
+
+
 PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "null": _null,
     "same": _same,
+    "pairs": _pairs,
+    "chances": _chances,
+    "tasks": _tasks,
     "power": _power,
     "detectable": _detectable,
     "coverage": _coverage,

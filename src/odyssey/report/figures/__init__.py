@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from odyssey.errors import UserError
 from odyssey.report.analysis.result import Analysis
+from odyssey.report.figures.all_pairs import all_pairs
+from odyssey.report.figures.chances import chances
 from odyssey.report.figures.costs import params, time, truncation
 from odyssey.report.figures.curves import learning, tuning
 from odyssey.report.figures.factors import factor_lines, factor_means
@@ -24,6 +26,8 @@ FIGURES: tuple[Maker, ...] = (
     differences,
     factor_lines,
     factor_means,
+    chances,
+    all_pairs,
     top,
     trials,
     marginals,
