@@ -22,6 +22,7 @@ from odyssey.config.schema import (
     LoggerConfig,
     ModelConfig,
     ResumeConfig,
+    SeedsConfig,
     TrainerConfig,
 )
 from odyssey.errors import UserError
@@ -106,6 +107,7 @@ def _sections(cfg: DictConfig) -> list[tuple[str, str, Any]]:
         *own[:-1],
         ("Clipping", "clip.", ClipConfig),
         ("Training", "trainer.", TrainerConfig),
+        ("Seeds", "seeds.", SeedsConfig),
         ("W&B", "logger.", LoggerConfig),
         ("Resuming", "resume.", ResumeConfig),
     ]

@@ -31,6 +31,15 @@ class Data:
 
 
 @dataclass
+class Seeds:
+    """The seed of each kind of random choice; see odyssey.config.seeds."""
+
+    init: int | None = None
+    order: int | None = None
+    split: int | None = None  # 0: the fixed split
+
+
+@dataclass
 class Monitor:
     """The metric whose best validation value chooses the checkpoint."""
 
@@ -85,6 +94,7 @@ class RunRecord:
     task: str = ""
     data: Data | None = None  # None before they were read
     seed: int | None = None
+    seeds: Seeds | None = None
     params: int | None = None  # trainable parameters
     metrics: dict[str, float] = field(default_factory=dict)  # best `valid/…`, its `test/…`
     metric_info: dict[str, MetricInfo] = field(default_factory=dict)  # by name, without `valid/`

@@ -21,6 +21,7 @@ from pytorch_lightning.loggers import Logger
 
 from odyssey.config.identity import data_hash
 from odyssey.config.schema import flat
+from odyssey.config.seeds import are_apart, seeds_of
 from odyssey.device import resolve_device
 from odyssey.errors import UserError
 from odyssey.registry import plain
@@ -129,8 +130,11 @@ def train(
         if earlier is not None and folder.last_checkpoint.exists():
             saved = _load_last(folder)
         schedule = make_schedule(cfg, task, device)
-        torch.manual_seed(cfg.seed)
+        seeds = seeds_of(cfg)
+        torch.manual_seed(seeds.init)
         module = RecurrentModule(build_model(cfg, task.spec), task, cfg, schedule)
+        if are_apart(cfg):
+            torch.manual_seed(seeds.order)  # noise and dropout do not follow from the weights
         task.round = lambda: schedule.round(module.updates)
         callbacks = build_callbacks(cfg.callbacks)
         loggers = build_loggers(cfg.loggers, folder.path / "loggers")
