@@ -21,6 +21,7 @@ from odyssey.report.analysis.outcomes import (
     clip_to_fence,
     make_outcomes,
 )
+from odyssey.report.analysis.replicates import over_crossed_seeds
 from odyssey.report.analysis.result import (
     SEARCH,
     Analysis,
@@ -64,7 +65,8 @@ def analyse(
     best = [_best_run(found, comparison) for found in outcomes]
     summaries = []
     for variant, found, best_run in zip(comparison.variants, outcomes, best, strict=True):
-        summaries.append(_summarize(variant, found, best_run, better, comparison.kind, options))
+        summary = _summarize(variant, found, best_run, better, comparison.kind, options)
+        summaries.append(over_crossed_seeds(summary, comparison))
         tell(f"{metric}: {variant.label}")
     analysis = Analysis(
         comparison=comparison,
