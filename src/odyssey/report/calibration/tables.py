@@ -148,7 +148,7 @@ def null_settings() -> list[Setting]:
 
 
 # Standard deviations of the effects of weights, order and the rest.
-PARTS = {
+ACTS = {
     "both act": (1.0, 1.0, 1.0),
     "weights act": (1.0, 0.0, 1.0),
     "both act, no rest": (1.0, 1.0, 0.0),
@@ -166,9 +166,9 @@ def crossed_settings() -> list[Setting]:
             parts=parts,
         )
         for shape in ((3, 3), (5, 5), (3, 10))
-        for acts, parts in PARTS.items()
+        for acts, parts in ACTS.items()
     ]
-    both = Setting("", CROSSED_DESIGN, shape=(5, 5), parts=PARTS["both act"])
+    both = Setting("", CROSSED_DESIGN, shape=(5, 5), parts=ACTS["both act"])
     alone = replace(CROSSED_DESIGN, paired=False)
     found.append(replace(both, name="seeds, crossed, 5 x 5, unpaired", design=alone))
     found.append(replace(both, name="seeds, crossed, 5 x 5, 10% lost", lost=0.1))
@@ -238,7 +238,7 @@ def _power(studies: int, seed: int, processes: int | None, begin: Begin) -> Tabl
             f"seeds, crossed, {shape[0]} x {shape[1]}, both act, 3 sd",
             CROSSED_DESIGN,
             shape=shape,
-            parts=PARTS["both act"],
+            parts=ACTS["both act"],
             shift=3 * SEED_NOISE,
         )
         for shape in ((5, 5), (10, 10))
@@ -408,7 +408,7 @@ def difference_settings() -> list[Setting]:
             CROSSED_DESIGN,
             variants=1,
             shape=shape,
-            parts=PARTS["both act"],
+            parts=ACTS["both act"],
             shift=shift,
         )
         for shape in ((3, 3), (5, 5))

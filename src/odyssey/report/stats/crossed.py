@@ -60,10 +60,10 @@ def crossed_mean(values: np.ndarray, levels: np.ndarray) -> CrossedMean:
 
     Its variance has a part from each kind of seed. For each kind it is estimated from the means
     over the runs that share a seed, with one degree of freedom less than there are seeds: exact
-    where only this kind matters. Together the variances are added, less what the residuals of an additive
-    model say is counted twice, and are never less than the largest of them; that is unbiased, with
-    Satterthwaite's degrees of freedom, which few seeds make uncertain. So all of these have to be
-    passed. Balanced or not.
+    where only this kind matters. Together the variances are added, less what the residuals of an
+    additive model say is counted twice, and are never less than the largest of them; that is
+    unbiased, with Satterthwaite's degrees of freedom, which few seeds make uncertain. So all of
+    these have to be passed. Balanced or not.
 
     Sources: F. E. Satterthwaite, "An approximate distribution of estimates of variance components",
     Biometrics Bulletin 2 (1946) 110-114; S. R. Searle, G. Casella and C. E. McCulloch, "Variance
