@@ -290,6 +290,14 @@ class Task(LightningDataModule, ABC):
         A count that is known on the host is a float; otherwise it is a tensor.
         """
 
+    def each_scores(self, logits: Tensor, batch: Batch) -> Sums | None:
+        """`scores` of each sequence of a batch, (B); of a streamed text of each step, (T, B).
+
+        It spares the test to ask for `scores` sequence by sequence, which it does where this is
+        None. Sums and counts have that shape, or a count is one number for all.
+        """
+        return None
+
     @abstractmethod
     def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
         """The value of each of `measures`, from each score's mean (sum / count) over a split."""

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from odyssey.errors import UserError
 from odyssey.nn import StackState, detach
 from odyssey.tasks.base import Batch, Sums, Task
+from odyssey.training.items import Items
 from odyssey.training.optim import Decay, clip_gradients, make_decay, make_optimizer
 from odyssey.training.schedule import Schedule
 
@@ -93,6 +94,7 @@ class RecurrentModule(LightningModule):
         self.eval_meter = Meter()
         self.eval_carried: StackState | None = None
         self.evaluated: dict[str, float] = {}
+        self.items: Items | None = None  # the scores of each test sequence, where they are kept
         self.best_step: int | None = None
         self.best_metrics: dict[str, float] = {}
 
@@ -191,6 +193,16 @@ class RecurrentModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the metrics of the split, with the state carried where it is streamed."""
+        self._evaluate(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """The same, with the scores of each of its sequences where they are kept."""
+        logits = self._evaluate(batch)
+        if self.items is not None:
+            self.items.add(logits, batch, batch_idx)
+
+    def _evaluate(self, batch: Batch) -> Tensor:
+        """Add a batch to the metrics of the split; its logits."""
         state = None
         if self.task.streamed and not batch.reset:
             state = self.eval_carried
@@ -199,8 +211,7 @@ class RecurrentModule(LightningModule):
             self.eval_carried = after
         scores: Sums = self.task.all_scores(logits, batch)
         self.eval_meter.add(scores)
-
-    test_step = validation_step
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Turn the sums into metrics; note the best, and let the rate fall on a plateau."""

@@ -37,6 +37,7 @@ from odyssey.training.build import (
 from odyssey.training.callbacks import Checkpoints, Interrupted, Signals
 from odyssey.training.failure import last_lines
 from odyssey.training.figures import learning_curves
+from odyssey.training.items import Items
 from odyssey.training.logger import RunLogger
 from odyssey.training.module import Diverged, RecurrentModule
 from odyssey.training.provenance import device_name, new_record
@@ -324,7 +325,9 @@ class Run:
                 self.signals.raise_if_requested()
                 best = checkpoint.load(self.folder.best_checkpoint, self.device)
                 module.model.load_state_dict(best["model"])
+                module.items = Items(task, task.ready("test"))
                 trainer.test(module, datamodule=task, verbose=False)
+                module.items.write(self.folder.path, module.evaluated)
             except SystemExit as end:
                 # What Lightning makes of a KeyboardInterrupt, or of SIGTERM after a validation;
                 # others are of whoever gave up.
