@@ -15,7 +15,8 @@ import random_kit
 from odyssey.config.compose import compose
 from odyssey.tasks.base import Batch, Task
 from odyssey.training.build import load_task
-from odyssey.training.items import FILE, SEGMENTS, Items
+from odyssey.training.items import SEGMENTS, Items
+from odyssey.training.record import TEST_ITEMS
 from odyssey.training.train import train
 
 TASKS = [
@@ -160,9 +161,9 @@ def test_scores_that_do_not_come_apart_are_not_written(tmp_path: Path, monkeypat
     metrics = {"mse": math.pi}
     for index, one in enumerate(logits):
         items.add(one, batches.get(0, index), index)
-    (tmp_path / FILE).write_bytes(b"of an earlier test")
+    (tmp_path / TEST_ITEMS).write_bytes(b"of an earlier test")
     items.write(tmp_path, metrics)
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / TEST_ITEMS).exists()
     monkeypatch.setattr(task, "scores", lambda logits, batch: 1 / 0)
     items = Items(task, batches)
     items.add(logits[0], batches.get(0, 0), 0)
@@ -177,11 +178,11 @@ def test_a_run_writes_them_beside_its_metrics(tmp_path: Path) -> None:
         *("model.backend=reference", "trainer.threads=1"),
     ]
     result = train(compose(words))
-    with np.load(result.folder / FILE, allow_pickle=False) as file:
+    with np.load(result.folder / TEST_ITEMS, allow_pickle=False) as file:
         found = {name: file[name] for name in file.files}
     assert found["items"].tolist() == list(range(19))
     assert set(found["metrics"]) == {"nats", "token_accuracy", "sequence_accuracy"}
     means = found["sums"].sum(0) / found["counts"].sum(0)
     nats = means[list(found["scores"]).index("nats")]
     assert nats == pytest.approx(result.metrics["test/nats"], rel=1e-5)
-    assert (result.folder / FILE).stat().st_size < 3000
+    assert (result.folder / TEST_ITEMS).stat().st_size < 3000

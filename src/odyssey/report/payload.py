@@ -123,9 +123,16 @@ def headline(analysis: Analysis) -> list[dict[str, str]]:
         {
             "variant": v.variant,
             "word": v.conclusion,
-            "sentence": f"{_mean_of(by_label[v.variant])}; {v.sentence}",
+            "sentence": "; ".join(
+                [
+                    _mean_of(by_label[v.variant]),
+                    v.sentence,
+                    *([items.sentence(analysis.metric.unit)] if items else []),
+                ]
+            ),
         }
         for v in analysis.verdicts
+        for items in [analysis.items.get(v.variant)]
     ]
     if (base := by_label.get(analysis.comparison.baseline)) is not None:
         said = f"{_mean_of(base)}; the baseline"

@@ -21,8 +21,8 @@ from torch import Tensor
 from odyssey.errors import UserError
 from odyssey.io import write_bytes
 from odyssey.tasks.base import Batch, Batches, Sums, Task
+from odyssey.training.record import TEST_ITEMS
 
-FILE = "test_items.npz"
 FORMAT = 1
 SEGMENTS = 500  # of a text, at most
 CLOSE = 1e-3  # relative: by which metrics from the items may differ from those of the whole
@@ -142,11 +142,11 @@ class Items:
         except (ValueError, KeyError, TypeError, UserError):
             pass  # of a task of the user's own, whose metrics need more than it has for a part
         if arrays is None:
-            (folder / FILE).unlink(missing_ok=True)
+            (folder / TEST_ITEMS).unlink(missing_ok=True)
             return
         out = BytesIO()
         np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
-        write_bytes(folder / FILE, out.getvalue())
+        write_bytes(folder / TEST_ITEMS, out.getvalue())
 
 
 def _segment_length(task: Task, batches: Any) -> int | None:

@@ -16,6 +16,7 @@ from odyssey.tasks.metric import Metric
 from odyssey.typed_json import check_schema, from_values, to_text, to_values
 
 SCHEMA = 1  # raise it when a key changes its meaning; `load` refuses records of a later schema
+TEST_ITEMS = "test_items.npz"  # beside run.json: the test scores of each sequence
 STATUSES = ("running", "finished", "diverged", "failed", "interrupted")
 DONE = ("finished", "diverged")  # with a result; such a run is not trained again
 

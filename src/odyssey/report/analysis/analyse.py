@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from odyssey.errors import UserError
+from odyssey.report.analysis.item_errors import items_errors
 from odyssey.report.analysis.names import better_direction
 from odyssey.report.analysis.notes import analysis_notes
 from odyssey.report.analysis.options import Options
@@ -82,7 +83,8 @@ def analyse(
         analysis.verdicts = make_verdicts(comparison, summaries, better, options, info.unit, metric)
     if comparison.kind == SEARCH:
         analysis.importance = importance(comparison, summaries, better, options, tell)
-    analysis.notes = analysis_notes(analysis)
+    analysis.items, notes = items_errors(analysis)
+    analysis.notes = [*analysis_notes(analysis), *notes]
     return analysis
 
 

@@ -16,6 +16,7 @@ from odyssey.tasks.metric import Metric
 if TYPE_CHECKING:
     from odyssey.report.fanova.decomposition import Decomposition
     from odyssey.report.stats.estimates import Tuning
+    from odyssey.report.stats.items import ItemsError
     from odyssey.report.stats.tests import Paired
 
 __all__ = ["SEARCH", "SEEDS", "SINGLE", "Analysis", "Comparison", "Outcome", "Summary", "Variant"]
@@ -143,6 +144,7 @@ class Analysis:
     alpha: float = 0.05  # level of significance
     importance: dict[str, Decomposition] = field(default_factory=dict)  # by variant; "" is overall
     notes: list[str] = field(default_factory=list)  # sentences for the reader
+    items: dict[str, ItemsError] = field(default_factory=dict)  # by variant: of the test items
 
     @property
     def better(self) -> str:

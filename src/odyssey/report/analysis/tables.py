@@ -55,6 +55,11 @@ def _verdicts(analysis: Analysis) -> Table:
         if search
         else ""
     )
+
+    def over_items(verdict: Verdict) -> Interval | None:
+        found = analysis.items.get(verdict.variant)
+        return None if found is None else found.interval
+
     shown: list[tuple[Column, Callable[[Verdict], Any]]] = [
         (
             Column(
@@ -84,6 +89,9 @@ def _verdicts(analysis: Analysis) -> Table:
     if any(d.pairs is not None for d in decisions):
         help = "Of the pairs: runs of one seed, or trials of the same settings"
         shown.append((Column("correlation", "number", help, 2), lambda v: v.decision.correlation))
+    if analysis.items:
+        help = "The difference and what the choice of the test sequences leaves open: 1.96 errors"
+        shown.append((Column("over test sequences", "interval", help), over_items))
     shown += [
         (
             Column("P(better)", "interval", f"{better} is better than one of {base}"),
