@@ -19,6 +19,7 @@ from odyssey.report.io.collect import collect
 from odyssey.report.io.item_files import RunItems, read_items
 from odyssey.report.payload import headline
 from odyssey.report.pipeline import verdicts_as_json
+from odyssey.report.stats.items import ItemsError
 from odyssey.training.record import TEST_ITEMS
 from report_kit import plan_of, write_study
 
@@ -176,5 +177,5 @@ def test_the_limits_hold_the_difference_of_all_sequences(seed: int) -> None:
         total = counts.sum()
         each = [60 * (x - x.sum() / total * counts) / total + x.sum() / total for x in (a, b)]
         d = each[0] - each[1]
-        held += abs(d.mean() - 0.05) <= 1.96 * d.std(ddof=1) / math.sqrt(60)
-    assert 0.93 <= held / studies <= 0.97
+        held += abs(d.mean() - 0.05) <= ItemsError(0, stats.sem(d), 60, 1, 0).reach
+    assert 0.92 <= held / studies <= 0.965

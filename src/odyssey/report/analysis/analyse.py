@@ -31,6 +31,7 @@ from odyssey.report.analysis.result import (
     Summary,
     Variant,
 )
+from odyssey.report.analysis.variance import variance_rows
 from odyssey.report.analysis.verdicts import make_verdicts
 from odyssey.report.fanova.axes import Axis, axis_from_description, axis_from_values
 from odyssey.report.fanova.decomposition import Decomposition
@@ -84,6 +85,7 @@ def analyse(
     if comparison.kind == SEARCH:
         analysis.importance = importance(comparison, summaries, better, options, tell)
     analysis.items, notes = items_errors(analysis)
+    analysis.variance = variance_rows(analysis, options.seed)
     analysis.notes = [*analysis_notes(analysis), *notes]
     return analysis
 

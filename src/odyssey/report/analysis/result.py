@@ -15,6 +15,7 @@ from odyssey.tasks.metric import Metric
 
 if TYPE_CHECKING:
     from odyssey.report.fanova.decomposition import Decomposition
+    from odyssey.report.stats.components import VarianceRow
     from odyssey.report.stats.estimates import Tuning
     from odyssey.report.stats.items import ItemsError
     from odyssey.report.stats.tests import Paired
@@ -145,6 +146,7 @@ class Analysis:
     importance: dict[str, Decomposition] = field(default_factory=dict)  # by variant; "" is overall
     notes: list[str] = field(default_factory=list)  # sentences for the reader
     items: dict[str, ItemsError] = field(default_factory=dict)  # by variant: of the test items
+    variance: list[VarianceRow] = field(default_factory=list)  # where the scatter comes from
 
     @property
     def better(self) -> str:

@@ -12,6 +12,7 @@ from odyssey.report.analysis.analyse import OVERALL
 from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.analysis.notes import format_percent
 from odyssey.report.analysis.result import SEARCH, Analysis, Verdict
+from odyssey.report.analysis.variance_table import variance_table
 from odyssey.report.analysis.verdicts import TEST_NAMES
 from odyssey.report.io.formats import Column, Table
 from odyssey.report.stats.estimates import TABLE_COUNTS
@@ -26,6 +27,7 @@ def make_tables(analysis: Analysis) -> list[Table]:
         _variants(analysis),
         _paper(analysis),
         _paired(analysis),
+        variance_table(analysis),
         _endings(analysis),
         _best(analysis),
         _tuning(analysis),
@@ -90,7 +92,7 @@ def _verdicts(analysis: Analysis) -> Table:
         help = "Of the pairs: runs of one seed, or trials of the same settings"
         shown.append((Column("correlation", "number", help, 2), lambda v: v.decision.correlation))
     if analysis.items:
-        help = "The difference and what the choice of the test sequences leaves open: 1.96 errors"
+        help = "The difference and what the choice of the test sequences leaves open: 95%"
         shown.append((Column("over test sequences", "interval", help), over_items))
     shown += [
         (

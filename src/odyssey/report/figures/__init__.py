@@ -15,6 +15,7 @@ from odyssey.report.figures.costs import params, time, truncation
 from odyssey.report.figures.curves import learning, tuning
 from odyssey.report.figures.marks import Figure
 from odyssey.report.figures.settings import importance, marginals, pairs
+from odyssey.report.figures.variance import variance
 from odyssey.report.figures.variants import differences, divergence, top, trials
 from odyssey.report.figures.view import View
 
@@ -23,6 +24,7 @@ FIGURES: tuple[Maker, ...] = (
     differences,
     top,
     trials,
+    variance,
     marginals,
     importance,
     pairs,

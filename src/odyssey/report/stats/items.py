@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from odyssey.report.stats.samples import Interval
+from scipy import special
 
-Z = 1.959963984540054  # the normal quantile of 97.5%
+from odyssey.report.stats.samples import Interval
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,14 @@ class ItemsError:
     segment: int  # length of a segment of a text; 0 where items are sequences
 
     @property
+    def reach(self) -> float:
+        """Half the width of the 95% interval, Student's."""
+        return float(special.stdtrit(self.items - 1, 0.975)) * self.error
+
+    @property
     def interval(self) -> Interval:
         """The difference with the limits that the items set, by the central limit theorem."""
-        reach = Z * self.error
-        return Interval(self.difference, self.difference - reach, self.difference + reach)
+        return Interval(self.difference, self.difference - self.reach, self.difference + self.reach)
 
     def sentence(self, unit: str) -> str:
         """In words."""
@@ -36,5 +40,5 @@ class ItemsError:
             what, many = "text", f"{self.items:,} segments of {self.segment:,}"
         return (
             f"on other test {what} the difference would be {self.difference:+.3g} ± "
-            f"{Z * self.error:.2g} {unit} ({many})"
+            f"{self.reach:.2g} {unit} ({many})"
         )
