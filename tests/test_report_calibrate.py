@@ -138,7 +138,7 @@ def test_the_command_prints_tables_and_writes_them(tmp_path: Path, capsys) -> No
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("nul", "nul is no part: type coverage, importance, null, power, same, or none"),
+        ("nul", "nul is no part: type coverage, importance, null, power, same, variance, or none"),
         ("--studies 0", "--studies 0 is out of range: type 1 or more"),
         ("--seed -1", "--seed -1 is out of range"),
         ("--processes 0", "--processes 0 is out of range"),

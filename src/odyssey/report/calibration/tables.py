@@ -22,6 +22,8 @@ from odyssey.report.calibration.landscapes import (
     Setting,
 )
 from odyssey.report.calibration.rates import Rate, Statistic, coverage, measure
+from odyssey.report.calibration.variance import KNOWN as COMPONENTS
+from odyssey.report.calibration.variance import variance_rows
 from odyssey.report.stats.effects import (
     probability_of_improvement,
     probability_of_paired_improvement,
@@ -471,12 +473,23 @@ def _importance(studies: int, seed: int, processes: int | None, begin: Begin) ->
     return table
 
 
+def _variance(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    table = Table("variance", "where the scatter comes from: the share of the variance")
+    for known in COMPONENTS:
+        tell = begin(known.name, studies)
+        for name, rates in variance_rows(known, studies, seed):
+            table.rows.append(Row(name, rates, _below(rates["interval holds"], COVER, "coverage")))
+        tell(studies)
+    return table
+
+
 PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "null": _null,
     "same": _same,
     "power": _power,
     "coverage": _coverage,
     "importance": _importance,
+    "variance": _variance,
 }
 
 

@@ -85,8 +85,9 @@ def budget(
     where no run shares a level with another.
 
     Sources: C. R. Henderson, "Estimation of variance and covariance components", Biometrics 9
-    (1953) 226-252; S. Weerahandi, "Generalized confidence intervals", Journal of the American Statistical
-    Association 88 (1993) 899-905. Measured: docs/calibration.md, “Where the scatter comes from”.
+    (1953) 226-252; S. Weerahandi, "Generalized confidence intervals", Journal of the American
+    Statistical Association 88 (1993) 899-905. Measured: docs/calibration.md, “Where the scatter
+    comes from”.
     """
     found = [s for values, levels in tables if (s := _squares(values, levels)) is not None]
     if not found:
@@ -129,10 +130,11 @@ def _components(sums: np.ndarray, df: np.ndarray, traces: np.ndarray) -> np.ndar
 
 
 def _squares(values: np.ndarray, levels: np.ndarray) -> _Squares | None:
-    """None of a table with too few runs to tell its factors apart."""
+    """None of a table with too few runs to tell its factors apart, or without scatter."""
     n, count = levels.shape
-    if n < 3 or not count:
+    if n < 3 or not count or np.ptp(values) <= 1e-12 * np.abs(values).max():
         return None
+    values = values - values.mean()
     designs = [(levels[:, [k]] == np.unique(levels[:, k])).astype(float) for k in range(count)]
     residual, rank = _residual(designs, values)
     sums, df, traces = [], [], []
