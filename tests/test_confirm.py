@@ -124,3 +124,18 @@ def test_what_cannot_be_confirmed_is_a_sentence(tmp_path: Path, capsys) -> None:
         assert main(words) == 2
         assert sentence in capsys.readouterr().err
     assert not (tmp_path / "search-confirmed").exists()
+
+
+def test_a_search_with_several_seeds_is_confirmed_with_others(tmp_path: Path) -> None:
+    """Seeds of a search are no variants; the split that all its trials had stays."""
+    study = write_study(
+        tmp_path / "s",
+        cells=("lstm", "gru"),
+        trials=4,
+        compare={"seeds.init": [3, 11], "seeds.order": [7]},
+        settings={"seeds.split": 2},
+    )
+    _, confirms, words = plan(study, 3, False)
+    assert list(confirms.runs) == ["cell=lstm", "cell=gru"] and confirms.seeds == [12, 13, 14]
+    assert "seed=range(12,15)" in words and "seeds.split=2" in words
+    assert not [word for word in words if word.startswith(("seeds.init", "seeds.order"))]

@@ -87,7 +87,7 @@ def test_every_method_is_put_in_words() -> None:
         "welch", "bonferroni", "holm", "brunner_munzel", "hedges_g", "tost", "iqm", "intervals",
         "improvement", "tuning", "anova", "wilson", "paired", "top_share", "reselection",
         "paired_t", "losses", "contrasts", "chances", "all_pairs", "mean_rank",
-        "friedman", "ratios",
+        "friedman", "ratios", "crossed_t",
     }  # fmt: skip
     for key, method in METHODS.items():
         assert method.key == key and method.name

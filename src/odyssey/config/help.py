@@ -23,6 +23,7 @@ from odyssey.config.schema import (
     ModelConfig,
     PlanConfig,
     ResumeConfig,
+    SeedsConfig,
     TrainerConfig,
 )
 from odyssey.errors import UserError
@@ -108,6 +109,7 @@ def _sections(cfg: DictConfig) -> list[tuple[str, str, Any]]:
         ("Clipping", "clip.", ClipConfig),
         ("Training", "trainer.", TrainerConfig),
         ("Plan of a study's analysis", "plan.", PlanConfig),
+        ("Seeds", "seeds.", SeedsConfig),
         ("W&B", "logger.", LoggerConfig),
         ("Resuming", "resume.", ResumeConfig),
     ]

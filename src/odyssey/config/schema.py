@@ -250,6 +250,23 @@ class TrainerConfig:
 
 
 @dataclass
+class SeedsConfig:
+    """Seeds of single kinds of random choices, where they are not to follow `seed`."""
+
+    init: int | None = key(None, "seed of the initial weights; null: seed")
+    order: int | None = key(
+        None,
+        "seed of what is drawn in training: order of batches, generated sequences, noise, dropout; "
+        "null: seed",
+    )
+    split: int | None = key(
+        None,
+        "seed of which items are train, valid and test, where they are split at random; null: the "
+        "fixed split, as 0",
+    )
+
+
+@dataclass
 class LoggerConfig:
     """Weights & Biases."""
 
@@ -315,6 +332,7 @@ class Config:
         neutral=True,
     )
     seed: int = key(0, "seed of weights, data order, noise and dropout")
+    seeds: SeedsConfig = key(SeedsConfig, "seeds of single kinds of random choices")
     study: str = key(
         "default", "name of the study: the folder of its runs, and the W&B group", neutral=True
     )

@@ -33,6 +33,7 @@ from odyssey.config.keys import subject
 from odyssey.config.lightning import lightning_errors
 from odyssey.config.own import find_part, one_line, subclass_of
 from odyssey.config.parts import INITIALIZERS, is_function, part_errors
+from odyssey.config.seeds import SEED_KEYS
 from odyssey.device import DEVICES, device_error
 from odyssey.errors import did_you_mean, options
 
@@ -62,7 +63,7 @@ positive = partial(above, low=0)
 share = partial(between, low=0, high=1)
 # A key that the optimizer or decay of a run does not have is passed over.
 RANGES: dict[str, Check] = {
-    "seed": partial(between, low=0, high=2**32 - 1),  # what NumPy's generators take too
+    **dict.fromkeys(SEED_KEYS, partial(between, low=0, high=2**32 - 1)),  # as NumPy's generators
     "cell.forget_bias": finite,
     "cell.init.input_scale": positive,
     "cell.init.recurrent_scale": positive,
@@ -201,6 +202,8 @@ def _task(cfg: DictConfig) -> Iterator[str]:
     task: Any = OmegaConf.to_object(cfg.task)
     yield from task.errors()
     name = f"task={cfg.task.name}"
+    if cfg.seeds.split is not None and (why := task.without_split()):
+        yield f"seeds.split={cfg.seeds.split} is without effect with {name}, {why}: leave it out"
     reversal = cfg.task.name == "synthetic" and cfg.task.kind == "reversal"
     if cfg.model.bidirectional and (cfg.task.name in ("charlm", "wordlm", "music") or reversal):
         yield (

@@ -29,6 +29,7 @@ from odyssey.report.io.formats import Table, to_csv, to_latex, to_markdown
 from odyssey.report.io.runs import Collection
 from odyssey.report.page.build import write_page
 from odyssey.report.payload import Made, MadeOverTasks, headline, payload, plain
+from odyssey.report.stats.items import ItemsError
 from odyssey.study.formatting import duration, several
 
 LONGEST_NAME = 80  # characters of a file name
@@ -235,7 +236,7 @@ def _analysis_as_json(analysis: Analysis) -> dict[str, Any]:
             }
             for s in analysis.summaries
         ],
-        "verdicts": [_verdict_as_json(v) for v in analysis.verdicts],
+        "verdicts": [_verdict_as_json(v, analysis.items.get(v.variant)) for v in analysis.verdicts],
         "factors": plain(factors_as_plain(analysis.factors, analysis.metric.unit)),
         "all_pairs": _pairs_as_json(analysis),
     }
@@ -265,12 +266,13 @@ def _pairs_as_json(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _verdict_as_json(verdict: Verdict) -> dict[str, Any]:
-    """All fields, the conclusion under the key `word`."""
+def _verdict_as_json(verdict: Verdict, items: ItemsError | None) -> dict[str, Any]:
+    """All fields, the conclusion under the key `word`; what the test sequences leave open."""
     fields = asdict(verdict)
     decision = fields.pop("decision")
     word = decision.pop("conclusion")
-    return {"word": word, **{k: plain(v) for k, v in {**fields, **decision}.items()}}
+    more = {"test_items": None if items is None else asdict(items)}
+    return {"word": word, **{k: plain(v) for k, v in {**fields, **decision, **more}.items()}}
 
 
 # --- terminal ---

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from odyssey.errors import UserError
 from odyssey.nn import StackState, detach
 from odyssey.tasks.base import Batch, Sums, Task
+from odyssey.training.items import Items
 from odyssey.training.optim import Decay, clip_gradients, make_decay, make_optimizer
 from odyssey.training.schedule import Schedule
 
@@ -97,6 +98,7 @@ class RecurrentModule(LightningModule):
         self.evaluated: dict[str, float] = {}
         self.guess_meter = Meter()
         self.guessed: dict[str, float] = {}  # the metrics of guessing, on the test part
+        self.items: Items | None = None  # the scores of each test sequence, where they are kept
         self.best_step: int | None = None
         self.best_metrics: dict[str, float] = {}
 
@@ -198,10 +200,12 @@ class RecurrentModule(LightningModule):
         self._evaluate(batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """The same, and what guessing would get."""
+        """The same, with what guessing would get, and the scores of each sequence where kept."""
         logits = self._evaluate(batch)
         if (guess := self.task.guess(logits)) is not None:
             self.guess_meter.add(self.task.scores(guess, batch))
+        if self.items is not None:
+            self.items.add(logits, batch, batch_idx)
 
     def _evaluate(self, batch: Batch) -> Tensor:
         """The logits of a batch, with the state carried where it is streamed."""

@@ -13,6 +13,7 @@ import numpy as np
 from odyssey.errors import UserError
 from odyssey.report.analysis.compare_pairs import compare_all
 from odyssey.report.analysis.factor_words import analyse_factors
+from odyssey.report.analysis.item_errors import items_errors
 from odyssey.report.analysis.names import better_direction
 from odyssey.report.analysis.notes import analysis_notes
 from odyssey.report.analysis.options import Options
@@ -24,6 +25,7 @@ from odyssey.report.analysis.outcomes import (
     make_outcomes,
 )
 from odyssey.report.analysis.planned import late_choices, planned_options
+from odyssey.report.analysis.replicates import over_crossed_seeds
 from odyssey.report.analysis.result import (
     SEARCH,
     Analysis,
@@ -32,6 +34,7 @@ from odyssey.report.analysis.result import (
     Summary,
     Variant,
 )
+from odyssey.report.analysis.variance import variance_rows
 from odyssey.report.analysis.verdicts import make_verdicts
 from odyssey.report.fanova.axes import Axis, axis_from_description, axis_from_values
 from odyssey.report.fanova.decomposition import Decomposition
@@ -69,7 +72,8 @@ def analyse(
     best = [_best_run(found, comparison) for found in outcomes]
     summaries = []
     for variant, found, best_run in zip(comparison.variants, outcomes, best, strict=True):
-        summaries.append(_summarize(variant, found, best_run, better, comparison.kind, options))
+        summary = _summarize(variant, found, best_run, better, comparison.kind, options)
+        summaries.append(over_crossed_seeds(summary, comparison))
         tell(f"{metric}: {variant.label}")
     analysis = Analysis(
         comparison=comparison,
@@ -90,7 +94,9 @@ def analyse(
         analysis.all_pairs = compare_all(comparison, summaries, better, options, metric)
     if comparison.kind == SEARCH:
         analysis.importance = importance(comparison, summaries, better, options, tell)
-    analysis.notes = analysis_notes(analysis)
+    analysis.items, notes = items_errors(analysis)
+    analysis.variance = variance_rows(analysis, options.seed)
+    analysis.notes = [*analysis_notes(analysis), *notes]
     return analysis
 
 

@@ -342,7 +342,7 @@ def _design(variants: Sequence[Variant], searched: Sequence[str]) -> str:
     if searched:
         return SEARCH
     for variant in variants:
-        if len({run.seed for run in variant.runs if run.seed is not None}) > 1:
+        if len({run.drawn_from for run in variant.runs if run.seed is not None or run.seeds}) > 1:
             return SEEDS
     return SINGLE
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from odyssey.report.analysis.all_pairs import AllPairs
     from odyssey.report.analysis.factors import Factors
     from odyssey.report.fanova.decomposition import Decomposition
+    from odyssey.report.stats.components import VarianceRow
     from odyssey.report.stats.estimates import Tuning
+    from odyssey.report.stats.items import ItemsError
     from odyssey.report.stats.tests import Paired
 
 __all__ = ["SEARCH", "SEEDS", "SINGLE", "Analysis", "Comparison", "Outcome", "Summary", "Variant"]
@@ -149,6 +151,8 @@ class Analysis:
     importance: dict[str, Decomposition] = field(default_factory=dict)  # by variant; "" is overall
     factors: Factors | None = None  # where the variants are a grid of two or more factors
     notes: list[str] = field(default_factory=list)  # sentences for the reader
+    items: dict[str, ItemsError] = field(default_factory=dict)  # by variant: of the test items
+    variance: list[VarianceRow] = field(default_factory=list)  # where the scatter comes from
 
     @property
     def better(self) -> str:

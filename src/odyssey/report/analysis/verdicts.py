@@ -14,6 +14,7 @@ import numpy as np
 from odyssey.config.schema import NEUTRAL_KEYS
 from odyssey.report.analysis.decisions import (
     CANNOT_TELL,
+    CROSSED,
     LOSSES,
     NO_DIFFERENCE,
     PAIRED,
@@ -32,6 +33,7 @@ from odyssey.report.analysis.decisions import (
 )
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.planned import exploratory, plan_of
+from odyssey.report.analysis.replicates import crossed_kinds, described, levels_of
 from odyssey.report.analysis.result import Comparison, Outcome, Summary, Verdict
 from odyssey.report.analysis.settings import differing_settings, is_under
 from odyssey.report.io.runs import ReportStudy
@@ -61,6 +63,7 @@ TEST_NAMES = {
     WELCH: "Welch",
     RANKS: "ranks",
     LOSSES: "exact test of losses",
+    CROSSED: "t over crossed seeds",
 }
 
 
@@ -142,12 +145,13 @@ def design_of(
         share=options.share if search else 1.0,
         same_metric=metric == comparison.monitor,
         adaptive=search and any(study.sampler == "tpe" for study in comparison.studies),
+        crossed=() if search else crossed_kinds(s.variant for s in summaries),
     )
 
 
 def _same_seeds(summaries: Sequence[Summary]) -> bool:
     """Whether every variant was planned with the same seeds, each once."""
-    seeds = [sorted(run.seed or 0 for run in s.variant.runs) for s in summaries]
+    seeds = [sorted(run.drawn_from for run in s.variant.runs) for s in summaries]
     return bool(seeds) and len(set(seeds[0])) == len(seeds[0]) and all(s == seeds[0] for s in seeds)
 
 
@@ -157,13 +161,14 @@ def sample_of(summary: Summary, design: Design) -> Sample:
         test=_tests(outcomes),
         chosen_by=np.array([o.chosen_by for o in outcomes], dtype=float),
         keys=[_key(o, design) for o in outcomes],
+        levels=levels_of(outcomes, design.crossed) if design.crossed else None,
     )
 
 
 def _key(outcome: Outcome, design: Design) -> Hashable:
     """What a run shares with its pair in another variant."""
     run = outcome.run
-    return (run.study, run.trial, run.seed) if design.kind == SEARCH else run.seed
+    return (run.study, run.trial, run.drawn_from) if design.kind == SEARCH else run.drawn_from
 
 
 def _tests(outcomes: Sequence[Outcome]) -> np.ndarray:
@@ -347,8 +352,10 @@ def _sentence(d: Decision, design: Design, baseline: str, options: Options, unit
 def _evidence(d: Decision, design: Design) -> str:
     if math.isnan(d.holm_p):
         return "no test could be made"
-    test = d.test if d.test != LOSSES else (PAIRED if design.paired else WELCH)
-    pairs = f" over {several(d.pairs, 'pair')}" if test == PAIRED and d.pairs is not None else ""
+    of_values = CROSSED if design.crossed else PAIRED if design.paired else WELCH
+    test = d.test if d.test != LOSSES else of_values
+    paired = test in (PAIRED, CROSSED) and d.pairs is not None
+    pairs = f" over {several(d.pairs or 0, 'pair')}" if paired else ""
     return f"{TEST_NAMES[test]}{pairs} with Holm p = {d.holm_p:.2g}"
 
 
@@ -387,7 +394,13 @@ def _notes(
                 "for the unequal numbers, Welch's test is not"
             )
     elif design.kind == SEEDS:
-        if d.test == RANKS:
+        if design.crossed:
+            found.append(
+                f"the seeds of {described(design.crossed)} vary crosswise, so that runs share some "
+                "and are no independent draws: the test is over the seeds of each kind; P(better), "
+                "Hedges' g, Welch and Brunner–Munzel take the runs for independent"
+            )
+        elif d.test == RANKS:
             found.append("a value lies far out, or nothing scatters: ranks decide")
         elif 2 <= min(len(one.chosen), len(base.chosen)) < FEW:
             found.append("so few runs that it is taken on trust that they scatter normally")

@@ -24,7 +24,7 @@ Statistic = Callable[[np.random.Generator], bool]  # whether one simulated inter
 class Rate:
     """A share of studies, with its Monte-Carlo error."""
 
-    hits: int
+    hits: float
     studies: int
 
     @property

@@ -23,6 +23,7 @@ from odyssey.report.calibration.grids import (
 )
 from odyssey.report.calibration.importance import KNOWN, TRIALS, importance_rows
 from odyssey.report.calibration.landscapes import (
+    CROSSED_DESIGN,
     PAIRED_DESIGN,
     SEARCH_DESIGN,
     SEED_NOISE,
@@ -39,6 +40,8 @@ from odyssey.report.calibration.pairs import (
 )
 from odyssey.report.calibration.rates import Rate, Statistic, coverage, measure, measure_detectable
 from odyssey.report.calibration.tasks import AGREE, rates_over_tasks, tasks_settings
+from odyssey.report.calibration.variance import KNOWN as COMPONENTS
+from odyssey.report.calibration.variance import variance_rows
 from odyssey.report.stats.effects import (
     probability_of_improvement,
     probability_of_paired_improvement,
@@ -146,6 +149,7 @@ def null_settings() -> list[Setting]:
         for n in (3, 5, 10, 20):
             name = f"seeds, paired, {share:.0%} lost, {n}"
             found.append(Setting(name, PAIRED_DESIGN, n=n, lost=share))
+    found += crossed_settings()
     for surface in SURFACES:
         for n in (20, 50, 200):
             name = f"search, {surface}, {n}"
@@ -161,6 +165,37 @@ def null_settings() -> list[Setting]:
         name = f"search, real A/A, one variant, {n}"
         found.append(Setting(name, SEARCH_DESIGN, variants=1, n=n, surface="jsb"))
     return found
+
+
+# Standard deviations of the effects of weights, order and the rest.
+ACTS = {
+    "both act": (1.0, 1.0, 1.0),
+    "weights act": (1.0, 0.0, 1.0),
+    "both act, no rest": (1.0, 1.0, 0.0),
+    "neither acts": (0.0, 0.0, 1.0),
+}
+
+
+def crossed_settings() -> list[Setting]:
+    """Studies of crossed seeds in which no variant differs."""
+    found = [
+        Setting(
+            f"seeds, crossed, {shape[0]} x {shape[1]}, {acts}",
+            CROSSED_DESIGN,
+            shape=shape,
+            parts=parts,
+        )
+        for shape in ((3, 3), (5, 5), (3, 10))
+        for acts, parts in ACTS.items()
+    ]
+    both = Setting("", CROSSED_DESIGN, shape=(5, 5), parts=ACTS["both act"])
+    alone = replace(CROSSED_DESIGN, paired=False)
+    found.append(replace(both, name="seeds, crossed, 5 x 5, unpaired", design=alone))
+    found.append(replace(both, name="seeds, crossed, 5 x 5, 10% lost", lost=0.1))
+    found.append(replace(both, name="seeds, crossed, 5 x 5, one variant", variants=1))
+    three = replace(CROSSED_DESIGN, crossed=("init", "order", "split"))
+    name = "seeds, crossed, 3 x 3 x 3, all act"
+    return [*found, Setting(name, three, shape=(3, 3, 3), parts=(1.0, 1.0, 1.0, 1.0))]
 
 
 def _null(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
@@ -218,6 +253,16 @@ def _power(studies: int, seed: int, processes: int | None, begin: Begin) -> Tabl
                 kind = "seeds" if design is SEEDS_DESIGN else "seeds, paired, correlation .7"
                 name, shift = f"{kind}, {n}, {size:g} sd", size * SEED_NOISE
                 settings.append(Setting(name, design, n=n, correlation=correlation, shift=shift))
+    settings += [
+        Setting(
+            f"seeds, crossed, {shape[0]} x {shape[1]}, both act, 3 sd",
+            CROSSED_DESIGN,
+            shape=shape,
+            parts=ACTS["both act"],
+            shift=3 * SEED_NOISE,
+        )
+        for shape in ((5, 5), (10, 10))
+    ]
     settings.append(
         Setting("seeds, paired, correlation 0, 5, 2 sd", PAIRED_DESIGN, n=5, shift=2 * SEED_NOISE)
     )
@@ -405,6 +450,17 @@ def difference_settings() -> list[Setting]:
         Setting(f"seeds, paired, {n}", PAIRED_DESIGN, variants=1, n=n, correlation=0.5, shift=shift)
         for n in (3, 5, 10)
     ]
+    found += [
+        Setting(
+            f"seeds, crossed, {shape[0]} x {shape[1]}",
+            CROSSED_DESIGN,
+            variants=1,
+            shape=shape,
+            parts=ACTS["both act"],
+            shift=shift,
+        )
+        for shape in ((3, 3), (5, 5))
+    ]
     for surface in SURFACES:
         for n in (20, 50, 200):
             found.append(
@@ -536,6 +592,16 @@ def _tasks(studies: int, seed: int, processes: int | None, begin: Begin) -> Tabl
     return table
 
 
+def _variance(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    table = Table("variance", "where the scatter comes from: the share of the variance")
+    for known in COMPONENTS:
+        tell = begin(known.name, studies)
+        for name, rates in variance_rows(known, studies, seed):
+            table.rows.append(Row(name, rates, _below(rates["interval holds"], COVER, "coverage")))
+        tell(studies)
+    return table
+
+
 PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "null": _null,
     "same": _same,
@@ -547,6 +613,7 @@ PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "coverage": _coverage,
     "importance": _importance,
     "factors": _factors,
+    "variance": _variance,
 }
 
 

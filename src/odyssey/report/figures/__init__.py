@@ -18,6 +18,7 @@ from odyssey.report.figures.curves import learning, tuning
 from odyssey.report.figures.factors import factor_lines, factor_means
 from odyssey.report.figures.marks import Figure
 from odyssey.report.figures.settings import importance, marginals, pairs
+from odyssey.report.figures.variance import variance
 from odyssey.report.figures.variants import differences, divergence, top, trials
 from odyssey.report.figures.view import View
 
@@ -30,6 +31,7 @@ FIGURES: tuple[Maker, ...] = (
     all_pairs,
     top,
     trials,
+    variance,
     marginals,
     importance,
     pairs,

@@ -61,6 +61,18 @@ _ALL = (
         "differences being about normal, and on the runs that survived.",
     ),
     Method(
+        "crossed_t",
+        "t-tests over crossed seeds",
+        "Satterthwaite (1946), An approximate distribution of estimates of variance components, "
+        "Biometrics Bulletin 2, 110-114; Searle, Casella and McCulloch (1992), Variance "
+        "Components, Wiley, chapter 4; measured in docs/calibration.md",
+        "How surprising the mean difference is where several seeds vary crosswise, so that runs "
+        "share weights or the order of the data. It is held against the scatter of its means over "
+        "the seeds of each kind, and against the sum of these; the largest p counts.",
+        "With few seeds of a kind it finds little, since so few say little of others of that "
+        "kind. It leans on effects being about normal, and on the runs that survived.",
+    ),
+    Method(
         "welch",
         "Welch's t-test",
         "Welch (1947), The generalization of 'Student's' problem when several different "
