@@ -26,10 +26,10 @@ def drawn(random: np.random.Generator, n: int) -> np.ndarray:
 def posterior(sample: np.ndarray):
     """Of the mean, by a grid over mean and log standard deviation under the prior 1 / s."""
     n, middle, error = len(sample), sample.mean(), sample.std(ddof=1) / math.sqrt(len(sample))
-    means = middle + error * np.sinh(np.linspace(-9, 9, 4001))  # far out, and dense in the middle
+    means = middle + error * np.sinh(np.linspace(-8, 8, 2001))  # far out, and dense in the middle
     # The log likelihood of each mean, its deviation integrated out on a grid of log s.
     squares = ((sample[:, None] - means) ** 2).sum(axis=0)
-    logs = np.linspace(-6, 14, 3001)[:, None] + math.log(error)
+    logs = np.linspace(-6, 14, 1001)[:, None] + math.log(error)
     dense = np.exp(-n * logs - squares * np.exp(-2 * logs) / 2 + n * math.log(error)).sum(axis=0)
     cumulated = integrate.cumulative_trapezoid(dense, means, initial=0)
     return means, dense / cumulated[-1], cumulated / cumulated[-1]
@@ -43,8 +43,8 @@ def test_pairs_are_a_normal_likelihood_with_a_prior_that_says_nothing() -> None:
         means, _, share = posterior(a - b)
         found = paired_chances(a, b, "lower", margin)
         below, above = np.interp([-margin, margin], means, share)
-        assert found.better == pytest.approx(below, abs=2e-4)
-        assert found.worse == pytest.approx(1 - above, abs=2e-4)
+        assert found.better == pytest.approx(below, abs=5e-4)
+        assert found.worse == pytest.approx(1 - above, abs=5e-4)
         assert found.better + found.same + found.worse == pytest.approx(1)
 
 

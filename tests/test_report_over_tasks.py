@@ -118,6 +118,16 @@ def test_values_without_a_ratio_and_single_runs(tmp_path: Path) -> None:
     assert {f.key for f in over_tasks_figures(found)} == {"ranks", "profiles"}
 
 
+def test_single_runs_beside_a_study_are_no_task_and_runs_to_come_are_told(tmp_path: Path) -> None:
+    seeds = write(tmp_path, "one")
+    by_hand = write(tmp_path, "two", kind="single", trials=1)
+    assert read([seeds, by_hand]) is None
+    found = read([seeds, by_hand, write(tmp_path, "three", missing=0.4)])
+    assert found is not None and len(found.tasks) == 2
+    assert any("has one run of each variant" in note for note in found.notes)
+    assert any(note == "Preliminary: 8 runs to come." for note in found.notes)
+
+
 @pytest.mark.slow
 def test_searches_have_ranks_and_no_ratios(tmp_path: Path) -> None:
     rate = {"optimizer.lr": {"distribution": "log_uniform", "low": 1e-6, "high": 1e-2}}
@@ -159,9 +169,6 @@ def test_the_report_writes_and_prints_it(tmp_path: Path, capsys) -> None:
     for key in ("ranks", "means", "ratios"):
         for suffix in ("csv", "md", "tex"):
             assert (ranks.parent / f"{key}.{suffix}").stat().st_size
-    for figure in over_tasks_figures(found):
-        mpl.draw(figure).savefig(out / f"{figure.key}.pdf")
-        assert (out / f"{figure.key}.pdf").stat().st_size > 5000
     verdict = json.loads((out / "verdict.json").read_text())["over_tasks"]
     assert [v["variant"] for v in verdict["variants"]] == found.labels
     assert verdict["friedman"]["smallest"] == pytest.approx(1 / 24)
@@ -173,6 +180,11 @@ def test_the_page_has_the_section_above_whichever_comparison_is_shown(tmp_path: 
     folders = [write(tmp_path, "one"), write(tmp_path, "two", trials=6)]
     out = tmp_path / "report"
     assert main([*map(str, folders), "--out", str(out), "--no-figures"]) == 0
+    found = read(folders)
+    assert found is not None
+    for figure in over_tasks_figures(found):
+        mpl.draw(figure).savefig(out / f"{figure.key}.pdf")
+        assert (out / f"{figure.key}.pdf").stat().st_size > 5000
     with page_kit.chromium() as browser:
         page = browser.new_page(viewport={"width": 1200, "height": 2400})
         page.goto(f"file://{out / 'index.html'}")

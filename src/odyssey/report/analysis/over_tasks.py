@@ -12,6 +12,7 @@ from odyssey.report.analysis.compare_pairs import rank_key
 from odyssey.report.analysis.decisions import SEARCH, SINGLE
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.result import Analysis, Comparison, Summary
+from odyssey.report.analysis.verdicts import TO_COME
 from odyssey.report.stats.over_tasks import (
     LEAST_RUNS,
     LEAST_TRIALS,
@@ -126,10 +127,11 @@ def over_tasks(
     None where no two comparisons share two variants with a result.
     """
     every = [a for comparison, here in analysed if (a := _own(comparison, here)) is not None]
-    analyses, notes = _sharing(every)
+    analyses, notes = _sharing(_repeated(every))
     if len(analyses) < 2:
         return None
     labels = _common(analyses)
+    notes += _left_out(every) + _to_come(analyses, labels)
     left = [label for a in analyses for label in _labels(a) if label not in labels]
     if left:
         named = list(dict.fromkeys(left))
@@ -183,6 +185,30 @@ def _labels(analysis: Analysis) -> list[str]:
 def _common(analyses: Sequence[Analysis]) -> list[str]:
     first, *others = (_labels(a) for a in analyses)
     return [label for label in first if all(label in other for other in others)]
+
+
+def _repeated(analyses: Sequence[Analysis]) -> list[Analysis]:
+    """Those with more than one run of a variant, if there are any: a few runs made by hand, with
+    other data say, are no task beside a study.
+    """
+    found = [a for a in analyses if a.comparison.kind != SINGLE]
+    return found or list(analyses)
+
+
+def _left_out(analyses: Sequence[Analysis]) -> list[str]:
+    single = [a.comparison.title for a in analyses if a.comparison.kind == SINGLE]
+    if len(single) == len(analyses):
+        return []
+    return [f"{title} has one run of each variant, and is left out here." for title in single]
+
+
+def _to_come(analyses: Sequence[Analysis], labels: Sequence[str]) -> list[str]:
+    """A note where a run of these variants, or a trial, has not ended."""
+    variants = [v for a in analyses for v in a.comparison.variants if v.label in labels]
+    studies = {study.name: study for a in analyses for study in a.comparison.studies}
+    left = sum(run.state in TO_COME for v in variants for run in v.runs)
+    left += sum(study.to_come for study in studies.values())
+    return [f"Preliminary: {several(left, 'run')} to come."] if left else []
 
 
 def _sharing(analyses: Sequence[Analysis]) -> tuple[list[Analysis], list[str]]:
