@@ -48,6 +48,12 @@ WHY = {
 }
 
 
+CROSSED_SEEDS = (
+    "the seeds vary crosswise, so that runs share some of them and are no independent draws; "
+    "repeat with one seed a run, as in seed=range(0,5)"
+)
+
+
 def analyse_factors(analysis: Analysis, options: Options) -> Factors | None:
     """The factors of a grid of variants, with their effects if seeds were repeated, or None."""
     comparison = analysis.comparison
@@ -57,10 +63,10 @@ def analyse_factors(analysis: Analysis, options: Options) -> Factors | None:
     by_label = {s.variant.label: s for s in analysis.summaries}
     cells = [by_label[label] for label in grid.cells]
     why = WHY.get(comparison.kind, WHY[""]) if comparison.kind != SEEDS else ""
-    why = why or _why_not(comparison, cells)
     design = design_of(
         comparison, analysis.summaries, analysis.better, options, analysis.metric.name
     )
+    why = why or _why_not(comparison, cells) or (CROSSED_SEEDS if design.crossed else "")
     effects: Sequence[Effect] = ()
     if not why:
         samples = {s.variant.label: _sample(s) for s in cells}
@@ -93,7 +99,7 @@ def _why_not(comparison: Comparison, cells: Sequence[Summary]) -> str:
 
 def _sample(summary: Summary) -> Sample:
     test = np.array([o.test for o in summary.outcomes], dtype=float)
-    return Sample(test, test, [o.run.seed for o in summary.outcomes])
+    return Sample(test, test, [o.run.drawn_from for o in summary.outcomes])
 
 
 # --- sentences ---

@@ -11,6 +11,7 @@ import numpy as np
 from odyssey.report.analysis.compare_pairs import rank_key
 from odyssey.report.analysis.decisions import SEARCH, SINGLE
 from odyssey.report.analysis.options import Options
+from odyssey.report.analysis.replicates import crossed_kinds
 from odyssey.report.analysis.result import Analysis, Comparison, Summary
 from odyssey.report.analysis.verdicts import TO_COME
 from odyssey.report.stats.over_tasks import (
@@ -127,10 +128,17 @@ def over_tasks(
     None where no two comparisons share two variants with a result.
     """
     every = [a for comparison, here in analysed if (a := _own(comparison, here)) is not None]
-    analyses, notes = _sharing(_repeated(every))
+    independent = [a for a in every if not crossed_kinds(a.comparison.variants)]
+    analyses, notes = _sharing(_repeated(independent))
     if len(analyses) < 2:
         return None
     labels = _common(analyses)
+    notes += [
+        f"{a.comparison.title} has seeds that vary crosswise, whose runs are no independent draws, "
+        "and is left out here."
+        for a in every
+        if a not in independent
+    ]
     notes += _left_out(every) + _to_come(analyses, labels)
     left = [label for a in analyses for label in _labels(a) if label not in labels]
     if left:
@@ -246,7 +254,7 @@ def _task(analysis: Analysis, summaries: Sequence[Summary], options: Options) ->
         for s in summaries
     ]
     keys = [
-        [(o.run.study, o.run.trial, o.run.seed) if search else o.run.seed for o in s.outcomes]
+        [(o.run.study, o.run.trial, o.run.seed) if search else o.run.drawn_from for o in s.outcomes]
         for s in summaries
     ]
     same = all(own == keys[0] for own in keys) and len(set(keys[0])) == len(keys[0])
