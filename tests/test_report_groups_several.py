@@ -138,7 +138,7 @@ def test_other_spaces_are_not_pooled(tmp_path: Path) -> None:
     assert labels(found) == ["study a", "study b"]
     c = write_study(tmp_path / "c", cells=["lstm"], trials=2, kind="seeds")
     (found,) = both(a, c)
-    assert labels(found) == ["lstm", "lstm optimizer.lr=0.001"]
+    assert labels(found) == ["lstm", "lstm lr 0.001"]
     assert any("have one configuration" in n or "has one configuration" in n for n in found.notes)
 
 

@@ -64,11 +64,11 @@ def name_of_setting(key: str) -> str:
 def name_settings(variants: Sequence[Sequence[tuple[str, str]]]) -> list[list[str]]:
     """The settings of each variant in a few letters each: `gru`, `64 units`, `lr 0.01`.
 
-    variants: the pairs of key and value in which they differ. One setting beside the cell needs no
-    name: `64`.
+    variants: the pairs of key and value in which they differ. Where all have the cell and one other
+    setting, that needs no name: `64`.
     """
-    keys = {key for own in variants for key, _ in own} - {"cell"}
-    alone = len(keys) == 1 and any(key == "cell" for own in variants for key, _ in own)
+    alone = all(len(own) == 2 and own[0][0] == "cell" for own in variants)
+    alone = alone and len({key for own in variants for key, _ in own}) == 2
     return [[_name_setting(key, value, alone) for key, value in own] for own in variants]
 
 
