@@ -32,6 +32,12 @@ from odyssey.report.calibration.landscapes import (
     real_trials,
 )
 from odyssey.report.calibration.main import main
+from odyssey.report.calibration.pairs import (
+    chances_settings,
+    false_chances,
+    false_pairs,
+    pairs_settings,
+)
 from odyssey.report.calibration.rates import Rate, measure
 from odyssey.report.calibration.tables import LIMIT, Row, null_settings
 from run_kit import ROOT
@@ -146,7 +152,7 @@ def test_the_command_prints_tables_and_writes_them(tmp_path: Path, capsys) -> No
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("nul", "nul is no part: type coverage, factors, importance, null, power, same, or none"),
+        ("nul", f"nul is no part: type {', '.join(sorted(tables.PARTS))}, or none for all of them"),
         ("--studies 0", "--studies 0 is out of range: type 1 or more"),
         ("--seed -1", "--seed -1 is out of range"),
         ("--processes 0", "--processes 0 is out of range"),
@@ -171,6 +177,8 @@ def test_the_measured_tables_are_those_of_the_settings() -> None:
         assert setting.name in rows
     for name, _ in tables._interval_rows():
         assert name in rows
+    for setting in [*pairs_settings(), *chances_settings()]:
+        assert setting.name in rows
 
 
 @pytest.mark.parametrize(
@@ -205,3 +213,23 @@ def test_the_measured_tables_hold_every_grid() -> None:
     rows = re.findall(r"^\| ([^|]+) \| ", text, re.MULTILINE)
     for setting in [*null_grids(), *real_grids(), *margin_grids()]:
         assert setting.name in rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["seeds, paired, 4 variants, 5", "seeds, 9 variants, 10", "search, valley, 4 variants, 50"],
+)
+def test_a_false_pair_is_as_rare_as_promised(name: str) -> None:
+    (setting,) = [s for s in pairs_settings() if s.name == name]
+    found = false_pairs(setting, STUDIES, 0, 1, lambda done: None)
+    assert found.studies == STUDIES and not beyond_chance(found, LIMIT)
+
+
+def test_probabilities_above_095_are_as_frequent_as_the_page_says() -> None:
+    """Of paired seeds exactly one in twenty; of others no more."""
+    for setting in chances_settings()[2:4]:
+        found = false_chances(setting, STUDIES // 2, 0, 1, lambda done: None)
+        first = next(iter(found.values()))
+        low, high = stats.binom.ppf([1e-7, 1 - 1e-7], first.studies // 2, 0.05) * 2
+        assert first.hits <= high and (first.hits >= low or not setting.design.paired)

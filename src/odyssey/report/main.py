@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> None:
     asked = _parser().parse_args(arguments)
-    options = Options(
+    options = Options.asked(
         baseline=asked.baseline,
         margin=asked.margin,
         share=asked.share,
@@ -54,13 +54,15 @@ def _make_report(asked: argparse.Namespace, options: Options) -> None:
         collection = _collect(asked, bar)
         from odyssey.report import pipeline  # late: NumPy and others take half a second
         from odyssey.report.analysis.comparisons import make_comparisons
+        from odyssey.report.analysis.over_tasks import over_tasks
 
         comparisons = make_comparisons(collection, baseline=options.baseline)
         bar.stage("statistics", pipeline.count_steps(comparisons, asked.metric))
         analysed = pipeline.analyse_all(comparisons, options, asked.metric, bar.tell)
+        over = over_tasks(analysed, options)
         if quiet:
             bar.close()
-            verdicts = pipeline.verdicts_as_json(analysed)
+            verdicts = pipeline.verdicts_as_json(analysed, over)
             show(json.dumps(verdicts, indent=2, ensure_ascii=False, allow_nan=False))
             return
         bar.stage("figures and page")
@@ -68,7 +70,7 @@ def _make_report(asked: argparse.Namespace, options: Options) -> None:
         title = " + ".join(study.name for study in collection.studies)
         try:
             written = pipeline.write_report(
-                collection, analysed, folder, title, not asked.no_figures, bar.tell, own
+                collection, analysed, folder, title, not asked.no_figures, bar.tell, own, over
             )
         except OSError as error:
             raise UserError(
@@ -78,7 +80,7 @@ def _make_report(asked: argparse.Namespace, options: Options) -> None:
     finally:
         bar.close()
     took = time.monotonic() - started
-    show(pipeline.terminal_summary(collection, analysed, written, took))
+    show(pipeline.terminal_summary(collection, analysed, written, took, over))
 
 
 def _own_figures(targets: Sequence[str]) -> list[Any]:
@@ -168,7 +170,13 @@ def _parser() -> argparse.ArgumentParser:
     add("studies", metavar="STUDY", type=Path, nargs="*", help="studies' folders, outputs/<study>")
     add("--wandb", metavar="ENTITY/PROJECT", help="runs of a W&B project, also beside folders")
     add("--group", help="of --wandb: one group (study) of the project alone")
-    add("--baseline", metavar="VARIANT", help="what the others are held against")
+    add(
+        "--baseline",
+        metavar="VARIANT",
+        help="what the others are held against. Like --margin, --share and --alpha it belongs in "
+        "the plan, as plan.baseline=… of the study's command: chosen here, after the data, its "
+        "verdicts are exploratory",
+    )
     add(
         "--margin",
         type=_parse_number,
@@ -179,10 +187,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--share",
         type=_parse_number,
-        default=0.1,
-        help="of a search's trials that are compared: 0.1",
+        help="of a search's trials that are compared: the plan's, else 0.1",
     )
-    add("--alpha", type=_parse_number, default=0.05, help="level of significance: 0.05")
+    add("--alpha", type=_parse_number, help="level of significance: the plan's, else 0.05")
     add("--draws", type=int, default=2000, help="permutations and resamples: 2000")
     add("--seed", type=int, default=0, help="of permutations, resamples and forests: 0")
     add(

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from odyssey.config.seeds import Seeds
 from odyssey.report.analysis.factor_words import about, sentences
 from odyssey.report.analysis.names import name_of_setting
+from odyssey.report.analysis.over_tasks import OverTasks
 from odyssey.report.analysis.provenance import provenance
 from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis, Comparison, Summary
 from odyssey.report.figures.marks import Figure
@@ -22,6 +24,7 @@ from odyssey.study.formatting import several
 
 FIRST, LAST = ("better", "promising"), "worse"  # the others stand between them, by their means
 Made = tuple[Analysis, list[Table], list[Figure]]
+MadeOverTasks = tuple[OverTasks, list[Table], list[Figure]]
 
 
 def payload(
@@ -30,6 +33,7 @@ def payload(
     version: str,
     collection: Collection,
     comparisons: Sequence[tuple[Comparison, Sequence[Made]]],
+    over: MadeOverTasks | None = None,
 ) -> dict[str, Any]:
     """The page's content. Numbers that JSON has not are None, "inf" or "-inf"."""
     place = {
@@ -48,6 +52,7 @@ def payload(
         "title": title,
         "made": made_at,
         "version": version,
+        "over": None if over is None else _over_tasks(*over),
         "comparisons": [_comparison(c, made) for c, made in comparisons],
         "runs": {**_runs(collection.runs, labels, comparisons), "comparison": where},
         "details": _details(collection.runs, where, len(comparisons)),
@@ -87,6 +92,16 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def _over_tasks(over: OverTasks, tables: list[Table], figures: list[Figure]) -> dict[str, Any]:
+    return {
+        "tasks": over.tasks,
+        "sentences": over.sentences(),
+        "notes": over.notes,
+        "tables": [_table(table) for table in tables],
+        "figures": [figure_data(figure) for figure in figures],
+    }
+
+
 def _comparison(comparison: Comparison, made: Sequence[Made]) -> dict[str, Any]:
     return {
         "key": comparison.key,
@@ -123,9 +138,16 @@ def headline(analysis: Analysis) -> list[dict[str, str]]:
         {
             "variant": v.variant,
             "word": v.conclusion,
-            "sentence": f"{_mean_of(by_label[v.variant])}; {v.sentence}",
+            "sentence": "; ".join(
+                [
+                    _mean_of(by_label[v.variant]),
+                    v.sentence,
+                    *([items.sentence(analysis.metric.unit)] if items else []),
+                ]
+            ),
         }
         for v in analysis.verdicts
+        for items in [analysis.items.get(v.variant)]
     ]
     if (base := by_label.get(analysis.comparison.baseline)) is not None:
         said = f"{_mean_of(base)}; the baseline"
@@ -216,6 +238,7 @@ def _runs(
     searched = list(dict.fromkeys(k for c, _ in comparisons for k in c.searched if "," not in k))
     names = list(dict.fromkeys(name for run in runs for name in run.metrics))
     monitors = {c.monitor for c, _ in comparisons}
+    apart = any(run.drawn_from != (run.seed, run.seed, 0) for run in runs if run.seeds)
     columns: list[tuple[str, str, str, bool, Any]] = [
         ("study", "study", "text", several_studies, lambda r: r.study),
         ("variant", "variant", "text", True, lambda r: labels.get((r.study, r.name), r.cell)),
@@ -223,8 +246,13 @@ def _runs(
         ("task", "task", "text", several_tasks, lambda r: r.task),
         ("data", "data", "text", several_tasks, lambda r: r.data),
         ("trial", "trial", "integer", True, lambda r: r.trial),
-        ("seed", "seed", "integer", True, lambda r: r.seed),
+        ("seed", "seed", "integer", not apart, lambda r: r.seed),
     ]
+    for kind in Seeds._fields if apart else ():
+        key = f"seeds.{kind}"
+        columns.append(
+            (key, name_of_setting(key), "integer", True, lambda r, k=kind: getattr(r.drawn_from, k))
+        )
     for name in names:
         shown = name.partition("/")[2] in monitors
         part, _, metric = name.partition("/")

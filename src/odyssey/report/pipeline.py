@@ -17,19 +17,24 @@ from odyssey.report.analysis.analyse import analyse
 from odyssey.report.analysis.factor_words import factors_as_plain, headlines
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.outcomes import select_metrics
+from odyssey.report.analysis.over_tasks import OverTasks
+from odyssey.report.analysis.over_tasks_tables import over_tasks_tables
 from odyssey.report.analysis.result import Analysis, Comparison, Verdict
 from odyssey.report.analysis.tables import make_tables
 from odyssey.report.figures import FIGURES, Maker, figures
 from odyssey.report.figures.marks import Figure
+from odyssey.report.figures.over_tasks import over_tasks_figures
 from odyssey.report.io.export import export_runs
 from odyssey.report.io.formats import Table, to_csv, to_latex, to_markdown
 from odyssey.report.io.runs import Collection
 from odyssey.report.page.build import write_page
-from odyssey.report.payload import Made, headline, payload, plain
+from odyssey.report.payload import Made, MadeOverTasks, headline, payload, plain
+from odyssey.report.stats.items import ItemsError
 from odyssey.study.formatting import duration, several
 
 LONGEST_NAME = 80  # characters of a file name
 MOST_VARIANTS = 30  # of a comparison in the terminal
+OVER_TASKS = "over-tasks"  # folder of what several comparisons say together
 Progress = Callable[[str], None]  # called with what has been done
 AnalysedComparisons = list[tuple[Comparison, list[Analysis]]]
 
@@ -75,9 +80,11 @@ def write_report(
     with_figures: bool,
     progress: Progress,
     own: Sequence[Maker] = (),
+    over: OverTasks | None = None,
 ) -> WrittenReport:
     """Write all files of the report into `folder`, over those of an earlier one.
 
+    over: what the comparisons say together.
     with_figures: whether to write the PDF and PNG files; the page has its figures in any case.
     own: figures of the user's own, which come after the others.
     Raises OSError or UserError where a file cannot be written.
@@ -98,13 +105,21 @@ def write_report(
                 n_figures += _draw(folder / "figures" / place, all_figures, progress)
             here.append((analysis, all_tables, all_figures))
         made.append((comparison, here))
+    together: MadeOverTasks | None = None
+    if over is not None:
+        together = over, over_tasks_tables(over), over_tasks_figures(over)
+        n_tables += _write_tables(folder / "tables" / OVER_TASKS, together[1])
+        if with_figures:
+            n_figures += _draw(folder / "figures" / OVER_TASKS, together[2], progress)
     export_runs(collection, folder)
     progress("runs.parquet, runs.csv")
-    text = json.dumps(verdicts_as_json(analysed), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(
+        verdicts_as_json(analysed, over), indent=2, ensure_ascii=False, allow_nan=False
+    )
     write_text(folder / "verdict.json", text + "\n", sync=False)
     page = folder / "index.html"
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    size = write_page(page, payload(title, now, version("rnn-odyssey"), collection, made))
+    size = write_page(page, payload(title, now, version("rnn-odyssey"), collection, made, together))
     progress("index.html")
     return WrittenReport(folder, page, size, n_figures, n_tables)
 
@@ -154,9 +169,11 @@ def safe_file_names(labels: Sequence[str]) -> list[str]:
 
 def verdicts_as_json(
     analysed: Sequence[tuple[Comparison, Sequence[Analysis]]],
+    over: OverTasks | None = None,
 ) -> dict[str, Any]:
     """All verdicts with their numbers and notes; numbers that JSON does not have are null."""
     return {
+        "over_tasks": None if over is None else _over_tasks_as_json(over),
         "comparisons": [
             {
                 "title": c.title,
@@ -165,13 +182,34 @@ def verdicts_as_json(
                 "design": c.kind,
                 "baseline": c.baseline,
                 "studies": [study.name for study in c.studies],
+                "plans": {s.name: s.plan and asdict(s.plan) for s in c.studies},
                 "notes": c.notes,
                 "set_apart": c.apart,
                 "not_read": [note for study in c.studies for note in study.notes],
                 "metrics": [_analysis_as_json(a) for a in analyses],
             }
             for c, analyses in analysed
-        ]
+        ],
+    }
+
+
+def _over_tasks_as_json(over: OverTasks) -> dict[str, Any]:
+    return {
+        "tasks": over.tasks,
+        "baseline": over.baseline,
+        "sentences": over.sentences(),
+        "notes": over.notes,
+        "friedman": plain(asdict(over.friedman)),
+        "variants": [
+            {
+                "variant": label,
+                "mean_rank": plain(over.mean_rank[label]),
+                "ranks": over.ranks[label],
+                "wins": plain(asdict(over.wins[label])) if label in over.wins else None,
+                "ratios": plain(asdict(over.ratios[label])) if label in over.ratios else None,
+            }
+            for label in over.labels
+        ],
     }
 
 
@@ -183,6 +221,7 @@ def _analysis_as_json(analysis: Analysis) -> dict[str, Any]:
         "share_of_trials": analysis.share,
         "margin": analysis.margin,
         "alpha": analysis.alpha,
+        "chosen_late": analysis.late,
         "notes": analysis.notes,
         "variants": [
             {
@@ -197,30 +236,63 @@ def _analysis_as_json(analysis: Analysis) -> dict[str, Any]:
             }
             for s in analysis.summaries
         ],
-        "verdicts": [_verdict_as_json(v) for v in analysis.verdicts],
+        "verdicts": [_verdict_as_json(v, analysis.items.get(v.variant)) for v in analysis.verdicts],
         "factors": plain(factors_as_plain(analysis.factors, analysis.metric.unit)),
+        "all_pairs": _pairs_as_json(analysis),
     }
 
 
-def _verdict_as_json(verdict: Verdict) -> dict[str, Any]:
-    """All fields, the conclusion under the key `word`."""
+def _pairs_as_json(analysis: Analysis) -> dict[str, Any]:
+    """The second family: every pair, and the groups that are not told apart."""
+    found = analysis.all_pairs
+    if found is None:
+        return {"missing": "", "groups": [], "pairs": []}
+    pairs = [
+        {
+            "variant": one,
+            "against": other,
+            "word": d.conclusion,
+            "difference": plain(d.difference),
+            "p": plain(d.p),
+            "holm_p": plain(d.holm_p),
+            "test": d.test,
+        }
+        for (one, other), d in found.decisions.items()
+    ]
+    return {
+        "missing": found.missing,
+        "groups": found.groups if pairs else [],
+        "pairs": pairs,
+    }
+
+
+def _verdict_as_json(verdict: Verdict, items: ItemsError | None) -> dict[str, Any]:
+    """All fields, the conclusion under the key `word`; what the test sequences leave open."""
     fields = asdict(verdict)
     decision = fields.pop("decision")
     word = decision.pop("conclusion")
-    return {"word": word, **{k: plain(v) for k, v in {**fields, **decision}.items()}}
+    more = {"test_items": None if items is None else asdict(items)}
+    return {"word": word, **{k: plain(v) for k, v in {**fields, **decision, **more}.items()}}
 
 
 # --- terminal ---
 
 
 def terminal_summary(
-    collection: Collection, analysed: AnalysedComparisons, written: WrittenReport, seconds: float
+    collection: Collection,
+    analysed: AnalysedComparisons,
+    written: WrittenReport,
+    seconds: float,
+    over: OverTasks | None = None,
 ) -> str:
     """The verdicts by the first metric of each comparison, and where the files are.
 
-    seconds: how long the report took.
+    seconds: how long the report took. over: what the comparisons say together.
     """
     lines = []
+    if over is not None:
+        lines += ["over all tasks", *(f"  {said}" for said in over.sentences())]
+        lines += [*(f"  note: {note}" for note in over.notes), ""]
     for comparison, analyses in analysed:
         if not analyses:
             lines += [f"{comparison.title}: no run has a result yet", ""]
@@ -235,8 +307,10 @@ def terminal_summary(
         if len(verdicts) > MOST_VARIANTS:
             lines.append(f"  … {len(verdicts) - MOST_VARIANTS} more on the page")
         if first.factors is not None:
-            said = headlines(first.factors, first.metric.unit)
-            lines += [f"  factors: {what}, {text}" for what, text in said]
+            effects = headlines(first.factors, first.metric.unit)
+            lines += [f"  factors: {what}, {text}" for what, text in effects]
+        if first.all_pairs is not None and (said := first.all_pairs.sentence()):
+            lines.append(f"  all pairs: {said}")
         lines += [f"  note: {note}" for note in comparison.notes]
         lines += [f"  set apart: {note}" for note in comparison.apart]
         lines.append("")

@@ -31,8 +31,9 @@ from odyssey.report.analysis.factors import (
 )
 from odyssey.report.analysis.grids import Grid, find_grid
 from odyssey.report.analysis.options import Options
+from odyssey.report.analysis.planned import exploratory
 from odyssey.report.analysis.result import Analysis, Comparison, Summary
-from odyssey.report.analysis.verdicts import design_of, preliminary, undesigned
+from odyssey.report.analysis.verdicts import design_of, marks, preliminary, undesigned
 from odyssey.report.stats.samples import Interval
 from odyssey.study.formatting import several
 
@@ -50,6 +51,12 @@ WHY = {
 }
 
 
+CROSSED_SEEDS = (
+    "the seeds vary crosswise, so that runs share some of them and are no independent draws; "
+    "repeat with one seed a run, as in seed=range(0,5)"
+)
+
+
 def analyse_factors(analysis: Analysis, options: Options) -> Factors | None:
     """The factors of a grid of variants, with their effects if seeds were repeated, or None."""
     comparison = analysis.comparison
@@ -58,10 +65,11 @@ def analyse_factors(analysis: Analysis, options: Options) -> Factors | None:
         return None
     by_label = {s.variant.label: s for s in analysis.summaries}
     cells = [by_label[label] for label in grid.cells]
-    why = WHY.get(comparison.kind) or _why_not(comparison, cells)
     design = design_of(
         comparison, analysis.summaries, analysis.better, options, analysis.metric.name
     )
+    why = WHY.get(comparison.kind) or _why_not(comparison, cells)
+    why = why or (CROSSED_SEEDS if design.crossed else "")
     effects: Sequence[Effect] = ()
     if not why:
         samples = {s.variant.label: _sample(s) for s in cells}
@@ -74,6 +82,7 @@ def analyse_factors(analysis: Analysis, options: Options) -> Factors | None:
         margin=options.margin,
         why=why,
         preliminary="" if why else preliminary(comparison, *cells),
+        exploratory=exploratory(analysis.late, any(e.conclusion == SAME for e in effects)),
     )
 
 
@@ -93,7 +102,7 @@ def _why_not(comparison: Comparison, cells: Sequence[Summary]) -> str:
 
 def _sample(summary: Summary) -> Sample:
     test = np.array([o.test for o in summary.outcomes], dtype=float)
-    return Sample(test, test, [o.run.seed for o in summary.outcomes])
+    return Sample(test, test, [o.run.drawn_from for o in summary.outcomes])
 
 
 # --- sentences ---
@@ -117,9 +126,8 @@ def sentences(factors: Factors, unit: str) -> list[tuple[str, str]]:
     for effects in _pairs(factors):
         first, second = (grid.factors[i].name for i in effects[0].factors)
         found.append((f"{first} by {second}", _interaction(effects, factors, unit)))
-    if factors.preliminary:
-        found = [(what, f"preliminary ({factors.preliminary}): {said}") for what, said in found]
-    return found
+    before = marks(factors.preliminary, factors.exploratory)
+    return [(what, before + said) for what, said in found]
 
 
 def headlines(factors: Factors, unit: str) -> list[tuple[str, str]]:

@@ -83,6 +83,7 @@ class Factors:
     margin: float | None = None  # of equivalence
     why: str = ""
     preliminary: str = ""  # why the words may not be the last ones
+    exploratory: str = ""  # what of them was chosen after the data
 
     def of(self, family: str, *factors: int) -> list[Effect]:
         """The effects of a family, or those of it of one factor or of a pair."""

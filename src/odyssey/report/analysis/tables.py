@@ -13,6 +13,7 @@ from odyssey.report.analysis.factor_table import factors_table
 from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.analysis.notes import format_percent
 from odyssey.report.analysis.result import SEARCH, Analysis, Verdict
+from odyssey.report.analysis.variance_table import variance_table
 from odyssey.report.analysis.verdicts import TEST_NAMES
 from odyssey.report.io.formats import Column, Table
 from odyssey.report.stats.estimates import TABLE_COUNTS
@@ -25,9 +26,11 @@ def make_tables(analysis: Analysis) -> list[Table]:
     made = [
         _verdicts(analysis),
         factors_table(analysis),
+        _all_pairs(analysis),
         _variants(analysis),
         _paper(analysis),
         _paired(analysis),
+        variance_table(analysis),
         _endings(analysis),
         _best(analysis),
         _tuning(analysis),
@@ -57,6 +60,11 @@ def _verdicts(analysis: Analysis) -> Table:
         if search
         else ""
     )
+
+    def over_items(verdict: Verdict) -> Interval | None:
+        found = analysis.items.get(verdict.variant)
+        return None if found is None else found.interval
+
     shown: list[tuple[Column, Callable[[Verdict], Any]]] = [
         (
             Column(
@@ -86,6 +94,11 @@ def _verdicts(analysis: Analysis) -> Table:
     if any(d.pairs is not None for d in decisions):
         help = "Of the pairs: runs of one seed, or trials of the same settings"
         shown.append((Column("correlation", "number", help, 2), lambda v: v.decision.correlation))
+    if any(d.chances.known for d in decisions):
+        shown += _chances(analysis)
+    if analysis.items:
+        help = "The difference and what the choice of the test sequences leaves open: 95%"
+        shown.append((Column("over test sequences", "interval", help), over_items))
     shown += [
         (
             Column("P(better)", "interval", f"{better} is better than one of {base}"),
@@ -138,13 +151,71 @@ def _verdicts(analysis: Analysis) -> Table:
         f"“No difference found” is not “the same”: the latter takes an equivalence test"
         f"{'' if analysis.margin is not None else ' with a margin of your choice (--margin)'}."
     )
+    if any(d.chances.known for d in decisions):
+        note += (
+            " P(mean …) are posterior probabilities, each of one variant alone: not error rates, "
+            "and not corrected for the number of variants."
+        )
     if search:
-        note += " Welch p and Bonferroni p are the paper's test, for comparison: it errs."
+        note += (
+            " Welch p and Bonferroni p are the paper's test, for comparison: it errs. A search has "
+            "no posterior probabilities: its best trials are no sample of which there is a model."
+        )
     return Table("verdicts", title, columns, rows if analysis.verdicts else [], note)
+
+
+def _chances(analysis: Analysis) -> list[tuple[Column, Callable[[Verdict], Any]]]:
+    """Posterior probabilities of the mean; that of "the same" where there is a margin."""
+    base, margin = analysis.comparison.baseline, analysis.margin
+    by = "" if margin is None else f" by more than {margin:g}"
+
+    def column(word: str, help: str) -> Column:
+        return Column(f"P(mean {word})", "share", f"Posterior probability that the mean {help}")
+
+    found: list[tuple[Column, Callable[[Verdict], Any]]] = [
+        (
+            column("better", f"is better than that of {base}{by}"),
+            lambda v: v.decision.chances.better,
+        )
+    ]
+    if margin is not None:
+        near = column("same", f"is within {margin:g} of that of {base}")
+        found.append((near, lambda v: v.decision.chances.same))
+    worse = column("worse", f"is worse than that of {base}{by}")
+    return [*found, (worse, lambda v: v.decision.chances.worse)]
 
 
 def _test_name(verdict: Verdict) -> str:
     return TEST_NAMES[verdict.decision.test]
+
+
+def _all_pairs(analysis: Analysis) -> Table | None:
+    found = analysis.all_pairs
+    if found is None or not found.decisions:
+        return None
+    decisions = found.decisions
+    limits = any(math.isfinite(d.difference.low) for d in decisions.values())
+    means = "of the means, variant minus the other"
+    help = f"{means}; limits hold for all pairs at once" if limits else means
+    columns = [
+        Column("variant"),
+        Column("against"),
+        Column("verdict", help=f"At the level {analysis.alpha:g}, over all pairs"),
+        Column("difference", "interval" if limits else "number", help),
+        Column("p", "p", "Of the test that decides, uncorrected"),
+        Column("Holm p", "p", "The same, corrected for all pairs"),
+        Column("test", help="That answers whether the values differ"),
+    ]
+    rows = []
+    for (one, other), d in decisions.items():
+        difference: Any = d.difference if limits else d.difference.value
+        word = d.conclusion if d.conclusion != "same" else f"same within {analysis.margin:g}"
+        rows.append([one, other, word, difference, d.p, d.holm_p, TEST_NAMES[d.test]])
+    note = (
+        f"{found.sentence()} Holm's correction is over these pairs alone; the verdicts above are a "
+        "family of their own, and stricter here does not mean wrong there."
+    )
+    return Table("all-pairs", "All pairs of variants", columns, rows, note)
 
 
 def _variants(analysis: Analysis) -> Table:

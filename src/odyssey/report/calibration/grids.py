@@ -19,7 +19,7 @@ from odyssey.report.analysis.factors import (
 )
 from odyssey.report.analysis.grids import Grid, find_grid
 from odyssey.report.analysis.options import Options
-from odyssey.report.calibration.rates import CHUNK, Rate, each
+from odyssey.report.calibration.rates import CHUNK, Rate, run_all
 from odyssey.report.stats.contrasts import cell_weights
 
 FAMILIES = {MAIN: "averaged", SIMPLE: "within levels", INTERACTION: "interaction"}
@@ -126,7 +126,7 @@ def measure_grid(
         for start in range(0, studies, CHUNK)
     ]
     total = NONE
-    for part, task in zip(each(_measure, tasks, processes), tasks, strict=True):
+    for part, task in zip(run_all(_measure, tasks, processes), tasks, strict=True):
         total = total + part
         tell(task[-1])
     return total

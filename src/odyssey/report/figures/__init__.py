@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 from odyssey.errors import UserError
 from odyssey.report.analysis.result import Analysis
+from odyssey.report.figures.all_pairs import all_pairs
+from odyssey.report.figures.chances import chances
 from odyssey.report.figures.costs import params, time, truncation
 from odyssey.report.figures.curves import learning, tuning
 from odyssey.report.figures.factors import factor_lines, factor_means
 from odyssey.report.figures.marks import Figure
 from odyssey.report.figures.settings import importance, marginals, pairs
+from odyssey.report.figures.variance import variance
 from odyssey.report.figures.variants import differences, divergence, top, trials
 from odyssey.report.figures.view import View
 
@@ -24,8 +27,11 @@ FIGURES: tuple[Maker, ...] = (
     differences,
     factor_lines,
     factor_means,
+    chances,
+    all_pairs,
     top,
     trials,
+    variance,
     marginals,
     importance,
     pairs,

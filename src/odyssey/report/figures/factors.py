@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from odyssey.config.seeds import Seeds
 from odyssey.report.analysis.factors import Factors
 from odyssey.report.analysis.grids import Factor, Grid
 from odyssey.report.analysis.names import UNITS
@@ -181,10 +182,10 @@ def _cell(view: View, factors: Factors, summaries: list[Summary]) -> Cell:
         return Cell(summaries[0].mean, values, summaries)
     nan = math.nan
     if view.analysis.comparison.kind == SEEDS and factors.paired:
-        by_seed: dict[int | None, list[float]] = {}
+        by_seed: dict[Seeds, list[float]] = {}
         for summary in summaries:
             for o in summary.chosen:
-                by_seed.setdefault(o.run.seed, []).append(o.test)
+                by_seed.setdefault(o.run.drawn_from, []).append(o.test)
         complete = [v for v in by_seed.values() if len(v) == len(summaries)]
         values = [v for v in (float(np.mean(own)) for own in complete) if math.isfinite(v)]
         return Cell(mean_interval(values), values, summaries)

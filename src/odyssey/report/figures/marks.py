@@ -232,14 +232,17 @@ class Label(Mark):
 class Heat(Mark):
     """Coloured cells: values[i][j] in row i, counted from the top, and column j; nan is empty.
 
-    texts: written into the cells. scale: the values of the darkest and of the lightest colour.
-    scale_title, form: of the colour bar, as of an Axis.
+    texts: written into the cells; short: the same for cells too small for them. scale: the values
+    of the darkest and of the lightest colour. scale_title, form: of the colour bar, as of an Axis.
+    colours: `#rrggbb` of the lower end, the middle and the upper end, instead of the usual ones.
     """
 
     columns: Sequence[str]
     rows: Sequence[str]
     values: Sequence[Sequence[float]]
     texts: Sequence[Sequence[str]] = ()
+    short: Sequence[Sequence[str]] = ()
+    colours: tuple[str, str, str] | None = None
     scale: tuple[float, float]
     scale_title: str = ""
     form: Literal["", "percent"] = ""

@@ -19,6 +19,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure as Canvas
 from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
@@ -520,11 +521,17 @@ def _draw_heat(ax: Axes, mark: Heat, frame: _Frame, order: float) -> None:
     low, high = mark.scale
     top = high if high > low else low + 1
     values = np.array(mark.values, dtype=float)
-    image = ax.imshow(values, cmap="cividis", vmin=low, vmax=top, aspect="auto", zorder=order)
-    for i, row in enumerate(mark.texts):
+    colours: Any = matplotlib.colormaps["cividis"]
+    if mark.colours:
+        colours = LinearSegmentedColormap.from_list("own", list(mark.colours))
+    image = ax.imshow(values, cmap=colours, vmin=low, vmax=top, aspect="auto", zorder=order)
+    longest = max((text_width(t) for row in mark.texts for t in row if t), default=0.0)
+    small = mark.short and longest > frame.width / max(1, len(mark.columns))
+    for i, row in enumerate(mark.short if small else mark.texts):
         for j, text in enumerate(row):
-            ink = INK if values[i][j] > low + 0.55 * (top - low) else "white"
             if text:
+                shade = to_hex(colours(image.norm(values[i][j])))
+                ink = INK if math.isnan(values[i][j]) or luminance(shade) > 0.3 else "white"
                 ax.text(j, i, text, ha="center", va="center", fontsize=7, color=ink, zorder=order)
     names = [cut(name, 22) for name in mark.columns]
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")

@@ -244,7 +244,7 @@ def _heat(mark: Heat) -> list[Trace]:
         "x": list(mark.columns),
         "y": list(mark.rows),
         "z": [numbers(row, 4) for row in mark.values],
-        "colorscale": "Cividis",
+        "colorscale": _scale(mark.colours) if mark.colours else "Cividis",
         "zmin": number(low),
         "zmax": number(high),
         "xgap": 2,
@@ -254,7 +254,13 @@ def _heat(mark: Heat) -> list[Trace]:
     }
     if mark.texts:
         found |= {"text": [list(row) for row in mark.texts], "texttemplate": "%{text}"}
+    if mark.short:
+        found["meta"] = {"short": [list(row) for row in mark.short]}
     return [found]
+
+
+def _scale(colours: Sequence[str]) -> list[list[Any]]:
+    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]
 
 
 RENDER: dict[type, Callable[[Any], list[Trace]]] = {

@@ -61,6 +61,18 @@ _ALL = (
         "differences being about normal, and on the runs that survived.",
     ),
     Method(
+        "crossed_t",
+        "t-tests over crossed seeds",
+        "Satterthwaite (1946), An approximate distribution of estimates of variance components, "
+        "Biometrics Bulletin 2, 110-114; Searle, Casella and McCulloch (1992), Variance "
+        "Components, Wiley, chapter 4; measured in docs/calibration.md",
+        "How surprising the mean difference is where several seeds vary crosswise, so that runs "
+        "share weights or the order of the data. It is held against the scatter of its means over "
+        "the seeds of each kind, and against the sum of these; the largest p counts.",
+        "With few seeds of a kind it finds little, since so few say little of others of that "
+        "kind. It leans on effects being about normal, and on the runs that survived.",
+    ),
+    Method(
         "welch",
         "Welch's t-test",
         "Welch (1947), The generalization of 'Student's' problem when several different "
@@ -152,6 +164,23 @@ _ALL = (
         "rests on means, with the limits of Welch's test.",
     ),
     Method(
+        "chances",
+        "Probabilities of better, same and worse",
+        "Benavoli, Corani, Demšar and Zaffalon (2017), Time for a change: a tutorial for comparing "
+        "multiple classifiers through Bayesian analysis, Journal of Machine Learning Research 18, "
+        "1-36; two independent samples: Box and Tiao (1973), Bayesian inference in statistical "
+        "analysis, section 2.5.2",
+        "How probable it is, after these runs, that the true mean is better than the baseline's by "
+        "more than the margin, within it, or worse by more. Differences of pairs, or the values of "
+        "each variant, are taken to be normal, with a prior that says nothing. Runs of other seeds "
+        "on one fixed split share no fold, so the correlation of Benavoli's correlated t-test is 0 "
+        "here.",
+        "They are beliefs about one variant, and no error rates: where no variant differs, one in "
+        "twenty of them is above 95% all the same, for each variant that is looked at, in either "
+        "direction. No word of the page rests on them. There are none for a search, whose best "
+        "trials are no sample, and none where runs were lost or a value lies far out.",
+    ),
+    Method(
         "iqm",
         "Interquartile mean",
         AGARWAL + ", section 4.3",
@@ -184,6 +213,61 @@ _ALL = (
         "pairs where there are any. Diverged and failed runs lose to all others.",
         "It does not say by how much: a sure win by nothing that matters is 1. Over searched "
         "trials it also depends on the ranges searched.",
+    ),
+    Method(
+        "all_pairs",
+        "All pairs",
+        "Holm (1979), as above; groups: Piepho (2004), An algorithm for a letter-based "
+        "representation of all-pairwise comparisons, Journal of Computational and Graphical "
+        "Statistics 13, 456-466",
+        "Every variant against every other, by the tests of the verdicts, corrected over all "
+        "pairs: a family of its own beside that against the baseline. A group holds variants of "
+        "which no two are told apart.",
+        "More pairs cost power: what is found against the baseline may not be found here. A group "
+        "is not a set of equal variants, and two variants can share one group and not another. The "
+        "two families together have twice the level.",
+    ),
+    Method(
+        "mean_rank",
+        "Mean rank over tasks",
+        "Demšar (2006), Statistical comparisons of classifiers over multiple data sets, Journal of "
+        "Machine Learning Research 7, 1-30; intervals: Hesterberg (2015), What teachers should "
+        "know about the bootstrap, The American Statistician 69, 371-386",
+        "How a variant ranks in the mean over the tasks of a report, each task of one vote, "
+        "whatever its metric. The interval draws the runs within each task anew, and reaches "
+        "farther than plain percentiles, which are too narrow at a handful of seeds.",
+        "A rank says nothing of how much better a variant is, and it depends on which others are "
+        "there. The interval is of one variant by itself, and knows of chance in the runs, not in "
+        "the choice of tasks.",
+    ),
+    Method(
+        "friedman",
+        "Friedman's test and the sign test over tasks",
+        "Friedman (1937), The use of ranks to avoid the assumption of normality implicit in the "
+        "analysis of variance, Journal of the American Statistical Association 32, 675-701; Dixon "
+        "and Mood (1946), The statistical sign test, Journal of the American Statistical "
+        "Association 41, 557-566",
+        "Whether tasks agree on an order of the variants more than chance would: p is counted over "
+        "all orders within the tasks, or drawn from them. The sign test asks it of one variant "
+        "against the baseline, by the number of tasks won, corrected after Holm.",
+        "At a handful of tasks hardly anything can be significant: the smallest p that there could "
+        "be stands beside it. It says nothing of the tasks that were not run, which nobody drew "
+        "at random.",
+    ),
+    Method(
+        "ratios",
+        "Ratios to the baseline, and performance profiles",
+        "Fleming and Wallace (1986), How not to lie with statistics: the correct way to summarize "
+        "benchmark results, Communications of the ACM 29, 218-221; aggregates: " + AGARWAL + "; "
+        "profiles: Dolan and Moré (2002), Benchmarking optimization software with performance "
+        "profiles, Mathematical Programming 91, 201-213",
+        "By which factor a variant's values differ from the baseline's over all tasks: the "
+        "geometric mean and the median of the tasks, the interquartile mean of all runs with each "
+        "task of one weight, and the share of runs below each factor. The order of the variants by "
+        "the mean does not depend on the choice of the baseline.",
+        "A ratio depends on the unit of the metric (nats, perplexity), and there is none of values "
+        "of 0 or below. A task whose values span orders of magnitude outweighs the others in the "
+        "mean; see the median. The bands of profiles hold at each factor by itself.",
     ),
     Method(
         "tuning",

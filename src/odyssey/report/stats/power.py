@@ -8,8 +8,15 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, special, stats
 
-_nodes, _weights = np.polynomial.legendre.leggauss(300)
-QUANTILES, WEIGHTS = (_nodes + 1) / 2, _weights / 2  # of an integral from 0 to 1
+
+def _integral(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places and weights of an integral from 0 to 1, by Gauss and Legendre."""
+    places, weights = np.polynomial.legendre.leggauss(nodes)
+    return (places + 1) / 2, weights / 2
+
+
+QUANTILES, WEIGHTS = _integral(300)
+FEW_QUANTILES, FEW_WEIGHTS = _integral(60)  # of a double integral
 MOST_SEEDS = 10_000  # of each variant, beyond which nobody plans
 
 
@@ -30,31 +37,10 @@ def power(difference: float, sd: float, n: int, alpha: float, correlation: float
     if error == 0:
         return 1.0 if difference else alpha
     df = n - 1 if correlation is not None else 2 * (n - 1)
-    return _power_of_t(abs(difference) / error, df, alpha)
-
-
-def _power_of_t(shift: float, df: float, alpha: float) -> float:
-    """Of a two-sided t-test. shift: the true difference, in true standard errors."""
+    critical, shift = float(stats.t.isf(alpha / 2, df)), abs(difference) / error
     # The mean over all scatters found, at their quantiles: SciPy's noncentral t is nan far out.
-    found = float(stats.t.isf(alpha / 2, df)) * np.sqrt(stats.chi2.ppf(QUANTILES, df) / df)
+    found = critical * np.sqrt(stats.chi2.ppf(QUANTILES, df) / df)
     return min(1.0, float(WEIGHTS @ (special.ndtr(shift - found) + special.ndtr(-shift - found))))
-
-
-def standard_errors_needed(df: float, alpha: float, wanted: float = 0.8) -> float:
-    """The true difference, in standard errors, that a t-test finds with probability `wanted`.
-
-    df: is rounded down to quarters, so that it is computed once for many tests; nan for fewer
-    than one. alpha: the level, two-sided.
-    """
-    return _errors_needed(math.floor(4 * df) / 4, alpha, wanted) if df >= 1 else math.nan
-
-
-@lru_cache(maxsize=4096)
-def _errors_needed(df: float, alpha: float, wanted: float) -> float:
-    high = 4.0
-    while _power_of_t(high, df, alpha) < wanted:
-        high *= 2
-    return float(optimize.brentq(lambda d: _power_of_t(d, df, alpha) - wanted, 0, high, xtol=1e-6))
 
 
 def detectable(
@@ -70,6 +56,33 @@ def detectable(
         high *= 2
     found = optimize.brentq(lambda d: power(d, sd, n, alpha, correlation) - wanted, 0, high)
     return float(found)
+
+
+def standard_errors_needed(df: float, alpha: float, wanted: float = 0.8) -> float:
+    """The difference that a further study like this one finds with probability `wanted`.
+
+    It is in standard errors of this study, whose scatter is itself a draw: a study of few seeds
+    that scatters little by chance would promise too much otherwise. df: degrees of freedom of the
+    t-test, rounded down to quarters, so that it is computed once for many tests; nan for fewer
+    than one. alpha: the level, two-sided. Measured: docs/calibration.md, part `detectable`.
+    """
+    return _errors_needed(math.floor(4 * df) / 4, alpha, wanted) if df >= 1 else math.nan
+
+
+@lru_cache(maxsize=4096)
+def _errors_needed(df: float, alpha: float, wanted: float) -> float:
+    critical = float(stats.t.isf(alpha / 2, df))
+    scatter = np.sqrt(stats.chi2.ppf(FEW_QUANTILES, df) / df)
+    weights = FEW_WEIGHTS[:, None] * FEW_WEIGHTS[None, :]
+
+    def missing(size: float) -> float:
+        found = special.ndtr(size * scatter[:, None] - critical * scatter[None, :])
+        return float((weights * found).sum()) - wanted
+
+    high = critical + 1
+    while missing(high) < 0:
+        high *= 2
+    return float(optimize.brentq(missing, 0, high, xtol=1e-3))
 
 
 def seeds_needed(

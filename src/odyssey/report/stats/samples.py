@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,21 @@ def percentiles(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray
     low = np.sort(np.where(undefined, -np.inf, draws), axis=0)[below]
     high = np.sort(np.where(undefined, np.inf, draws), axis=0)[len(draws) - 1 - below]
     return low, high
+
+
+def expanded_level(level: float, sizes: Sequence[int]) -> float:
+    """The level of bootstrap percentiles that reach as far as Student's interval does.
+
+    sizes: of the strata that are drawn by themselves, each above 1. Percentiles are too near by
+    sqrt((n - 1) / n), and by the normal quantile over Student's.
+
+    Source: T. C. Hesterberg, "What teachers should know about the bootstrap", The American
+    Statistician 69 (2015) 371-386, section 4.
+    """
+    df = sum(n - 1 for n in sizes)
+    farther = math.sqrt(np.mean([n / (n - 1) for n in sizes]))
+    outside = float(special.ndtr(farther * special.stdtrit(df, tail_probability(level))))
+    return 1 - 2 * max(outside, 1e-9)
 
 
 def median_limits(values: np.ndarray, level: float) -> tuple[float, float]:

@@ -67,6 +67,13 @@ function plotlyLayout(figure) {
   return layout;
 }
 
+/** The traces of a figure; on a phone cells have their short texts, and no bar of colours beside them. */
+function plotlyTraces(figure) {
+  const traces = plotlySafe(figure.traces);
+  if (!isNarrow()) return traces;
+  return traces.map((trace) => (trace.meta?.short ? { ...trace, text: trace.meta.short, showscale: false } : trace));
+}
+
 /** Legends below, long titles of axes in two lines, words over the variants upright. */
 function fitPhone(layout) {
   layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
@@ -101,7 +108,7 @@ async function drawFigure(box) {
 function drawNow(Plotly, box) {
   box.plot.replaceChildren();
   try {
-    Plotly.newPlot(box.plot, plotlySafe(box.figure.traces), plotlyLayout(box.figure), plotlyConfig());
+    Plotly.newPlot(box.plot, plotlyTraces(box.figure), plotlyLayout(box.figure), plotlyConfig());
   } catch (problem) {
     box.plot.textContent = `This figure could not be drawn: ${problem.message}`;
     return;
@@ -148,7 +155,7 @@ function forgetFigures(container) {
 function redrawFigures() {
   for (const box of boxes.values()) {
     if (!box.plot.dataset.drawn) continue;
-    window.Plotly.react(box.plot, plotlySafe(box.figure.traces), plotlyLayout(box.figure), plotlyConfig());
+    window.Plotly.react(box.plot, plotlyTraces(box.figure), plotlyLayout(box.figure), plotlyConfig());
   }
 }
 

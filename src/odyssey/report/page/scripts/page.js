@@ -82,6 +82,19 @@ function drawView() {
       el("div.figures", null, figures.map((f) => figureBox(f)))),
     tables.length > 0 && el("section#tables", null, el("h2", null, "Tables"), tables.map(tableBox)));
 }
+// What several comparisons say together: above the single ones, and the same for all of them.
+
+function tasksSection() {
+  const over = report.over;
+  if (!over) return null;
+  return el("section#tasks", { "aria-labelledby": "tasks-title" },
+    el("h2#tasks-title", null, "Over all tasks"),
+    el("p.measure", null, over.tasks.join(" · ")),
+    el("ul.together", null, over.sentences.map((sentence) => el("li", null, sentence))),
+    el("div.figures", null, over.figures.map((f) => figureBox(f))),
+    over.tables.map(tableBox),
+    notesBox("Read it with this in mind", over.notes, "mind"));
+}
 // The head of the page, how the study was run, and what the numbers mean.
 
 function titleBlock() {
@@ -130,7 +143,7 @@ const methodsSection = () =>
         el("p", null, el("b", null, "Cannot say "), method.cannot),
         method.source && el("p.source", null, method.source)))));
 
-const NAV = [["answer", "Answer"], ["figures", "Figures"], ["tables", "Tables"], ["runs", "Runs"], ["how", "How"], ["methods", "Methods"]];
+const NAV = [["tasks", "All tasks"], ["answer", "Answer"], ["figures", "Figures"], ["tables", "Tables"], ["runs", "Runs"], ["how", "How"], ["methods", "Methods"]];
 
 /** The address is the view's, so the links to sections scroll and leave it as it is. */
 function drawNav() {
@@ -224,7 +237,7 @@ const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeo
 async function start() {
   startTheme();
   report = JSON.parse(await inflated("data"));
-  byId("main").append(titleBlock(), el("div#view"));
+  byId("main").append(...[titleBlock(), tasksSection(), el("div#view")].filter(Boolean));
   byId("foot").append(...[howSection(), methodsSection()].filter(Boolean));
   show(); // the answer stands; now the heavy parts
   await painted();
