@@ -224,6 +224,8 @@ def test_one_seed_and_runs_that_do_not_scatter_tell_nothing() -> None:
     assert {e.conclusion for e in once} == {CANNOT_TELL} and {e.needed for e in once} == {2}
     _, still = effects_of(np.ones((4, 1)) * rng(1).normal(0, 1, 4), 2, 2)
     assert {e.conclusion for e in still} == {CANNOT_TELL} and {e.needed for e in still} == {None}
+    assert all("the same in every seed" in e.reason for e in still)
+    _, still = effects_of(np.ones((4, 1)) * rng(1).normal(0, 1, 4), 2, 2, shared=False)
     assert all("do not scatter" in e.reason for e in still)
     _, none = effects_of(np.full((2, 4), math.nan), 2, 2)
     assert {e.conclusion for e in none} == {CANNOT_TELL}
