@@ -31,6 +31,7 @@ from odyssey.study.formatting import several
 
 FEW_TASKS = 5  # below which they tell nothing of tasks in general
 MOST_NAMED = 4  # labels in a sentence
+MOST_RANKED = 10  # of those with a rank
 MOST_POINTS = 200  # of a profile
 
 
@@ -73,8 +74,10 @@ class OverTasks:
 
     def order(self) -> str:
         """The mean ranks as a sentence."""
-        named = [f"{label} {_rank(self.mean_rank[label])}" for label in self.labels]
-        return f"Mean rank over {several(len(self.analyses), 'task')}: {', '.join(named)}."
+        named = [f"{label} {_rank(self.mean_rank[label])}" for label in self.labels[:MOST_RANKED]]
+        more = len(self.labels) - len(named)
+        rest = f" and {more} more" if more > 0 else ""
+        return f"Mean rank over {several(len(self.analyses), 'task')}: {', '.join(named)}{rest}."
 
     def agreement(self) -> str:
         """What Friedman's test can say at so few tasks."""

@@ -81,13 +81,14 @@ def mean_ranks(
     draws: int = 2000,
     seed: int = 0,
     level: float = 0.95,
+    farther: bool = True,
 ) -> list[Interval]:
     """The mean rank of each variant over tasks, each of one vote, with bootstrap limits.
 
     ranks: (tasks, variants), as found. In each draw the runs are drawn anew within each task (of a
     search its trials, and the best of them are selected again), and the means are ranked. The
     limits are percentiles, farther out by sqrt(n / (n - 1)) and Student's quantile over the normal
-    one: as they are they hold the truth too seldom at a handful of seeds.
+    one; as they are (not `farther`) they hold the truth too seldom at a handful of seeds.
     They are nan for fewer than `LEAST_RUNS` seeds or `LEAST_TRIALS` trials of a variant in a task,
     and where a run of repeated seeds was lost: how many of a handful are lost is chance, and
     decides the rank.
@@ -104,7 +105,8 @@ def mean_ranks(
     found = []
     for place, value in enumerate(values):
         sizes = [task.kept(place) for task in tasks]
-        low, high = percentiles(drawn[:, place], expanded_level(level, sizes))
+        reach = expanded_level(level, sizes) if farther else level
+        low, high = percentiles(drawn[:, place], reach)
         # Of a value that hardly any draw gives, both limits may lie on one side.
         found.append(Interval(float(value), min(float(low), value), max(float(high), value), level))
     return found
@@ -148,7 +150,7 @@ def _drawn_means(runs: Runs, kept: int, at: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Friedman:
-    """p: exact where `counted`, else by drawing orders. smallest: the least p there could be."""
+    """smallest: the least p that there could have been with so many tasks, variants and draws."""
 
     statistic: float
     p: float
@@ -193,6 +195,7 @@ def friedman(ranks: ArrayLike, seed: int = 0) -> Friedman:
         for row in rows[1:]:
             sums += random.permuted(np.tile(row, (DRAWN, 1)), axis=1)
         p = (1 + int((of(sums) >= found - 1e-9).sum())) / (DRAWN + 1)
+        smallest = max(smallest, 1 / (DRAWN + 1))
     return Friedman(found, p, smallest)
 
 
