@@ -96,6 +96,11 @@ def metric(
         "better": better,
         "part": "test",
         "headline": headline,
+        "factors": {
+            "name": f"{names[0]} × hidden units",
+            "sentences": [[name, f"averaged over {name}: no difference found"] for name in names],
+            "about": "By Student's t over seeds.",
+        },
         "notes": [f"Diverged runs count as the worst {name} where ranks allow it."],
         "tables": [verdicts(names, words, shifts, middle, rng), states(names, rng)],
         "figures": figures,

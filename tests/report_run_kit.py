@@ -69,7 +69,12 @@ CONFIG: dict[str, Any] = {
     "logger.entity": None,
     "loggers": {},
     "seed": 0,
+    "seeds.init": None,
+    "seeds.order": None,
+    "seeds.split": None,
     "study": "study",
+    "plan.baseline": None,
+    "plan.margin": None,
     "output_dir": "outputs",
     "data_dir": "data",
     "device": "auto",
@@ -95,6 +100,7 @@ UNHASHED = (
     "logger.",
     "callbacks.",
     "task.sample_",
+    "plan.",
 )
 
 
@@ -129,6 +135,11 @@ def write_run(
         "task": config["task.name"],
         "data": {"name": config["task.data"], "sha256": data_hash},
         "seed": config["seed"],
+        "seeds": {
+            kind: config["seed"] * (kind != "split") if given is None else given
+            for kind in ("init", "order", "split")
+            for given in [config.get(f"seeds.{kind}")]
+        },
         "params": 4 * hidden * (hidden + 89) + 89 * hidden,
         "metrics": {} if state in ("failed", "interrupted") else values,
         "metric_info": {n: measure(n, mode if n == metrics[0] else None) for n in metrics},

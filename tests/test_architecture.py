@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "report": "study config tasks training",
     "benchmark": "cells recurrence nn config tasks training",
     "cli": "config late:training late:study",
-    "confirm": "study late:cli",
+    "confirm": "config study late:cli",
     "__main__": "",  # imports a command by its name
     "api": "config study training late:tasks late:report",
     "odyssey": "late:cells late:recurrence late:nn late:api",  # each name when it is first used
@@ -47,12 +47,13 @@ WITHOUT = {
 }
 # Parts of which what their functions import counts too.
 EVEN_LATE = {"report"}
-# Of the study, the report imports what reads a study's folder; of the configuration, the schema;
-# of the training, what a run's record is.
+# Of the study, the report imports what reads a study's folder; of the configuration, the schema and
+# the seeds; of the training, what a run's record is.
 REPORT_READS = {
-    *("study.formatting", "study.state", "study.store"),
+    *("study.analysis_plan", "study.formatting", "study.state", "study.store"),
     "config.own",
     "config.schema",
+    "config.seeds",
     "training.record",
     "tasks.metric",
 }

@@ -16,7 +16,7 @@ from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.result import SEEDS
 from odyssey.report.io.collect import collect
 from odyssey.study.state import read_study
-from report_kit import write_study
+from report_kit import edit_json, write_study
 
 SEARCH = [
     *("-m", "hydra/sweeper=search", "cell=gru,rnn", "optimizer.lr=tag(log,interval(1e-3,1e-1))"),
@@ -93,6 +93,17 @@ def test_the_plan_of_a_confirmation(tmp_path: Path) -> None:
         assert second.runs[f"{label}, second"] == ordered[1].name
 
 
+def test_the_search_s_plan_of_the_analysis_is_taken_over(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "greff", trials=6, effect={"nfg": 1.0})
+    assert not [word for word in plan(study, 4, False)[2] if word.startswith("plan.")]
+    kept = {"baseline": "cell=cifg", "margin": 0.1, "alpha": 0.01, "share": 0.2}
+    edit_json(study / "study.json", plan=kept)
+    words = [word for word in plan(study, 4, False)[2] if word.startswith("plan.")]
+    assert words == ["plan.margin=0.1", "plan.alpha=0.01", "plan.baseline='cifg'"]
+    # With the runners-up, two variants are cifg.
+    assert not any(word.startswith("plan.baseline") for word in plan(study, 4, True)[2])
+
+
 def test_unfinished_trials_are_said(tmp_path: Path, capsys) -> None:
     plan(write_study(tmp_path / "s", trials=6, missing=0.4), 3, False)
     assert "trials of" in capsys.readouterr().out
@@ -113,3 +124,18 @@ def test_what_cannot_be_confirmed_is_a_sentence(tmp_path: Path, capsys) -> None:
         assert main(words) == 2
         assert sentence in capsys.readouterr().err
     assert not (tmp_path / "search-confirmed").exists()
+
+
+def test_a_search_with_several_seeds_is_confirmed_with_others(tmp_path: Path) -> None:
+    """Seeds of a search are no variants; the split that all its trials had stays."""
+    study = write_study(
+        tmp_path / "s",
+        cells=("lstm", "gru"),
+        trials=4,
+        compare={"seeds.init": [3, 11], "seeds.order": [7]},
+        settings={"seeds.split": 2},
+    )
+    _, confirms, words = plan(study, 3, False)
+    assert list(confirms.runs) == ["cell=lstm", "cell=gru"] and confirms.seeds == [12, 13, 14]
+    assert "seed=range(12,15)" in words and "seeds.split=2" in words
+    assert not [word for word in words if word.startswith(("seeds.init", "seeds.order"))]

@@ -19,6 +19,7 @@ from odyssey.training.record import (
     MetricInfo,
     Monitor,
     RunRecord,
+    Seeds,
     WandbRun,
 )
 from odyssey.typed_json import LaterSchema, as_float
@@ -35,6 +36,7 @@ def full() -> RunRecord:
         task="charlm",
         data=Data("python", "ef"),
         seed=3,
+        seeds=Seeds(3, 4, 0),
         params=128_866,
         metrics={"valid/nats": 0.25, "test/nats": math.inf, "valid/accuracy": math.nan},
         metric_info={"nats": MetricInfo("min", "cross-entropy in nats", "nats")},

@@ -15,6 +15,14 @@ from scipy import stats
 from odyssey.report.analysis.decisions import SEARCH
 from odyssey.report.calibration import tables
 from odyssey.report.calibration.figure import draw
+from odyssey.report.calibration.grids import (
+    FAMILIES,
+    GridSetting,
+    margin_grids,
+    measure_grid,
+    null_grids,
+    real_grids,
+)
 from odyssey.report.calibration.landscapes import (
     PAIRED_DESIGN,
     SEARCH_DESIGN,
@@ -144,11 +152,7 @@ def test_the_command_prints_tables_and_writes_them(tmp_path: Path, capsys) -> No
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (
-            "nul",
-            "nul is no part: type chances, coverage, importance, null, pairs, power, same, tasks, "
-            "or none",
-        ),
+        ("nul", f"nul is no part: type {', '.join(sorted(tables.PARTS))}, or none for all of them"),
         ("--studies 0", "--studies 0 is out of range: type 1 or more"),
         ("--seed -1", "--seed -1 is out of range"),
         ("--processes 0", "--processes 0 is out of range"),
@@ -174,6 +178,40 @@ def test_the_measured_tables_are_those_of_the_settings() -> None:
     for name, _ in tables._interval_rows():
         assert name in rows
     for setting in [*pairs_settings(), *chances_settings()]:
+        assert setting.name in rows
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "3 x 3, correlation .6, 3",
+        "3 x 3, correlation .6, one level scatters 3 times, 5",
+        "3 x 3, correlation .6, 10% lost, 5",
+        "3 x 3, other seeds, lognormal, 3",
+    ],
+)
+def test_false_words_of_factors_are_as_rare_as_promised(name: str) -> None:
+    (setting,) = [s for s in null_grids() if s.name == name]
+    found = measure_grid(setting, 100, processes=1)
+    for family in FAMILIES:
+        assert found.wrong[family].studies == 100
+        assert not beyond_chance(found.wrong[family], LIMIT)
+
+
+def test_large_effects_of_factors_are_found_and_their_limits_hold_them() -> None:
+    setting = GridSetting("a", n=10, correlation=0.5, shift=1.0, only_last=True)
+    found = measure_grid(setting, 40, processes=1)
+    for family in FAMILIES:
+        assert found.found[family].value > 0.9
+        assert found.held[family].hits >= stats.binom.ppf(1e-6, 40, 0.93)
+    shifted = measure_grid(replace(setting, correlation=0.9), 40, processes=1, margin=1.0)
+    assert not any(beyond_chance(rate, LIMIT) for rate in shifted.same.values() if rate.studies)
+
+
+def test_the_measured_tables_hold_every_grid() -> None:
+    text = (ROOT / "docs" / "calibration.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| ", text, re.MULTILINE)
+    for setting in [*null_grids(), *real_grids(), *margin_grids()]:
         assert setting.name in rows
 
 

@@ -129,6 +129,19 @@ def test_four_of_five_lost_is_not_no_difference_and_not_better_by_its_survivor()
     assert found.conclusion != CANNOT_TELL or (found.needed or 0) > 5
 
 
+def test_a_single_survivor_that_is_the_worst_leaves_no_doubt() -> None:
+    """Every run of one is worse than every run of the other, lost ones among them."""
+    values = {"base": normal(5, 8.0), "a": [INF, INF, 30.0, INF, INF], "b": normal(5, 8.0, "b")}
+    found = seeds(values, PAIRS)["a"]
+    assert (found.conclusion, found.test) == (WORSE, RANKS)
+    assert found.p == pytest.approx(2 / math.comb(10, 5)) and found.lost == (4, 0)
+    # The other way round, and with a survivor that is the best.
+    flipped = seeds({"base": values["a"], "a": values["base"]}, PAIRS)["a"]
+    assert (flipped.conclusion, flipped.test) == (BETTER, RANKS)
+    values["a"] = [INF, INF, 1.0, INF, INF]
+    assert seeds(values, PAIRS)["a"].p > 0.008
+
+
 def test_one_lost_seed_of_the_baseline_does_not_hide_the_rest() -> None:
     base = spread_out(6, 8.0, 0)
     base[2] = INF

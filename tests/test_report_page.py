@@ -80,6 +80,9 @@ def test_it_loads_without_a_complaint_or_a_request(browser: Any, tmp_path: Path,
         assert page.inner_text("ol.headline > li >> nth=1 >> strong") == first[1]["variant"]
         assert page.inner_text("ol.headline > li >> nth=1 >> .chip") == first[1]["word"]
         assert first[1]["sentence"] in page.inner_text("ol.headline > li >> nth=1")
+        factors = data["comparisons"][0]["metrics"][0]["factors"]
+        shown = page.locator(".factors dt, .factors dd").all_text_contents()
+        assert shown == [text for line in factors["sentences"] for text in line]
         page.wait_for_selector("#answer .plot[data-drawn]")
         assert page.locator("#answer [data-key=verdicts] tbody tr").count() == 9
         mine = sum(place == 0 for place in data["runs"]["comparison"])
@@ -245,6 +248,7 @@ def test_hostile_names_are_text(browser: Any, tmp_path: Path) -> None:
         assert note == HOSTILE[0]  # bold, as the figure asked, and nothing but text
         assert page.locator("#answer .plot .annotation-text [style*='bold']").count() == 1
         assert page.locator("ol.headline strong").all_text_contents() == HOSTILE
+        assert page.locator(".factors dt").all_text_contents() == HOSTILE
         assert (
             page.locator("main img, main script, h1 script, .plot a[href^=javascript]").count() == 0
         )

@@ -100,3 +100,26 @@ def test_wrong_words_are_a_sentence(words: str, sentence: str, capsys) -> None:
 def test_pairs_of_correlated_seeds_find_smaller_differences() -> None:
     sizes = [detectable(1.0, 10, 0.05, r) for r in (0.0, 0.5, 0.9)]
     assert np.all(np.diff(sizes) < 0)
+
+
+def test_of_crossed_seeds_it_takes_the_scatter_of_runs_with_one_seed_each(tmp_path: Path) -> None:
+    """Of three initialisations by eight orders, the weights' scatter is seen three times only."""
+    effects = {"lstm": (-3.0, 0.0, 3.0), "gru": (-3.0, 0.0, 3.0)}
+    folder = write_study(
+        tmp_path / "s",
+        cells=("lstm", "gru"),
+        kind="single",
+        trials=1,
+        compare={"seeds.init": range(3), "seeds.order": range(8)},
+        effect={
+            f"cell={cell} seeds.init={i} seeds.order={j}": effect
+            for cell, each in effects.items()
+            for i, effect in enumerate(each)
+            for j in range(8)
+        },
+        seed=random_kit.seed(),
+    )
+    found = scatter_of(folder, None)
+    assert found.sd == pytest.approx(3, rel=0.05)  # of all 24 runs it would be 2.5
+    assert found.source.endswith("crossed seeds")
+    assert found.correlation is not None and found.correlation > 0.95

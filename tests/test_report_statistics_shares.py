@@ -86,7 +86,8 @@ def test_every_method_is_put_in_words() -> None:
     assert set(METHODS) == {
         "welch", "bonferroni", "holm", "brunner_munzel", "hedges_g", "tost", "iqm", "intervals",
         "improvement", "tuning", "anova", "wilson", "paired", "top_share", "reselection",
-        "paired_t", "losses", "chances", "all_pairs", "mean_rank", "friedman", "ratios",
+        "paired_t", "losses", "contrasts", "chances", "all_pairs", "mean_rank",
+        "friedman", "ratios", "crossed_t",
     }  # fmt: skip
     for key, method in METHODS.items():
         assert method.key == key and method.name

@@ -170,6 +170,45 @@ def test_no_best_update_where_no_validation_was(tmp_path: Path, options: list[st
     assert run["best_step"] is None and run["best_epoch"] is None
 
 
+WILD = ["optimizer=sgd", "clip=none", "trainer.max_epochs=null", "trainer.max_steps=5"]
+
+
+@pytest.mark.parametrize(
+    "words, why",
+    [
+        (
+            ["cell=irnn", "task=synthetic", "task.kind=adding", "task.length=30"]
+            + ["task.train_size=640", "model.hidden_size=16", "optimizer.lr=0.1", "seed=0"],
+            "far worse than guessing, which gives 1.",
+        ),
+        (
+            ["cell=rnn", "task=mnist", "optimizer.lr=1e38", "trainer.max_steps=1"],
+            "test/nats is not finite",
+        ),
+    ],
+)
+def test_a_run_that_explodes_and_stays_finite_has_diverged(
+    tmp_path: Path, words: list[str], why: str
+) -> None:
+    out = tmp_path / "out"
+    assert train(out, *WILD, *words) == 0
+    run = record(folder(out))
+    assert run["status"] == "diverged" and why in run["error"]
+    assert "valid/" in "".join(run["metrics"])
+
+
+def test_guessing_is_the_metric_of_equal_chances(tmp_path: Path) -> None:
+    """So a model with zero weights, which guesses, has just finished."""
+    out = tmp_path / "out"
+    words = ["cell=gru", "task=charlm", "task.data=hello", "optimizer.lr=1e-30"]
+    zeros = ["cell.init.input=zeros", "cell.init.recurrent=zeros", "cell.init.bias=zeros"]
+    zeros += ["model.init.kind=uniform", "model.init.scale=1e-30"]
+    assert train(out, *WILD, *words, *zeros) == 0
+    run = record(folder(out))
+    assert run["status"] == "finished"
+    assert run["metrics"]["test/bits_per_char"] == pytest.approx(math.log2(5))  # 4 and <unk>
+
+
 @pytest.mark.slow
 def test_a_finished_run_is_not_taken_for_one_on_other_data(
     tmp_path: Path, options: list[str], whole: Path

@@ -34,7 +34,8 @@ def test_a_grid_is_every_combination_in_the_order_of_the_command():
     assert p.trials[-1].variant == "cell=lstm bptt.length=100 seed=2"
     assert str(p.folder) == "outputs/t" and p.study == "t"
     assert p.fixed["task.name"] == "charlm" and p.fixed["optimizer.lr"] == 0.003
-    assert not any(k.startswith(("cell", "bptt.length", "seed", "study")) for k in p.fixed)
+    assert not any(k.startswith(("cell", "bptt.length", "study")) for k in p.fixed)
+    assert "seed" not in p.fixed and p.fixed["seeds.init"] is None
 
 
 def test_each_trial_alone_is_the_run_that_the_plan_names():

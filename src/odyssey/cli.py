@@ -16,7 +16,7 @@ from odyssey.cli_utils import exit_status, open_closed, print_error, see_current
 from odyssey.config import keys, sources
 from odyssey.config.compose import compose
 from odyssey.config.help import help_text
-from odyssey.config.overrides import VERBOSE, parse_overrides, to_hydra
+from odyssey.config.overrides import VERBOSE, of_studies, parse_overrides, to_hydra
 from odyssey.errors import UserError
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def _answer(asked: Arguments) -> int:
     cfg = plan = None
     try:
         if asked.many is None:
+            errors += of_studies(asked.overrides)
             cfg = compose(asked.overrides)
         elif errors or asked.questions:
             plan = _plan(asked.overrides)

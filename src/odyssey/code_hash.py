@@ -35,6 +35,7 @@ WITHOUT_NUMBERS = (
     "training/evaluation.py",
     "training/failure.py",
     "training/figures.py",
+    "training/items.py",
     "training/restore.py",
     "training/sampling.py",
     "training/wandb_login.py",

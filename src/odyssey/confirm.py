@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from odyssey.cli_utils import Parser, exit_status, show, typed_as
+from odyssey.config.seeds import SEED_KEYS
 from odyssey.errors import UserError
 from odyssey.io import write_text
+from odyssey.study.analysis_plan import ALPHA, short
 from odyssey.study.formatting import several
+from odyssey.study.formatting import words as words_of
 from odyssey.study.state import (
     CONFIRMS,
     LEFT,
@@ -27,7 +30,8 @@ from odyssey.study.state import (
 )
 
 FOLDER = "confirm"  # a configuration folder, with the sweep of that study
-OWN = ("study", "seed", "output_dir")  # keys that the confirming study sets anew
+# Keys that the confirming study sets anew; the split stays, unless the search compared several.
+OWN = ("study", "seed", "seeds.init", "seeds.order", "output_dir")
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,10 @@ def plan(study: Path, seeds: int, runner_up: bool) -> tuple[Path, Confirms, list
         show(f"note: {several(left, 'trial')} of {study} not finished: the best so far are taken")
     chosen = _choose(state, runner_up)
     rows = {row.run: row for row in state.trials}
-    settings = {label: _settings(rows[run.name].overrides) for label, run in chosen.items()}
-    used = [r.record.seed for r in state.runs.values() if r.record and r.record.seed is not None]
-    first = max(used, default=-1) + 1
+    compared = [key for entry in state.record.compare for key in entry.split(",")]
+    own = {*OWN, *(key for key in SEED_KEYS if key in compared)}
+    settings = {label: _settings(rows[run.name].overrides, own) for label, run in chosen.items()}
+    first = max(_used(state), default=-1) + 1
     fresh = list(range(first, first + seeds))
     name = f"{state.name}-confirmed"
     folder = study.resolve().parent / name
@@ -101,16 +106,47 @@ def plan(study: Path, seeds: int, runner_up: bool) -> tuple[Path, Confirms, list
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, sweep, sync=False)
         command = ["--config-dir", str(folder / FOLDER), "sweep=confirm", *command]
+    command += _analysis(state, runner_up)
     command += [f"seed=range({first},{first + seeds})", f"study={name}"]
     command += [f"output_dir={folder.parent}"]
     runs = {label: run.name for label, run in chosen.items()}
     return folder, Confirms(state.name, runs, fresh), command
 
 
+def _analysis(state: StudyState, runner_up: bool) -> list[str]:
+    """The search's plan of the analysis, for the study that confirms it.
+
+    With the runners-up its baseline is two variants, so that the default is taken.
+    """
+    plan = state.record.plan if state.record else None
+    if plan is None:
+        return []
+    words = [
+        f"plan.{key}={value}"
+        for key in ("metric", "margin")
+        if (value := getattr(plan, key)) is not None
+    ]
+    words += [f"plan.alpha={plan.alpha}"] if plan.alpha != ALPHA else []
+    return words + ([f"plan.baseline='{short(plan.baseline)}'"] if not runner_up else [])
+
+
+def _used(state: StudyState) -> Iterator[int]:
+    """Every seed that a run of the search had."""
+    for run in state.runs.values():
+        if run.record is not None:
+            seeds = run.record.seeds
+            mine = (run.record.seed, *((seeds.init, seeds.order) if seeds else ()))
+            yield from (seed for seed in mine if seed is not None)
+
+
 def _choose(state: StudyState, runner_up: bool) -> dict[str, RunState]:
     """The best finished run of each variant by validation, and the second best if asked for."""
     found: dict[str, RunState] = {}
+    variants: dict[str, list[RunState]] = {}
     for label, runs in state.variants().items():
+        own = [word for word in words_of(label) if word.partition("=")[0] not in SEED_KEYS]
+        variants.setdefault(" ".join(own) or f"cell={runs[0].cell}", []).extend(runs)
+    for label, runs in variants.items():
         finished = [r for r in runs if r.state == "finished" and r.value == r.value]
         if not finished:
             raise UserError(
@@ -124,10 +160,10 @@ def _choose(state: StudyState, runner_up: bool) -> dict[str, RunState]:
     return found
 
 
-def _settings(overrides: str) -> dict[str, str]:
+def _settings(overrides: str, own: Collection[str]) -> dict[str, str]:
     """The words of a trial by their keys, without those of its study."""
     pairs = (word.partition("=") for word in shlex.split(overrides))
-    return {key: value for key, _, value in pairs if key not in OWN}
+    return {key: value for key, _, value in pairs if key not in own}
 
 
 def _split(settings: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, str], list[str]]:

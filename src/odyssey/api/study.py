@@ -68,8 +68,8 @@ def compare(
     baseline: str | None = None,
     margin: float | None = None,
     metric: str | None = None,
-    share: float = 0.1,
-    alpha: float = 0.05,
+    share: float | None = None,
+    alpha: float | None = None,
     seed: int = 0,
 ) -> Comparisons:
     """Compare the variants of one study or several, as `scripts/report.py` does.
@@ -80,17 +80,20 @@ def compare(
         Study folders. Runs are pooled only where task, data, settings of the task and metric are
         the same.
     baseline : str, optional
-        The variant that the others are compared with, as in `"lstm"`. By default the LSTM with
-        peepholes, else the LSTM, else the first variant.
+        The variant that the others are compared with, as in `"lstm"`. By default that of the
+        study's plan (`plan.baseline=…` of its command), else the LSTM with peepholes, else the
+        LSTM, else the first variant. What is chosen here, after the data, makes verdicts
+        exploratory; so it is with `margin`, `share` and `alpha`.
     margin : float, optional
-        A difference that would not matter to you, in the metric's unit. Without it no verdict is
-        "same".
+        A difference that would not matter to you, in the metric's unit; by default the plan's.
+        Without one no verdict is "same".
     metric : str, optional
         One metric alone, as in `"accuracy"`; by default each.
-    share : float
-        Of a search's trials, the best share that is compared, chosen by validation.
-    alpha : float
-        Level of significance.
+    share : float, optional
+        Of a search's trials, the best share that is compared, chosen by validation; by default the
+        plan's, else 0.1.
+    alpha : float, optional
+        Level of significance; by default the plan's, else 0.05.
     seed : int
         Of the bootstrap and the forests.
 
@@ -386,6 +389,9 @@ class Comparison:
         Of each variant, the baseline too, the best mean first.
     notes : tuple of str
         What to know of the comparison, as on the report's page.
+    factors : tuple of str
+        Where the variants are a grid of two or more factors, what each of them does and whether it
+        depends on another, in sentences; empty without a grid.
     """
 
     title: str
@@ -399,6 +405,7 @@ class Comparison:
     alpha: float
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...]
+    factors: tuple[str, ...] = ()
 
     def verdict(self, variant: str) -> Verdict:
         """The verdict of a variant by its label. Raises UserError where there is none."""
@@ -439,6 +446,7 @@ class Comparison:
         lines = [self._title()]
         width = max((len(v.variant) for v in self.verdicts), default=0)
         lines += [f"  {v.variant:<{width}}  {v.sentence}" for v in self.verdicts]
+        lines += [f"  factors: {said}" for said in self.factors]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -488,8 +496,8 @@ def _compare(
     baseline: str | None,
     margin: float | None,
     metric: str | None,
-    share: float,
-    alpha: float,
+    share: float | None,
+    alpha: float | None,
     seed: int,
 ) -> Comparisons:
     from odyssey.report.analysis.comparisons import make_comparisons
@@ -497,7 +505,7 @@ def _compare(
     from odyssey.report.io.collect import collect
     from odyssey.report.pipeline import analyse_all, count_steps
 
-    chosen = Options(baseline=baseline, margin=margin, share=share, alpha=alpha, seed=seed)
+    chosen = Options.asked(baseline=baseline, margin=margin, share=share, alpha=alpha, seed=seed)
     collection = collect(folders, curves=False)
     groups = make_comparisons(collection, baseline=baseline)
     steps = count_steps(groups, metric)
@@ -521,7 +529,17 @@ def _comparison(analysis: Analysis) -> Comparison:
         alpha=analysis.alpha,
         verdicts=tuple(_verdict(summary, analysis) for summary in order),
         notes=(*comparison.notes, *comparison.apart, *analysis.notes),
+        factors=_factors(analysis),
     )
+
+
+def _factors(analysis: Analysis) -> tuple[str, ...]:
+    from odyssey.report.analysis.factor_words import sentences
+
+    if analysis.factors is None:
+        return ()
+    said = sentences(analysis.factors, analysis.metric.unit)
+    return tuple(f"{what}: {sentence}" for what, sentence in said)
 
 
 def _by_mean(summaries: Sequence[Summary], better: str) -> list[Summary]:

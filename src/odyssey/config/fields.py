@@ -65,6 +65,13 @@ def between(option: str, value: float | None, low: float, high: float) -> list[s
     return [f"{option}={as_typed(value)} is out of range: type a number from {low} to {high}"]
 
 
+def above_up_to(option: str, value: float | None, low: float, high: float) -> list[str]:
+    """`value` is more than `low`, and `high` or less; None passes."""
+    if value is None or low < value <= high:
+        return []
+    return [f"{option}={as_typed(value)} is out of range: type a number above {low}, up to {high}"]
+
+
 def below_one(option: str, value: float | None) -> list[str]:
     """`value` is 0 or more and less than 1; None passes."""
     if value is None or 0 <= value < 1:

@@ -21,7 +21,9 @@ from odyssey.config.schema import (
     Config,
     LoggerConfig,
     ModelConfig,
+    PlanConfig,
     ResumeConfig,
+    SeedsConfig,
     TrainerConfig,
 )
 from odyssey.errors import UserError
@@ -106,6 +108,8 @@ def _sections(cfg: DictConfig) -> list[tuple[str, str, Any]]:
         *own[:-1],
         ("Clipping", "clip.", ClipConfig),
         ("Training", "trainer.", TrainerConfig),
+        ("Plan of a study's analysis", "plan.", PlanConfig),
+        ("Seeds", "seeds.", SeedsConfig),
         ("W&B", "logger.", LoggerConfig),
         ("Resuming", "resume.", ResumeConfig),
     ]

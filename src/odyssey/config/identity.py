@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from odyssey.code_hash import source_hash
 from odyssey.config.schema import NEUTRAL_KEYS
+from odyssey.config.seeds import identify as identify_seeds
 from odyssey.registry import PACKAGE, cell_name, entry_of, plain
 
 
@@ -27,6 +28,7 @@ def config_hash(cfg: DictConfig) -> str:
         for part in parents:
             node = node.get(part) or {}
         node.pop(last, None)
+    identify_seeds(content)
     _identify_data(content.get("task", {}))
     _identify_classes(content)
     for section in ("cell", "model"):

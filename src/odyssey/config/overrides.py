@@ -37,6 +37,7 @@ OPTIONS = (
 )
 # What of Hydra's own a single run may have too.
 VERBOSE = "hydra.verbose"
+FOR_STUDIES = "{} is for studies: leave it out, or type -m too"
 OF_ANY_RUN = (SEARCH_PATH, CONFIG_NAME, VERBOSE)
 EXAMPLE = "write key=value, as in optimizer.lr=1e-3"
 
@@ -80,6 +81,11 @@ def parse_overrides(
         else:
             errors[error] = None
     return [s for s in settings.values() if s.key not in twice], list(errors)
+
+
+def of_studies(overrides: Iterable[str]) -> list[str]:
+    """A sentence for each override that only a study has a use for."""
+    return [FOR_STUDIES.format(o) for o in overrides if o.lstrip("+").startswith("plan.")]
 
 
 def to_hydra(overrides: Iterable[str]) -> list[str]:
@@ -183,7 +189,7 @@ def _placement_error(setting: Setting, sweep: bool) -> str | None:
     if setting.is_of_hydra or key == "sweep":
         if sweep or key in OF_ANY_RUN:
             return None
-        return f"{override} is for studies: leave it out, or type -m too"
+        return FOR_STUDIES.format(override)
     if key in CHOSEN_BY:
         group = CHOSEN_BY[key]
         return f"{override} is not allowed: type {group}= and one of {', '.join(choices(group))}"

@@ -40,7 +40,7 @@ def part_errors(cfg: DictConfig) -> Iterator[str]:
         cfg, "loggers", "logger", "pytorch_lightning.loggers.CSVLogger, or one of your own"
     )
     if "_target_" in cfg.task:
-        yield from _task(cfg.task)
+        yield from _task(cfg.task, cfg.seeds.split)
 
 
 def is_function(kind: str | None) -> bool:
@@ -185,7 +185,7 @@ def _base_of(what: str) -> tuple[type, str]:
     return load_class(METRIC), f"a subclass of {METRIC}"
 
 
-def _task(cfg: DictConfig) -> Iterator[str]:
+def _task(cfg: DictConfig, split: int | None) -> Iterator[str]:
     kind = find_part(
         "task._target_",
         cfg._target_,
@@ -204,10 +204,15 @@ def _task(cfg: DictConfig) -> Iterator[str]:
         )
         return
     given: Any = OmegaConf.to_container(cfg.options)
-    taken = ("self", "cfg", "data_dir", "seed", "window", "kwargs")
+    taken = ("self", "cfg", "data_dir", "seed", "window", "split_seed", "kwargs")
     yield from option_errors("task.options.", kind.configure, given, taken)
     try:
         yield from kind.check(cfg)
+        if split is not None and not kind.draws_split(cfg):
+            yield (
+                f"seeds.split={split} is without effect with task={cfg.name} as it is set, which "
+                "draws no split: leave it out"
+            )
     except Exception as error:  # whatever a user's class raises
         yield f"task._target_={cfg._target_} is not usable: {one_line(error)}"
 

@@ -250,6 +250,23 @@ class TrainerConfig:
 
 
 @dataclass
+class SeedsConfig:
+    """Seeds of single kinds of random choices, where they are not to follow `seed`."""
+
+    init: int | None = key(None, "seed of the initial weights; null: seed")
+    order: int | None = key(
+        None,
+        "seed of what is drawn in training: order of batches, generated sequences, noise, dropout; "
+        "null: seed",
+    )
+    split: int | None = key(
+        None,
+        "seed of which items are train, valid and test, where they are split at random; null: the "
+        "fixed split, as 0",
+    )
+
+
+@dataclass
 class LoggerConfig:
     """Weights & Biases."""
 
@@ -265,6 +282,30 @@ class ResumeConfig:
     mode: str = key("auto", "auto, never or force")
     failed: bool = key(False, "a study tries its failed runs again")
     mixed: bool = key(False, "a study may mix runs of different code, torch or data")
+
+
+@dataclass
+class PlanConfig:
+    """The plan of a study's analysis. null: as study.json has it, else the default."""
+
+    baseline: str | None = key(
+        None, "with -m: the variant that the others are compared with; null: an LSTM, or the first"
+    )
+    metric: str | None = key(
+        None, "with -m: what verdicts are about; null: what chooses checkpoints"
+    )
+    margin: float | None = key(
+        None, "with -m: a difference that would not matter, in the metric's unit; null: none"
+    )
+    alpha: float | None = key(None, "with -m: level of significance; null: 0.05")
+    share: float | None = key(
+        None, "with -m: share of a search's trials that is compared, the best; null: 0.1"
+    )
+    looks: list[int] | None = key(
+        None,
+        "with -m: numbers of seeds (or trials) at which verdicts are read, as [5,10,20]; null: "
+        "when all runs have ended",
+    )
 
 
 @dataclass
@@ -291,9 +332,11 @@ class Config:
         neutral=True,
     )
     seed: int = key(0, "seed of weights, data order, noise and dropout")
+    seeds: SeedsConfig = key(SeedsConfig, "seeds of single kinds of random choices")
     study: str = key(
         "default", "name of the study: the folder of its runs, and the W&B group", neutral=True
     )
+    plan: PlanConfig = key(PlanConfig, "plan of a study's analysis", neutral=True)
     output_dir: str = key("outputs", "where studies lie", neutral=True)
     data_dir: str | None = key(
         None, "where data files lie; null: $ODYSSEY_DATA, or a cache folder", neutral=True

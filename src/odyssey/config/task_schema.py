@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from odyssey.config.fields import above, at_least, key, one_of
@@ -68,6 +69,10 @@ class TaskConfig:
             )
         return found
 
+    def without_split(self) -> str:
+        """Why no seed decides which items are for training, validation and test; else empty."""
+        return ""
+
 
 @dataclass
 class StreamedConfig(TaskConfig):
@@ -99,6 +104,9 @@ class StreamedConfig(TaskConfig):
         found += at_least("task.sample_length", self.sample_length, 1)
         found += at_least("task.sample_temperature", self.sample_temperature, 0)
         return found
+
+    def without_split(self) -> str:
+        return "whose parts are stretches of one text"
 
 
 @dataclass
@@ -163,6 +171,11 @@ class SentimentConfig(TaskConfig):
         found += one_of("task.keep", self.keep, ("head", "tail"))
         found += at_least("task.max_size", self.max_size, 2)
         return found + at_least("task.min_count", self.min_count, 1)
+
+    def without_split(self) -> str:
+        if self.data == "csv" and self.path and Path(self.path).is_dir():
+            return "which reads three files"
+        return "whose data, sst2, come in three parts" if self.data == "sst2" else ""
 
 
 @dataclass
@@ -229,6 +242,9 @@ class MusicConfig(TaskConfig):
         if not 4 <= self.tempo <= 1000:  # what a MIDI file can hold, and a listener bear
             found.append(f"task.tempo={self.tempo} is out of range: type 4 to 1000 beats a minute")
         return found
+
+    def without_split(self) -> str:
+        return "" if self.data == "music21" else f"whose data, {self.data}, come in three parts"
 
 
 @dataclass

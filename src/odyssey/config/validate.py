@@ -12,17 +12,28 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from odyssey import registry
-from odyssey.config.fields import above, as_typed, at_least, below_one, between, finite, one_of
+from odyssey.config.fields import (
+    above,
+    above_up_to,
+    as_typed,
+    at_least,
+    below_one,
+    between,
+    finite,
+    one_of,
+)
 from odyssey.config.keys import subject
 from odyssey.config.lightning import lightning_errors
 from odyssey.config.own import find_part, one_line, subclass_of
 from odyssey.config.parts import INITIALIZERS, is_function, part_errors
+from odyssey.config.seeds import SEED_KEYS
 from odyssey.device import DEVICES, device_error
 from odyssey.errors import did_you_mean, options
 
@@ -52,7 +63,7 @@ positive = partial(above, low=0)
 share = partial(between, low=0, high=1)
 # A key that the optimizer or decay of a run does not have is passed over.
 RANGES: dict[str, Check] = {
-    "seed": partial(between, low=0, high=2**32 - 1),  # what NumPy's generators take too
+    **dict.fromkeys(SEED_KEYS, partial(between, low=0, high=2**32 - 1)),  # as NumPy's generators
     "cell.forget_bias": finite,
     "cell.init.input_scale": positive,
     "cell.init.recurrent_scale": positive,
@@ -84,6 +95,9 @@ RANGES: dict[str, Check] = {
     "trainer.log_every": partial(at_least, low=1),
     "trainer.checkpoint_every": partial(at_least, low=1),
     "trainer.threads": partial(between, low=1, high=1024),
+    "plan.margin": positive,
+    "plan.share": partial(above_up_to, low=0, high=1),
+    "plan.alpha": partial(between, low=1e-9, high=0.499),
 }
 
 
@@ -105,7 +119,7 @@ def config_errors(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
                 found.append(error)
                 known.add(subject(error))
 
-    checks = (_choices, _ranges, _combinations, _task, _places, _device, lightning_errors)
+    checks = (_choices, _ranges, _combinations, _looks, _task, _places, _device, lightning_errors)
     for check in (*checks, part_errors):
         add(check(cfg))
     if not known & {"cell", "cell._target_"}:
@@ -175,10 +189,21 @@ def _combinations(cfg: DictConfig) -> Iterator[str]:
             )
 
 
+def _looks(cfg: DictConfig) -> Iterator[str]:
+    looks = list(cfg.plan.looks or [])
+    if looks and (looks[0] < 2 or any(b <= a for a, b in pairwise(looks))):
+        yield (
+            f"plan.looks={as_typed(looks)} is not a list of growing numbers of runs: type one, as "
+            "in plan.looks=[5,10,20]"
+        )
+
+
 def _task(cfg: DictConfig) -> Iterator[str]:
     task: Any = OmegaConf.to_object(cfg.task)
     yield from task.errors()
     name = f"task={cfg.task.name}"
+    if cfg.seeds.split is not None and (why := task.without_split()):
+        yield f"seeds.split={cfg.seeds.split} is without effect with {name}, {why}: leave it out"
     reversal = cfg.task.name == "synthetic" and cfg.task.kind == "reversal"
     if cfg.model.bidirectional and (cfg.task.name in ("charlm", "wordlm", "music") or reversal):
         yield (

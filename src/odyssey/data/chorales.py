@@ -41,7 +41,7 @@ class Note(NamedTuple):
     stop: Fraction
 
 
-def chorales(folder: Path) -> Dataset[Rolls]:
+def chorales(folder: Path, split_seed: int = 0) -> Dataset[Rolls]:
     """The four-part chorales, without copies, as rolls (frames, 88), an eighth note a frame.
 
     A key is on in a frame if it sounds at the frame's beginning; repeats are played once. A piece
@@ -49,7 +49,10 @@ def chorales(folder: Path) -> Dataset[Rolls]:
     pieces are new; tunes do come back, harmonised anew. In the order of the SHA-256 of their names,
     the first 80% are train, the next 10% valid, the rest test. The hash is that of the rolls.
 
-    folder: the data directory, which caches the rolls. Raises UserError.
+    folder: the data directory, which caches the rolls
+    split_seed: 0 for that order of the pieces, else of an order drawn at random
+
+    Raises UserError.
     """
     files = score_files()
     read = [part for file in files for part in (file.name.encode(), file.read_bytes())]
@@ -59,6 +62,9 @@ def chorales(folder: Path) -> Dataset[Rolls]:
     all_rolls = np.split(np.unpackbits(arrays["frames"], axis=1, count=KEYS), ends[:-1])
     first, second = len(ends) * 8 // 10, len(ends) * 9 // 10
     digest = sha256([part for r in all_rolls for part in (str(len(r)).encode(), r)])
+    if split_seed:
+        drawn = np.random.RandomState(split_seed).permutation(len(all_rolls))
+        all_rolls = [all_rolls[i] for i in drawn]
     parts = all_rolls[:first], all_rolls[first:second], all_rolls[second:]
     return Dataset("music21", digest, *parts)
 

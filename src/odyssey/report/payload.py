@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from odyssey.config.seeds import Seeds
+from odyssey.report.analysis.factor_words import about, sentences
 from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.analysis.over_tasks import OverTasks
 from odyssey.report.analysis.provenance import provenance
@@ -136,9 +138,16 @@ def headline(analysis: Analysis) -> list[dict[str, str]]:
         {
             "variant": v.variant,
             "word": v.conclusion,
-            "sentence": f"{_mean_of(by_label[v.variant])}; {v.sentence}",
+            "sentence": "; ".join(
+                [
+                    _mean_of(by_label[v.variant]),
+                    v.sentence,
+                    *([items.sentence(analysis.metric.unit)] if items else []),
+                ]
+            ),
         }
         for v in analysis.verdicts
+        for items in [analysis.items.get(v.variant)]
     ]
     if (base := by_label.get(analysis.comparison.baseline)) is not None:
         said = f"{_mean_of(base)}; the baseline"
@@ -175,10 +184,20 @@ def _metric(analysis: Analysis, tables: list[Table], figures: list[Figure]) -> d
         "better": analysis.better,
         "part": analysis.part,
         "headline": headline(analysis),
+        "factors": _factors(analysis),
         "notes": analysis.notes,
         "tables": [_table(table) for table in tables],
         "figures": [figure_data(figure) for figure in figures],
     }
+
+
+def _factors(analysis: Analysis) -> dict[str, Any] | None:
+    """The effects of a grid's factors in sentences."""
+    factors = analysis.factors
+    if factors is None:
+        return None
+    said = sentences(factors, analysis.metric.unit)
+    return {"name": factors.grid.name, "sentences": said, "about": about(factors)}
 
 
 def figure_data(figure: Figure) -> dict[str, Any]:
@@ -219,6 +238,7 @@ def _runs(
     searched = list(dict.fromkeys(k for c, _ in comparisons for k in c.searched if "," not in k))
     names = list(dict.fromkeys(name for run in runs for name in run.metrics))
     monitors = {c.monitor for c, _ in comparisons}
+    apart = any(run.drawn_from != (run.seed, run.seed, 0) for run in runs if run.seeds)
     columns: list[tuple[str, str, str, bool, Any]] = [
         ("study", "study", "text", several_studies, lambda r: r.study),
         ("variant", "variant", "text", True, lambda r: labels.get((r.study, r.name), r.cell)),
@@ -226,8 +246,13 @@ def _runs(
         ("task", "task", "text", several_tasks, lambda r: r.task),
         ("data", "data", "text", several_tasks, lambda r: r.data),
         ("trial", "trial", "integer", True, lambda r: r.trial),
-        ("seed", "seed", "integer", True, lambda r: r.seed),
+        ("seed", "seed", "integer", not apart, lambda r: r.seed),
     ]
+    for kind in Seeds._fields if apart else ():
+        key = f"seeds.{kind}"
+        columns.append(
+            (key, name_of_setting(key), "integer", True, lambda r, k=kind: getattr(r.drawn_from, k))
+        )
     for name in names:
         shown = name.partition("/")[2] in monitors
         part, _, metric = name.partition("/")

@@ -14,6 +14,7 @@ from typing import Any
 
 from odyssey.io import write_bytes, write_text
 from odyssey.report.analysis.analyse import analyse
+from odyssey.report.analysis.factor_words import factors_as_plain, headlines
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.outcomes import select_metrics
 from odyssey.report.analysis.over_tasks import OverTasks
@@ -28,6 +29,7 @@ from odyssey.report.io.formats import Table, to_csv, to_latex, to_markdown
 from odyssey.report.io.runs import Collection
 from odyssey.report.page.build import write_page
 from odyssey.report.payload import Made, MadeOverTasks, headline, payload, plain
+from odyssey.report.stats.items import ItemsError
 from odyssey.study.formatting import duration, several
 
 LONGEST_NAME = 80  # characters of a file name
@@ -180,6 +182,7 @@ def verdicts_as_json(
                 "design": c.kind,
                 "baseline": c.baseline,
                 "studies": [study.name for study in c.studies],
+                "plans": {s.name: s.plan and asdict(s.plan) for s in c.studies},
                 "notes": c.notes,
                 "set_apart": c.apart,
                 "not_read": [note for study in c.studies for note in study.notes],
@@ -218,6 +221,7 @@ def _analysis_as_json(analysis: Analysis) -> dict[str, Any]:
         "share_of_trials": analysis.share,
         "margin": analysis.margin,
         "alpha": analysis.alpha,
+        "chosen_late": analysis.late,
         "notes": analysis.notes,
         "variants": [
             {
@@ -232,7 +236,8 @@ def _analysis_as_json(analysis: Analysis) -> dict[str, Any]:
             }
             for s in analysis.summaries
         ],
-        "verdicts": [_verdict_as_json(v) for v in analysis.verdicts],
+        "verdicts": [_verdict_as_json(v, analysis.items.get(v.variant)) for v in analysis.verdicts],
+        "factors": plain(factors_as_plain(analysis.factors, analysis.metric.unit)),
         "all_pairs": _pairs_as_json(analysis),
     }
 
@@ -261,12 +266,13 @@ def _pairs_as_json(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _verdict_as_json(verdict: Verdict) -> dict[str, Any]:
-    """All fields, the conclusion under the key `word`."""
+def _verdict_as_json(verdict: Verdict, items: ItemsError | None) -> dict[str, Any]:
+    """All fields, the conclusion under the key `word`; what the test sequences leave open."""
     fields = asdict(verdict)
     decision = fields.pop("decision")
     word = decision.pop("conclusion")
-    return {"word": word, **{k: plain(v) for k, v in {**fields, **decision}.items()}}
+    more = {"test_items": None if items is None else asdict(items)}
+    return {"word": word, **{k: plain(v) for k, v in {**fields, **decision, **more}.items()}}
 
 
 # --- terminal ---
@@ -300,6 +306,9 @@ def terminal_summary(
             lines.append(f"  {line['variant']:<{width}}  {line['sentence']}")
         if len(verdicts) > MOST_VARIANTS:
             lines.append(f"  … {len(verdicts) - MOST_VARIANTS} more on the page")
+        if first.factors is not None:
+            effects = headlines(first.factors, first.metric.unit)
+            lines += [f"  factors: {what}, {text}" for what, text in effects]
         if first.all_pairs is not None and (said := first.all_pairs.sentence()):
             lines.append(f"  all pairs: {said}")
         lines += [f"  note: {note}" for note in comparison.notes]

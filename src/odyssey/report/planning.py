@@ -8,10 +8,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from odyssey.cli_utils import Parser, exit_status, show, typed_as
 from odyssey.errors import UserError
 from odyssey.study.formatting import several
+
+if TYPE_CHECKING:
+    from odyssey.report.analysis.result import Analysis
 
 COUNTS = (3, 5, 10, 20, 50, 100)  # seeds that the table shows
 
@@ -143,11 +147,28 @@ def scatter_of(study: Path, metric: str | None) -> Scatter:
         known = [d.correlation for d in decisions if not math.isnan(d.correlation)]
         correlation = (float(np.mean(known)) if known else 0.0) if paired else None
         source = f"{comparison.title}, {several(len(values), 'variant')}"
+        if analysis.variance:
+            sd, correlation = _of_budget(analysis)
+            source += ", crossed seeds"
         return Scatter(sd, correlation, analysis.metric.unit, len(decisions) or None, source)
     raise UserError(
         f"{study} has no variant with two seeds that finished: give a study of repeated seeds, "
         "as of seed=0,1,2,3,4, or --sd 0.1"
     )
+
+
+def _of_budget(analysis: Analysis) -> tuple[float, float | None]:
+    """The standard deviation of runs with one seed each, and the correlation of pairs.
+
+    From the components of the variance: runs that share seeds scatter less than such runs.
+    """
+    own = next(row for row in analysis.variance if not row.of_difference)
+    differences = [row.budget.variance for row in analysis.variance if row.of_difference]
+    variance = own.budget.variance
+    if not differences:
+        return math.sqrt(variance), None
+    mean = sum(differences) / len(differences)
+    return math.sqrt(variance), min(max(1 - mean / (2 * variance), -0.999), 0.999)
 
 
 def _parser() -> argparse.ArgumentParser:

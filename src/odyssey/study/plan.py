@@ -20,6 +20,7 @@ from odyssey.config.keys import subject
 from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS, flat
 from odyssey.errors import UserError
 from odyssey.registry import cell_name, plain
+from odyssey.study.analysis_plan import choose_baseline
 from odyssey.study.display import StudyBar
 from odyssey.study.sampling import uniforms
 from odyssey.study.spec import LIMIT, Settings, read_settings
@@ -64,6 +65,8 @@ class Plan:
     data: dict[str, str] = field(default_factory=dict)  # options of the user's files -> their hash
     sources: dict[str, str] = field(default_factory=dict)  # the user's cells -> their source's hash
     trials: list[Trial] = field(default_factory=list)  # of an adaptive search, those so far
+    analysis: Mapping[str, Any] = field(default_factory=dict)  # plan.…; null is not said
+    baseline: str = ""  # by analysis_plan.choose_baseline
     exit_code: int = 0  # how it ended, for the command that started it
 
     @property
@@ -102,7 +105,7 @@ class Plan:
 
     def words(self, variant: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
         """All words of a run."""
-        return tuple(without_resume([*self.settings.fixed, *variant, *words]))
+        return tuple(of_the_run([*self.settings.fixed, *variant, *words]))
 
 
 def prepare(words: Sequence[str]) -> Plan | None:
@@ -149,6 +152,7 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
         raise UserError(*mistakes.values())
     first = firsts[0]
     _same_folder([_folder(cfg) for cfg in firsts])
+    analysis = plain(first)["plan"]
     plan = Plan(
         settings,
         first.study,
@@ -161,6 +165,8 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
         first.trainer.threads,
         {data_options(cfg): str(data_hash(cfg)) for cfg in firsts if cfg.task.get("path")},
         _sources(firsts),
+        analysis=analysis,
+        baseline=_baseline(analysis["baseline"], variants, firsts),
     )
     runs = dict(zip(variants, map(run_name, firsts), strict=True))
     _check_contents(runs)
@@ -177,6 +183,16 @@ def _folder(cfg: DictConfig) -> Path:
 def _sources(firsts: Sequence[DictConfig]) -> dict[str, str]:
     targets = {cfg.cell._target_: source_hash(cfg.cell._target_) for cfg in firsts}
     return {cell_name(t): source for t, source in targets.items() if source is not None}
+
+
+def _baseline(
+    asked: str | None, variants: Sequence[Sequence[str]], firsts: Sequence[DictConfig]
+) -> str:
+    settings = [
+        {key: value for key, _, value in (word.lstrip("+").partition("=") for word in variant)}
+        for variant in variants
+    ]
+    return choose_baseline(asked, settings, [cell_name(cfg.cell._target_) for cfg in firsts])
 
 
 def _check_contents(runs: Mapping[tuple[str, ...], str]) -> None:
@@ -256,9 +272,9 @@ def _remember(mistakes: dict[str, str], error: UserError, settings: Settings) ->
         mistakes.setdefault(key if key in searched else message, message)
 
 
-def without_resume(words: Sequence[str]) -> list[str]:
-    """The words less those that speak of the session and not of the run."""
-    return [w for w in words if not w.startswith(("resume=", "resume."))]
+def of_the_run(words: Sequence[str]) -> list[str]:
+    """The words less those that speak of the session or of the study."""
+    return [w for w in words if not w.startswith(("resume=", "resume.", "plan."))]
 
 
 def _in_common(settings: Settings, firsts: Sequence[DictConfig]) -> dict[str, Any]:

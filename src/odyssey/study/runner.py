@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,8 +17,10 @@ from odyssey.config.overrides import to_hydra
 from odyssey.config.sources import CONFIG_NAME
 from odyssey.errors import UserError
 from odyssey.study import adaptive
+from odyssey.study.analysis_plan import updated
 from odyssey.study.compatibility import check, replaced_runs
 from odyssey.study.display import Display
+from odyssey.study.formatting import several
 from odyssey.study.plan import Plan, Trial
 from odyssey.study.state import StudyState, read_study
 from odyssey.study.store import Command, locked, write_study_record, write_trials
@@ -28,6 +31,7 @@ from odyssey.training.record import DONE, Code
 from odyssey.training.run_dir import RunFolder
 
 Launch = Callable[..., Any]  # Hydra's Launcher.launch
+WIDTH = 80  # of the lines on the plan
 ROUNDS = 5  # times that a run may be launched in one session, by whatever it was cut short
 
 
@@ -48,8 +52,12 @@ def begin(plan: Plan) -> StudyState:
             if record.trials is not None:
                 record.trials = max(record.trials, old.trials or 0)
             record.commands, record.data = old.commands, old.data
+        now = _this_command()
+        record.plan = updated(
+            old.plan if old else None, plan.analysis, plan.baseline, now.time, _ended(state)
+        )
         record.code = Code(**code_version())
-        record.commands = [*record.commands, _this_command()]
+        record.commands = [*record.commands, now]
         write_study_record(plan.folder, record)
         replaced = replaced_runs(plan, state)
         for run in replaced:  # aside, they are no longer counted as failed
@@ -58,6 +66,27 @@ def begin(plan: Plan) -> StudyState:
         kept = [row for row in state.trials if row.run not in names]
         write_trials(plan.folder, [*kept, *(trial.row() for trial in plan.trials)])
         return read_study(plan.folder, before=state)
+
+
+def _analysis_plan(plan: Plan, state: StudyState) -> list[str]:
+    """What to say of the plan of the analysis: where it is new, and where it was asked for."""
+    record = state.record
+    if record is None or record.plan is None:
+        return []
+    if len(record.commands) > 1 and all(value is None for value in plan.analysis.values()):
+        return []
+    now = record.commands[-1].time
+    late = [change for change in record.plan.changes if change.time == now]
+    if late:
+        keys = ", ".join(f"plan.{change.key}" for change in late)
+        note = f"{keys} changed with {several(late[0].results, 'result')} there: reports say so"
+        return [f"plan: {record.plan.in_words()}", f"note: {note}"]
+    return [f"plan: {record.plan.in_words()}"]
+
+
+def _ended(state: StudyState) -> int:
+    """How many runs have a result, or failed."""
+    return sum(run.state in (*DONE, "failed") for run in state.runs.values())
 
 
 def _this_command() -> Command:
@@ -86,6 +115,8 @@ class Session:
         """
         plan = self.plan
         state = begin(plan)
+        for line in _analysis_plan(plan, state):
+            show(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
         if plan.adaptive:
             plan.trials.clear()  # of an earlier session in this process
             plan.trials += adaptive.recorded(plan, state)

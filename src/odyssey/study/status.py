@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def plain(study: StudyState, now: float) -> dict[str, Any]:
         "sweeper": study.record and study.record.sweeper,
         "compare": study.record and study.record.compare,
         "space": study.record and study.record.space,
+        "plan": study.record and study.record.plan and asdict(study.record.plan),
         "runs": len(study.runs),
         "counts": study.counts(),
         "to_come": study.to_come,
@@ -80,6 +82,8 @@ def _head(study: StudyState, width: int) -> str:
     if record.space:
         searched = "  ".join(f"{key} {_range(found)}" for key, found in record.space.items())
         lines.append(f"searched  {searched}  (trials for each variant: {record.trials})")
+    if record.plan:
+        lines.append(f"plan      {record.plan.in_words()}")
     wrapped = [
         line
         for long in lines

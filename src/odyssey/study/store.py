@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from odyssey.errors import UserError
 from odyssey.io import write_text
+from odyssey.study.analysis_plan import AnalysisPlan
 from odyssey.training.record import Code, Data
 from odyssey.typed_json import LaterSchema, check_schema, from_values, to_text, to_values
 
@@ -57,6 +58,7 @@ class StudyRecord:
     draws: str | None = None
     seed: int | None = None
     fixed: dict[str, Any] = field(default_factory=dict)  # what all its runs have in common
+    plan: AnalysisPlan | None = None  # of the analysis, made before the first run
     commands: list[Command] = field(default_factory=list)
     code: Code | None = None  # of the last command
     data: dict[str, Data] = field(default_factory=dict)  # what chooses the data -> the data
@@ -64,7 +66,7 @@ class StudyRecord:
 
     def search(self) -> dict[str, Any]:
         """What all its runs share and what is not in their configurations, as plain values."""
-        keys = ("sweeper", "compare", "space", "trials", "sampler", "draws", "seed")
+        keys = ("sweeper", "compare", "space", "trials", "sampler", "draws", "seed", "plan")
         values = to_values(self)
         return {"name": self.study, **{key: values[key] for key in keys}}
 

@@ -12,6 +12,7 @@ from statistics import fmean, median
 from typing import Any
 
 from odyssey.cli_utils import typed_as
+from odyssey.config.seeds import SEED_KEYS
 from odyssey.study.formatting import duration, number, several, short, words
 from odyssey.study.state import LEFT, UNPLANNED, RunState, StudyState
 
@@ -107,8 +108,8 @@ def sections(study: StudyState) -> list[Section]:
     compared_seeds = False
     for label, runs in study.variants().items():
         pairs = [w.partition("=") for w in words(label)] if label != UNPLANNED else []
-        settings = {k: v for k, _, v in pairs if k != "seed"}
-        compared_seeds |= any(k == "seed" for k, _, _ in pairs)
+        settings = {k: v for k, _, v in pairs if k not in SEED_KEYS}
+        compared_seeds |= len(settings) < len(pairs)
         for run in runs:
             own = settings if settings or not pairs else {"cell": run.cell}
             text = " ".join(f"{k}={v}" for k, v in own.items())

@@ -21,11 +21,16 @@ TASKS = {  # name -> module:class or function
 }
 
 
-def build(cfg: Any, *, data_dir: str | None, seed: int, window: int | None) -> Task:
+def build(
+    cfg: Any, *, data_dir: str | None, seed: int, window: int | None, split_seed: int = 0
+) -> Task:
     """The task `cfg.name`, not loaded yet; the arguments are those of `Task`. Raises UserError."""
+    given: dict[str, Any] = {"data_dir": data_dir, "seed": seed, "window": window}
+    if split_seed:  # which a class of the user's own need not take
+        given["split_seed"] = split_seed
     if getattr(cfg, "_target_", None) is not None:
         try:
-            own: Task = load_class(cfg._target_)(cfg, data_dir=data_dir, seed=seed, window=window)
+            own: Task = load_class(cfg._target_)(cfg, **given)
             return own
         except (TypeError, ValueError) as error:
             raise UserError(f"task._target_={cfg._target_} cannot be made: {error}") from error
@@ -33,7 +38,5 @@ def build(cfg: Any, *, data_dir: str | None, seed: int, window: int | None) -> T
         hint = did_you_mean(cfg.name, TASKS)
         raise UserError(f"task={cfg.name} is unknown{hint}: type one of {options(TASKS)}")
     module, _, maker = TASKS[cfg.name].partition(":")
-    task: Task = getattr(import_module(module), maker)(
-        cfg, data_dir=data_dir, seed=seed, window=window
-    )
+    task: Task = getattr(import_module(module), maker)(cfg, **given)
     return task

@@ -371,9 +371,16 @@ class SeriesWindows:
             return kept.transpose(0, 1).contiguous().to(device)
 
         self.inputs, self.targets = side_by_side(inputs), side_by_side(targets)
+        self.positions = len(inputs)  # of the series
 
     def __len__(self) -> int:
         return -(-self.steps // self.window)
+
+    def places(self, index: int) -> Tensor:
+        """Where in the series the steps of window `index` are: (window, lanes)."""
+        at = index * self.window
+        time = torch.arange(at, min(at + self.window, self.steps))
+        return time.unsqueeze(1) + self.steps * torch.arange(self.inputs.shape[1])
 
     def get(self, epoch: int, index: int) -> Batch:
         """Window `index`, the same in every epoch."""

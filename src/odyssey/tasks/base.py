@@ -144,17 +144,27 @@ class Task(LightningDataModule, ABC):
     spec: ModelSpec
     data: dict[str, str]  # {"name": …, "sha256": …}
 
-    def __init__(self, cfg: Any, *, data_dir: str | None, seed: int, window: int | None) -> None:
+    def __init__(
+        self,
+        cfg: Any,
+        *,
+        data_dir: str | None,
+        seed: int,
+        window: int | None,
+        split_seed: int = 0,
+    ) -> None:
         """
         cfg: the fields of the task's dataclass in odyssey.config.task_schema.
         window: bptt.length; None for whole sequences.
         seed: of the order of training batches; splits and fixed sequences do not depend on it.
+        split_seed: of a split that is drawn at random, where the task draws one; 0: the usual one.
         """
         super().__init__()
         self.cfg = cfg
         self.data_dir = data_dir
         self.seed = seed
         self.window = window
+        self.split_seed = split_seed
         self.device: torch.device | str = "cpu"  # of the batches
         self.overfit = False  # train and evaluate on the first training batch alone
         # Returns the batches (start, stop) of `train_dataloader`; called for each loader.
@@ -178,6 +188,14 @@ class Task(LightningDataModule, ABC):
     def check(cls, cfg: Any) -> Iterator[str]:
         """A sentence for each thing wrong with the section `task`, before anything is loaded."""
         return iter(())
+
+    @classmethod
+    def draws_split(cls, cfg: Any) -> bool:
+        """Whether `split_seed` decides which items are for training, validation and test.
+
+        It is asked of tasks of one's own, with the section `task`, where `seeds.split` is set.
+        """
+        return False
 
     def add_metrics(self, metrics: Mapping[str, TaskMetric]) -> None:
         """Compute these beside the task's own. Raises UserError for a name that is taken."""
@@ -272,9 +290,25 @@ class Task(LightningDataModule, ABC):
         A count that is known on the host is a float; otherwise it is a tensor.
         """
 
+    def each_scores(self, logits: Tensor, batch: Batch) -> Sums | None:
+        """`scores` of each sequence of a batch, (B); of a streamed text of each step, (T, B).
+
+        It spares the test to ask for `scores` sequence by sequence, which it does where this is
+        None. Sums and counts have that shape, or a count is one number for all.
+        """
+        return None
+
     @abstractmethod
     def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
         """The value of each of `measures`, from each score's mean (sum / count) over a split."""
+
+    def guess(self, logits: Tensor) -> Tensor | None:
+        """The outputs of a model that only guesses, in the form of `logits`; None for no such.
+
+        Here equal chances of all classes, of yes and no, and 0 for numbers. A run whose test loss
+        is more than twice as large ends as `diverged`.
+        """
+        return torch.zeros_like(logits)
 
     def read(self, inputs: Any) -> Batch:
         """A batch without targets of inputs of the user's own, to predict from.

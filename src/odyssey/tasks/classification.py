@@ -32,5 +32,10 @@ class Classification(Task):
         count = float(len(targets))
         return {"right": (right, count), "nats": (nats, count)}
 
+    def each_scores(self, logits: Tensor, batch: Batch) -> Sums | None:
+        right = logits.argmax(1) == batch.targets
+        nats = F.cross_entropy(logits, batch.targets, reduction="none")
+        return {"right": (right, 1.0), "nats": (nats, 1.0)}
+
     def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
         return {"accuracy": means["right"], "nats": means["nats"]}

@@ -64,6 +64,16 @@ class Windows:
     def __len__(self) -> int:
         return -(-self.steps // self.window)
 
+    @property
+    def positions(self) -> int:
+        """How many places there are in the text."""
+        return len(self.ids)
+
+    def places(self, index: int) -> Tensor:
+        """Where in the text the inputs of window `index` are: (window, lanes)."""
+        at = index * self.window
+        return self.offsets[: min(self.window, self.steps - at)] + at
+
     def get(self, epoch: int, index: int) -> Batch:
         """Window `index`, the same in every epoch."""
         if not 0 <= index < len(self):
@@ -158,6 +168,10 @@ class LanguageModel(Task):
     def scores(self, logits: Tensor, batch: Batch) -> Sums:
         nats = _cross_entropy(logits.detach(), batch.targets, "sum")
         return {"nats": (nats, (batch.targets != IGNORED).sum())}
+
+    def each_scores(self, logits: Tensor, batch: Batch) -> Sums | None:
+        nats = _cross_entropy(logits, batch.targets, "none").view_as(batch.targets)
+        return {"nats": (nats, batch.targets != IGNORED)}
 
     def sample(
         self,

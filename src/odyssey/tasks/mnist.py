@@ -31,7 +31,7 @@ class Mnist(Classification):
     name = "mnist"
 
     def load(self) -> None:
-        parts = data.images(self.cfg.data, self.data_dir)
+        parts = data.images(self.cfg.data, self.data_dir, split_seed=self.split_seed)
         self.data = {"name": parts.name, "sha256": parts.sha256}
         self._parts: dict[Split, Images] = {
             "train": parts.train,

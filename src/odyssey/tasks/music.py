@@ -45,7 +45,7 @@ class Music(Task):
     answers = "each"
 
     def load(self) -> None:
-        parts = data.rolls(self.cfg.data, self.data_dir)
+        parts = data.rolls(self.cfg.data, self.data_dir, split_seed=self.split_seed)
         self.data = {"name": parts.name, "sha256": parts.sha256}
         self._rolls: dict[Split, list[NDArray[np.uint8]]] = {
             "train": self._usable(parts.train, self.cfg.min_length),

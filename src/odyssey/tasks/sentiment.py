@@ -42,7 +42,9 @@ class Sentiment(Classification):
         self.max_length, self.keep = cfg.max_length, cfg.keep
 
     def load(self) -> None:
-        parts = data.labelled_texts(self.cfg.data, self.data_dir, path=self.cfg.path)
+        parts = data.labelled_texts(
+            self.cfg.data, self.data_dir, path=self.cfg.path, split_seed=self.split_seed
+        )
         self.data = {"name": parts.name, "sha256": parts.sha256}
         self.classes = parts.train.classes
         counts: Counter[str] = Counter()

@@ -70,7 +70,7 @@ class Series(ArrayTask):
 
     With `sequence`, a column that names the sequence of each row, each sequence has one target, the
     value (or with `classes` the class) in its last row; the sequences are split in the same shares,
-    in an order drawn from a fixed seed.
+    in an order drawn from `seeds.split`, fixed where that is not set.
 
     Inputs, and targets that are values, are scaled to mean 0 and standard deviation 1 over the
     training part; errors are in these standard deviations. Metrics: `rmse`, `mae`, and the rmse of
@@ -169,6 +169,11 @@ class Series(ArrayTask):
             )
         if given.get("classes") and len(list(given.get("targets") or ())) != 1:
             yield f"{name}classes=true is of one target: type it, as in {name}targets=[label]"
+
+    @classmethod
+    def draws_split(cls, cfg: Any) -> bool:
+        """Sequences are split at random, one long series is cut in its order."""
+        return plain(cfg.options).get("sequence") is not None
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -287,7 +292,7 @@ class Series(ArrayTask):
                 f"task.options.sequence={self.sequence} names {len(groups)} sequences, too few to "
                 "split: at least 3 are needed"
             )
-        order = np.random.default_rng(0).permutation(len(groups))
+        order = np.random.default_rng(self.split_seed).permutation(len(groups))
         ends = np.cumsum(np.array(self.split) * len(groups)).round().astype(int)
         ends = np.clip(ends, [1, 2, 3], [len(groups) - 2, len(groups) - 1, len(groups)])
         members = dict(zip(SPLITS, np.split(order, ends[:2]), strict=True))

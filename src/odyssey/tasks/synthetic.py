@@ -27,7 +27,8 @@ class Synthetic(Task):
     """A problem of `task.kind`, with sequences from a random generator.
 
     Training sequences are generated for each batch, from the run's seed, the epoch and the batch's
-    number. Validation and test are `eval_size` fixed sequences each, the same for every seed.
+    number. Validation and test are `eval_size` fixed sequences each, the same for every seed but
+    `seeds.split`, which draws others.
     """
 
     def __init__(self, cfg: Any, **kwargs: Any) -> None:
@@ -35,16 +36,23 @@ class Synthetic(Task):
         self.length: int = cfg.length or LENGTHS[cfg.kind]
 
     def load(self) -> None:
-        self._fixed: dict[Split, Arrays] = {
-            "valid": self.make(np.random.default_rng([STREAM["valid"]]), self.cfg.eval_size),
-            "test": self.make(np.random.default_rng([STREAM["test"]]), self.cfg.eval_size),
-        }
-        digest = hashlib.sha256()
-        for arrays in self._fixed.values():
+        usual = self._evaluated(0)
+        self._fixed = self._evaluated(self.split_seed) if self.split_seed else usual
+        digest = hashlib.sha256()  # of the usual sequences: it says what is drawn, not how often
+        for arrays in usual.values():
             for name in sorted(arrays):
                 digest.update(np.ascontiguousarray(arrays[name]).tobytes())
         self.data = {"name": self.cfg.kind, "sha256": digest.hexdigest()}
         self._set_spec()
+
+    def _evaluated(self, split_seed: int) -> dict[Split, Arrays]:
+        """The sequences of validation and test."""
+        size = self.cfg.eval_size
+        drawn = [split_seed] if split_seed else []
+        return {
+            "valid": self.make(np.random.default_rng([STREAM["valid"], *drawn]), size),
+            "test": self.make(np.random.default_rng([STREAM["test"], *drawn]), size),
+        }
 
     @abstractmethod
     def make(self, rng: np.random.Generator, size: int) -> Arrays:

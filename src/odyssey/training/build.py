@@ -21,6 +21,7 @@ from torch import nn
 from odyssey.cells import Cell, Init
 from odyssey.config.identity import data_hash
 from odyssey.config.own import takes
+from odyssey.config.seeds import seeds_of
 from odyssey.errors import UserError
 from odyssey.nn import EncoderDecoder, HeadInit, SequenceModel, Sizes
 from odyssey.registry import load_class, plain
@@ -120,7 +121,14 @@ def load_task(cfg: Any) -> Task:
 
     Raises UserError where the data cannot be had.
     """
-    task = build_task(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
+    seeds = seeds_of(cfg)
+    task = build_task(
+        cfg.task,
+        data_dir=cfg.data_dir,
+        seed=seeds.order,
+        window=cfg.bptt.length,
+        split_seed=seeds.split,
+    )
     task.load()
     _describe_data(cfg, task)
     task.add_metrics(build_metrics(cfg.metrics))

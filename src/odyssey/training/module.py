@@ -14,12 +14,15 @@ from torch.optim import Optimizer
 from odyssey.errors import UserError
 from odyssey.nn import StackState, detach
 from odyssey.tasks.base import Batch, Sums, Task
+from odyssey.training.items import Items
 from odyssey.training.optim import Decay, clip_gradients, make_decay, make_optimizer
 from odyssey.training.schedule import Schedule
 
+FAR = 2.0  # times the loss of guessing: beyond it a model has not learned badly, it has exploded
+
 
 class Diverged(Exception):
-    """The loss or the monitored metric is not a finite number. It is a result, not an error."""
+    """The loss or a metric is not finite, or far worse than guessing. A result, not an error."""
 
 
 class Meter:
@@ -93,6 +96,9 @@ class RecurrentModule(LightningModule):
         self.eval_meter = Meter()
         self.eval_carried: StackState | None = None
         self.evaluated: dict[str, float] = {}
+        self.guess_meter = Meter()
+        self.guessed: dict[str, float] = {}  # the metrics of guessing, on the test part
+        self.items: Items | None = None  # the scores of each test sequence, where they are kept
         self.best_step: int | None = None
         self.best_metrics: dict[str, float] = {}
 
@@ -190,7 +196,19 @@ class RecurrentModule(LightningModule):
     # -- validation and test ----------------------------------------------------------------
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the metrics of the split, with the state carried where it is streamed."""
+        """Add a batch to the metrics of the split."""
+        self._evaluate(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """The same, with what guessing would get, and the scores of each sequence where kept."""
+        logits = self._evaluate(batch)
+        if (guess := self.task.guess(logits)) is not None:
+            self.guess_meter.add(self.task.scores(guess, batch))
+        if self.items is not None:
+            self.items.add(logits, batch, batch_idx)
+
+    def _evaluate(self, batch: Batch) -> Tensor:
+        """The logits of a batch, with the state carried where it is streamed."""
         state = None
         if self.task.streamed and not batch.reset:
             state = self.eval_carried
@@ -199,12 +217,11 @@ class RecurrentModule(LightningModule):
             self.eval_carried = after
         scores: Sums = self.task.all_scores(logits, batch)
         self.eval_meter.add(scores)
-
-    test_step = validation_step
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Turn the sums into metrics; note the best, and let the rate fall on a plateau."""
-        self.on_test_epoch_end()
+        self._collect_evaluated()
         # For callbacks of Lightning that watch a metric; RunLogger gets it from ours, unrounded.
         self.log_dict({f"valid/{k}": v for k, v in self.evaluated.items()}, logger=False)
         if self.trainer.sanity_checking:
@@ -223,8 +240,30 @@ class RecurrentModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Turn the sums into metrics."""
+        self._collect_evaluated()
+        guessed = self.guess_meter.means(math.nan)
+        self.guessed = self.task.metrics(guessed) if guessed else {}
+
+    def _collect_evaluated(self) -> None:
         self.eval_carried = None
         self.evaluated = self.task.all_metrics(self.eval_meter.means(math.nan))
+
+    def check_tested(self) -> None:
+        """Raise Diverged where a metric of the test is infinite, or its loss far above guessing's.
+
+        A metric of nothing, such as of a class that is not there, is nan and no divergence.
+        """
+        for name, value in self.evaluated.items():
+            if math.isinf(value):
+                raise Diverged(f"test/{name} is not finite")
+        name = self.task.monitor
+        value, guess = self.evaluated[name], self.guessed.get(name, math.nan)
+        if math.isnan(value):
+            raise Diverged(f"test/{name} is not a number")
+        if self.task.mode == "min" and guess > 0 and value > FAR * guess:
+            raise Diverged(
+                f"test/{name} is {value:.3g}, far worse than guessing, which gives {guess:.3g}"
+            )
 
     def sampler(self) -> Any:
         """The model as a function of (inputs, state) for drawing samples."""

@@ -17,9 +17,10 @@ from omegaconf import DictConfig
 
 from odyssey.code_hash import code_version, source_hash
 from odyssey.config.identity import config_hash
+from odyssey.config.seeds import seeds_of
 from odyssey.errors import UserError
 from odyssey.registry import cell_name
-from odyssey.training.record import Code, Commit, RunRecord
+from odyssey.training.record import Code, Commit, RunRecord, Seeds
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +47,7 @@ def new_record(cfg: DictConfig) -> RunRecord:
         cell=cell_name(cfg.cell._target_),
         task=cfg.task.name,
         seed=cfg.seed,
+        seeds=Seeds(**seeds_of(cfg)._asdict()),
         precision=cfg.trainer.precision,
         versions=dict(versions()),
         code=Code(**code_version()),

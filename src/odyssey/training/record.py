@@ -16,6 +16,7 @@ from odyssey.tasks.metric import Metric
 from odyssey.typed_json import check_schema, from_values, to_text, to_values
 
 SCHEMA = 1  # raise it when a key changes its meaning; `load` refuses records of a later schema
+TEST_ITEMS = "test_items.npz"  # beside run.json: the test scores of each sequence
 STATUSES = ("running", "finished", "diverged", "failed", "interrupted")
 DONE = ("finished", "diverged")  # with a result; such a run is not trained again
 
@@ -28,6 +29,15 @@ class Data:
 
     name: str = ""
     sha256: str = ""
+
+
+@dataclass
+class Seeds:
+    """The seed of each kind of random choice; see odyssey.config.seeds."""
+
+    init: int | None = None
+    order: int | None = None
+    split: int | None = None  # 0: the fixed split
 
 
 @dataclass
@@ -85,6 +95,7 @@ class RunRecord:
     task: str = ""
     data: Data | None = None  # None before they were read
     seed: int | None = None
+    seeds: Seeds | None = None
     params: int | None = None  # trainable parameters
     metrics: dict[str, float] = field(default_factory=dict)  # best `valid/…`, its `test/…`
     metric_info: dict[str, MetricInfo] = field(default_factory=dict)  # by name, without `valid/`

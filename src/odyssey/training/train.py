@@ -21,6 +21,7 @@ from pytorch_lightning.loggers import Logger
 
 from odyssey.config.identity import data_hash
 from odyssey.config.schema import flat
+from odyssey.config.seeds import are_apart, seeds_of
 from odyssey.device import resolve_device
 from odyssey.errors import UserError
 from odyssey.registry import plain
@@ -36,6 +37,7 @@ from odyssey.training.build import (
 from odyssey.training.callbacks import Checkpoints, Interrupted, Signals
 from odyssey.training.failure import last_lines
 from odyssey.training.figures import learning_curves
+from odyssey.training.items import Items
 from odyssey.training.logger import RunLogger
 from odyssey.training.module import Diverged, RecurrentModule
 from odyssey.training.provenance import device_name, new_record
@@ -129,8 +131,11 @@ def train(
         if earlier is not None and folder.last_checkpoint.exists():
             saved = _load_last(folder)
         schedule = make_schedule(cfg, task, device)
-        torch.manual_seed(cfg.seed)
+        seeds = seeds_of(cfg)
+        torch.manual_seed(seeds.init)
         module = RecurrentModule(build_model(cfg, task.spec), task, cfg, schedule)
+        if are_apart(cfg):
+            torch.manual_seed(seeds.order)  # noise and dropout do not follow from the weights
         task.round = lambda: schedule.round(module.updates)
         callbacks = build_callbacks(cfg.callbacks)
         loggers = build_loggers(cfg.loggers, folder.path / "loggers")
@@ -320,7 +325,10 @@ class Run:
                 self.signals.raise_if_requested()
                 best = checkpoint.load(self.folder.best_checkpoint, self.device)
                 module.model.load_state_dict(best["model"])
+                module.items = Items(task, task.ready("test"))
                 trainer.test(module, datamodule=task, verbose=False)
+                module.check_tested()
+                module.items.write(self.folder.path, module.evaluated)
             except SystemExit as end:
                 # What Lightning makes of a KeyboardInterrupt, or of SIGTERM after a validation;
                 # others are of whoever gave up.

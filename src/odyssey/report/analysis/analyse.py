@@ -12,6 +12,8 @@ import numpy as np
 
 from odyssey.errors import UserError
 from odyssey.report.analysis.compare_pairs import compare_all
+from odyssey.report.analysis.factor_words import analyse_factors
+from odyssey.report.analysis.item_errors import items_errors
 from odyssey.report.analysis.names import better_direction
 from odyssey.report.analysis.notes import analysis_notes
 from odyssey.report.analysis.options import Options
@@ -22,6 +24,8 @@ from odyssey.report.analysis.outcomes import (
     clip_to_fence,
     make_outcomes,
 )
+from odyssey.report.analysis.planned import late_choices, planned_options
+from odyssey.report.analysis.replicates import over_crossed_seeds
 from odyssey.report.analysis.result import (
     SEARCH,
     Analysis,
@@ -30,6 +34,7 @@ from odyssey.report.analysis.result import (
     Summary,
     Variant,
 )
+from odyssey.report.analysis.variance import variance_rows
 from odyssey.report.analysis.verdicts import make_verdicts
 from odyssey.report.fanova.axes import Axis, axis_from_description, axis_from_values
 from odyssey.report.fanova.decomposition import Decomposition
@@ -55,6 +60,8 @@ def analyse(
 ) -> Analysis:
     """Analyse a comparison by a metric, named without `valid/` or `test/`."""
     tell = progress or (lambda text: None)
+    late = late_choices(comparison, options, metric)
+    options = planned_options(comparison, options)
     info = comparison.metric(metric)
     better = better_direction(info)
     part = choose_part(comparison, metric, better)
@@ -65,7 +72,8 @@ def analyse(
     best = [_best_run(found, comparison) for found in outcomes]
     summaries = []
     for variant, found, best_run in zip(comparison.variants, outcomes, best, strict=True):
-        summaries.append(_summarize(variant, found, best_run, better, comparison.kind, options))
+        summary = _summarize(variant, found, best_run, better, comparison.kind, options)
+        summaries.append(over_crossed_seeds(summary, comparison))
         tell(f"{metric}: {variant.label}")
     analysis = Analysis(
         comparison=comparison,
@@ -76,13 +84,19 @@ def analyse(
         summaries=summaries,
         verdicts=[],
         alpha=options.alpha,
+        late=late,
     )
     if summaries:
-        analysis.verdicts = make_verdicts(comparison, summaries, better, options, info.unit, metric)
+        analysis.verdicts = make_verdicts(
+            comparison, summaries, better, options, info.unit, metric, late
+        )
+        analysis.factors = analyse_factors(analysis, options)
         analysis.all_pairs = compare_all(comparison, summaries, better, options, metric)
     if comparison.kind == SEARCH:
         analysis.importance = importance(comparison, summaries, better, options, tell)
-    analysis.notes = analysis_notes(analysis)
+    analysis.items, notes = items_errors(analysis)
+    analysis.variance = variance_rows(analysis, options.seed)
+    analysis.notes = [*analysis_notes(analysis), *notes]
     return analysis
 
 

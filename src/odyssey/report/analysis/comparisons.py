@@ -13,6 +13,7 @@ from typing import Any
 from odyssey.config.schema import PLACE_KEYS
 from odyssey.errors import UserError, did_you_mean
 from odyssey.report.analysis.notes import comparison_notes
+from odyssey.report.analysis.planned import plan_of, planned_baseline
 from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Comparison, Variant
 from odyssey.report.analysis.settings import (
     DATA_KEYS,
@@ -27,9 +28,9 @@ from odyssey.report.analysis.settings import (
 )
 from odyssey.report.analysis.variants import split_by_variant
 from odyssey.report.io.runs import Collection, ReportRun, ReportStudy
+from odyssey.study.analysis_plan import DEFAULT_BASELINES
 from odyssey.study.formatting import several
 
-DEFAULT_BASELINES = ("lstm_peephole", "lstm")  # cells, in order of preference
 MOST_OTHERS = 6  # other comparisons that a comparison names
 Settings = tuple[tuple[str, str], ...]  # flat keys -> values, in order
 
@@ -341,7 +342,7 @@ def _design(variants: Sequence[Variant], searched: Sequence[str]) -> str:
     if searched:
         return SEARCH
     for variant in variants:
-        if len({run.seed for run in variant.runs if run.seed is not None}) > 1:
+        if len({run.drawn_from for run in variant.runs if run.seed is not None or run.seeds}) > 1:
             return SEEDS
     return SINGLE
 
@@ -481,17 +482,19 @@ def _check_baseline(comparisons: Sequence[Comparison], asked: str | None) -> Non
 def _set_baseline(comparison: Comparison, asked: str | None) -> None:
     """Set the baseline of a comparison, with a note that says which and why."""
     labels = [variant.label for variant in comparison.variants]
-    default = _default_baseline(comparison.variants)
+    planned = planned_baseline(plan_of(comparison.studies), comparison.variants)
+    default = planned or _default_baseline(comparison.variants)
     comparison.baseline = asked if asked in labels and asked is not None else default
     if len(labels) == 1:
         note = f"There is one variant, {default}: nothing to compare it with."
     elif comparison.baseline == asked:
         note = f"The baseline is {asked}, as chosen by --baseline."
     else:
-        why = f"{asked} is no variant here" if asked is not None else "none was chosen"
+        why = "as planned" if planned else "none was planned"
+        why = f"{asked} is no variant here" if asked is not None else why
         other = next(label for label in labels if label != default)
         note = (
-            f"The baseline is {default} ({why}); choose another with --baseline, as in "
+            f"The baseline is {default} ({why}); another is chosen with --baseline, as in "
             f"--baseline {_quoted(other)}."
         )
     comparison.notes.append(note)

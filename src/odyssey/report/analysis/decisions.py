@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from odyssey.report.analysis.options import Options
+from odyssey.report.stats.crossed import CrossedMean, crossed_difference, crossed_mean
 from odyssey.report.stats.losses import loss_test, most_extreme, runs_needed
 from odyssey.report.stats.posterior import (
     UNKNOWN_CHANCES,
@@ -20,6 +21,7 @@ from odyssey.report.stats.posterior import (
     paired_chances,
     unpaired_chances,
 )
+from odyssey.report.stats.power import standard_errors_needed
 from odyssey.report.stats.samples import Interval
 from odyssey.report.stats.selection import FENCE, Reselection, Trials
 from odyssey.report.stats.tests import (
@@ -43,10 +45,11 @@ NO_DIFFERENCE, CANNOT_TELL = "no difference found", "cannot tell"
 
 # The tests that may decide.
 RESELECTION, PAIRED, WELCH, RANKS, LOSSES = "reselection", "paired t", "welch", "ranks", "losses"
+CROSSED = "crossed t"
 NAN = math.nan
 UNKNOWN = Interval(NAN, NAN, NAN)
 POWER = 0.8  # of the difference that a study "would have found"
-Z_POWER = 0.8416212335729143  # the normal quantile of it
+TOO_FEW = "too few runs have a value"
 MOST_SEEDS = 100  # beyond which nobody looks for how many are needed
 
 
@@ -60,6 +63,7 @@ class Design:
     share: float = 1.0  # of a search's trials that are compared
     same_metric: bool = True  # whether a search's trials are chosen by the metric compared
     adaptive: bool = False  # whether a search proposed trials by the results of others
+    crossed: tuple[str, ...] = ()  # kinds of seeds that vary crosswise, so that runs share some
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Sample:
     test: np.ndarray  # (n) what is compared
     chosen_by: np.ndarray  # (n) what a search chooses by: smaller is better, +inf if lost
     keys: Sequence[Hashable] = ()  # (n) equal for runs that are a pair; empty if none are
+    levels: np.ndarray | None = None  # (n, kinds) the seeds of a crossed design
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,8 @@ def decide_pairs(
 
     Two questions are asked of each pair: do the values differ, and are runs lost at another rate?
     Which test answers the first is fixed by the design: re-selection for a search, Student's t of
-    pairs for repeated seeds that all variants share, Welch's t for others. Means cannot be
+    pairs for repeated seeds that all variants share, Welch's t for others; where several seeds
+    vary crosswise, t-tests over each kind of seed and over all (stats.crossed). Means cannot be
     trusted where a value lies beyond the outer fence, and where nothing scatters; the permutation
     test of ranks decides there. Boschloo's exact test answers the second; it is asked of all pairs
     where as many runs are lost in one as could have been significant, and of none otherwise, when
@@ -259,8 +265,29 @@ class _Means(_Values):
         error = (test.difference.high - test.difference.value) / -float(
             special.stdtrit(test.df, 0.025)
         )
-        quantiles = special.stdtrit(test.df, [1 - alpha / 2, POWER])
-        return error * float(quantiles.sum())
+        return error * standard_errors_needed(test.df, alpha, POWER)
+
+
+@dataclass
+class _CrossedMeans(_Values):
+    """By means of runs that share seeds."""
+
+    mean: CrossedMean = CrossedMean(NAN, ())
+
+    def interval(self, level: float) -> Interval:
+        return self.mean.test(level).difference
+
+    def equivalence(self, options: Options) -> float:
+        return NAN if options.margin is None else self.mean.not_within(options.margin)
+
+    def detectable(self, alpha: float) -> float:
+        from scipy import special
+
+        found = [
+            error * float(special.stdtrit(df, [1 - alpha / 2, POWER]).sum())
+            for error, df in self.mean.errors
+        ]
+        return max(found, default=NAN)
 
 
 @dataclass
@@ -287,11 +314,7 @@ class _Reselected(_Values):
         return self.test.not_within(options.margin)
 
     def detectable(self, alpha: float) -> float:
-        from scipy import special
-
-        if self.test is None:
-            return NAN
-        return self.test.error() * (float(special.ndtri(1 - alpha / 2)) + Z_POWER)
+        return NAN if self.test is None else self.test.detectable(alpha, POWER)
 
 
 def _compare(one: Sample, base: Sample, design: Design, options: Options) -> _Values:
@@ -300,6 +323,8 @@ def _compare(one: Sample, base: Sample, design: Design, options: Options) -> _Va
     if design.kind != SEEDS:
         n, m = (int(np.isfinite(s.test).sum()) for s in (one, base))
         return _Values(WELCH, NAN, NAN, n, m, reason="one run of each: chance cannot be told")
+    if design.crossed:
+        return _compare_crossed(one, base, design)
     return _compare_seeds(one, base, design, options)
 
 
@@ -349,9 +374,10 @@ def _compare_seeds(one: Sample, base: Sample, design: Design, options: Options) 
         pairs, correlation = len(at), _correlation(a, b, at)
     apart = bool(n and m and (finite_a.max() < finite_b.min() or finite_a.min() > finite_b.max()))
     if min(n, m) < 2 or (pairs is not None and pairs < 2):
+        if max(n, m) > 1 and min(len(a), len(b)) > 1:
+            return _with_lost_runs(one, base, design, options, pairs)
         ahead = float(finite_a.mean() - finite_b.mean()) if n and m else NAN
-        reason = "too few runs have a value"
-        return _Values(PAIRED if design.paired else WELCH, NAN, ahead, n, m, pairs, reason=reason)
+        return _Values(PAIRED if design.paired else WELCH, NAN, ahead, n, m, pairs, reason=TOO_FEW)
     means = _Means(PAIRED, NAN, NAN, n, m, pairs, correlation, apart)
     if design.paired:
         means.a, means.b = a[at[:, 0]], b[at[:, 1]]
@@ -375,6 +401,63 @@ def _compare_seeds(one: Sample, base: Sample, design: Design, options: Options) 
             apart,
         )
     return means
+
+
+def _with_lost_runs(
+    one: Sample, base: Sample, design: Design, options: Options, pairs: int | None
+) -> _Values:
+    """By ranks of all runs, the lost ones the worst: where hardly any run of one has a value.
+
+    Source: J. M. Lachin, "Worst-rank score analysis with informatively missing observations in
+    clinical trials", Controlled Clinical Trials 20 (1999) 408-422.
+    """
+    a, b = one.test, base.test
+    n, m = (int(np.isfinite(values).sum()) for values in (a, b))
+    p = permuted_ranks(a, b, seed=options.seed)
+    apart = bool(a.max() < b.min() or a.min() > b.max())
+    return _Values(RANKS, p, _rank_difference(a, b), n, m, pairs, apart=apart, reason=TOO_FEW)
+
+
+def _compare_crossed(one: Sample, base: Sample, design: Design) -> _Values:
+    """The means of runs that share seeds. n and m are how many of the rarest kind there are."""
+    a, b = one.test, base.test
+    assert one.levels is not None and base.levels is not None
+    kept_a, kept_b = np.isfinite(a), np.isfinite(b)
+    pairs, correlation = None, NAN
+    if design.paired:
+        at = match(one, base)
+        at = at[kept_a[at[:, 0]] & kept_b[at[:, 1]]]
+        pairs, correlation = len(at), _correlation(a, b, at)
+        values, levels = a[at[:, 0]] - b[at[:, 1]], one.levels[at[:, 0]]
+        mean = crossed_mean(values, levels)
+        n = m = _rarest(levels)
+        scatter = [values - np.median(values)] if len(values) else []
+    else:
+        mean = crossed_difference(
+            crossed_mean(a[kept_a], one.levels[kept_a]),
+            crossed_mean(b[kept_b], base.levels[kept_b]),
+        )
+        n, m = _rarest(one.levels[kept_a]), _rarest(base.levels[kept_b])
+        scatter = [x[k] - np.median(x[k]) for x, k in ((a, kept_a), (b, kept_b)) if k.any()]
+    first, second = a[kept_a], b[kept_b]
+    apart = bool(
+        len(first) and len(second) and (first.max() < second.min() or first.min() > second.max())
+    )
+    p, reason = mean.test().p, ""
+    if math.isnan(p):
+        reason = "too few runs have a value, or none differs from the others"
+    elif _far_out(*scatter):
+        mean, p = CrossedMean(mean.value, ()), NAN
+        reason = (
+            "a value lies far out, and runs that share seeds cannot be ranked one by one: repeat "
+            "with one seed a run, as in seed=range(0,10)"
+        )
+    return _CrossedMeans(CROSSED, p, mean.value, n, m, pairs, correlation, apart, reason, mean=mean)
+
+
+def _rarest(levels: np.ndarray) -> int:
+    """How many seeds there are of the kind that has the fewest."""
+    return min((len(np.unique(column)) for column in levels.T), default=0) if len(levels) else 0
 
 
 def match(one: Sample, base: Sample) -> np.ndarray:
@@ -407,7 +490,8 @@ def _far_out(*samples: np.ndarray) -> bool:
 
 def _rank_difference(a: np.ndarray, b: np.ndarray) -> float:
     """P(a > b) - P(a < b): above 0 where the values of `a` are larger."""
-    return float(np.sign(a[:, None] - b[None, :]).mean())
+    above, below = a[:, None] > b[None, :], a[:, None] < b[None, :]
+    return float(above.mean() - below.mean())
 
 
 # --- are runs lost at another rate? ---
@@ -428,11 +512,39 @@ class _Losses:
         ended = (len(one.test), len(base.test))
         if design.kind != SEEDS or not sum(lost):
             return cls(NAN, (lost[0], lost[1]), ended, False)
+        if design.crossed:
+            return cls(*_loss_of_blocks(one, base, variants, options))
         p = loss_test(lost[0], ended[0], lost[1], ended[1])
         # As Tarone leaves out tests that cannot be significant (Biometrics 46 (1990) 515-522). With
         # all pairs or none, since the number lost in a pair says something of how they are split.
         could_decide = most_extreme(sum(lost), *ended) <= options.alpha / variants
         return cls(p, (lost[0], lost[1]), ended, could_decide)
+
+
+def _loss_of_blocks(
+    one: Sample, base: Sample, variants: int, options: Options
+) -> tuple[float, tuple[int, int], tuple[int, int], bool]:
+    """The arguments of `_Losses` where runs share seeds, and so are lost together.
+
+    For each kind of seed, a seed is lost where more than half of its runs are; the largest p of all
+    kinds counts.
+    """
+    ps, could = [], True
+    assert one.levels is not None and base.levels is not None
+    for kind in range(one.levels.shape[1]):
+        counts = []
+        for sample in (one, base):
+            assert sample.levels is not None
+            _, place = np.unique(sample.levels[:, kind], return_inverse=True)
+            shares = np.bincount(place, np.isinf(sample.test)) / np.maximum(np.bincount(place), 1)
+            counts += [int((shares > 0.5).sum()), len(shares)]
+        if not (counts[1] and counts[3]):
+            return NAN, (0, 0), (len(one.test), len(base.test)), False
+        ps.append(loss_test(*counts) if counts[0] + counts[2] else 1.0)
+        most = most_extreme(counts[0] + counts[2], counts[1], counts[3])
+        could &= bool(counts[0] + counts[2]) and most <= options.alpha / variants
+    lost = tuple(int(np.isinf(s.test).sum()) for s in (one, base))
+    return max(ps), (lost[0], lost[1]), (len(one.test), len(base.test)), could
 
 
 # --- the word ---
@@ -451,6 +563,7 @@ def _conclude(
         shares = [k / n for k, n in zip(decision.lost, decision.ended, strict=True)]
         words.append((WORSE if shares[0] > shares[1] else BETTER, LOSSES))
     same = decision.equivalence_holm_p <= alpha
+    words.sort(key=lambda word: decision.loss_holm_p if word[1] == LOSSES else decision.holm_p)
     if len({word for word, _ in words}) > 1:
         reason = "its values and its lost runs point in different directions"
         return replace(decision, conclusion=CANNOT_TELL, reason=reason)
@@ -462,8 +575,8 @@ def _conclude(
             word = PROMISING
         return replace(decision, conclusion=word, test=test)
     if value.reason or math.isnan(decision.p):
-        needed = _needed(decision, design, alpha / tests)
-        reason = value.reason or "too few runs have a value"
+        needed = None if design.crossed else _needed(decision, design, alpha / tests)
+        reason = value.reason or TOO_FEW
         return replace(decision, conclusion=CANNOT_TELL, reason=reason, needed=needed)
     if design.kind == SEARCH:
         # Trials without a partner stay where they are.
@@ -476,7 +589,8 @@ def _conclude(
         needed = _ranks_needed(alpha / tests)
         if needed is not None and min(value.n, value.m) < needed:
             reason = (
-                "every run of one is better than every run of the other, and they are too few"
+                "every run of one is better than every run of the other, and "
+                f"{'the seeds of a kind' if design.crossed else 'they'} are too few"
                 if value.apart
                 else "a value lies far out, and the runs are too few for a test of ranks"
             )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from odyssey.cli_utils import typed_as
 from odyssey.report.analysis.outcomes import ENDED, bounded_value
+from odyssey.report.analysis.planned import plan_notes
 from odyssey.report.analysis.result import SEARCH, SINGLE, Analysis, Comparison, Variant
 from odyssey.report.analysis.settings import configuration
 from odyssey.report.io.runs import ReportRun
@@ -25,6 +26,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     """Notes on runs without a result, on chance, and on differing code and hardware."""
     runs = comparison.runs
     return [
+        *plan_notes(comparison),
         *_confirmation_notes(comparison),
         *_ending_notes(comparison),
         *_chance_notes(comparison),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from odyssey.errors import UserError
+from odyssey.study.analysis_plan import ALPHA, SHARE
 
 
 @dataclass(frozen=True)
@@ -14,11 +16,18 @@ class Options:
 
     baseline: str | None = None  # label of a variant
     margin: float | None = None  # of equivalence, in the metric's unit
-    share: float = 0.1  # of a search's trials that are compared, the best by validation
-    alpha: float = 0.05  # level of significance
+    share: float = SHARE  # of a search's trials that are compared, the best by validation
+    alpha: float = ALPHA  # level of significance
     draws: int = 2000  # permutations and bootstrap resamples
     seed: int = 0  # of those, and of the forests
     trees: int = 64  # of a forest
+    chosen: frozenset[str] = frozenset()  # which of the first four go before a study's plan
+
+    @classmethod
+    def asked(cls, *, draws: int = 2000, seed: int = 0, **given: Any) -> Options:
+        """Options of which some are chosen: those of `given` that are not None."""
+        chosen = {key: value for key, value in given.items() if value is not None}
+        return cls(**chosen, draws=draws, seed=seed, chosen=frozenset(chosen))
 
     def __post_init__(self) -> None:
         messages = []

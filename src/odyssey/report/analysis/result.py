@@ -15,8 +15,11 @@ from odyssey.tasks.metric import Metric
 
 if TYPE_CHECKING:
     from odyssey.report.analysis.all_pairs import AllPairs
+    from odyssey.report.analysis.factors import Factors
     from odyssey.report.fanova.decomposition import Decomposition
+    from odyssey.report.stats.components import VarianceRow
     from odyssey.report.stats.estimates import Tuning
+    from odyssey.report.stats.items import ItemsError
     from odyssey.report.stats.tests import Paired
 
 __all__ = ["SEARCH", "SEEDS", "SINGLE", "Analysis", "Comparison", "Outcome", "Summary", "Variant"]
@@ -120,6 +123,7 @@ class Verdict:
     sentence: str  # the verdict in full
     note: str = ""
     preliminary: str = ""  # why the verdict is one before the plan's end, or of a plan that grew
+    exploratory: str = ""  # what of it was chosen after the data
     paired: Paired | None = None  # where trials of both variants share settings
 
     @property
@@ -142,9 +146,13 @@ class Analysis:
     summaries: list[Summary]  # in the order of variants
     verdicts: list[Verdict]
     alpha: float = 0.05  # level of significance
+    late: dict[str, str] = field(default_factory=dict)  # part of the plan -> how it was left
     all_pairs: AllPairs | None = None  # of three or more variants
     importance: dict[str, Decomposition] = field(default_factory=dict)  # by variant; "" is overall
+    factors: Factors | None = None  # where the variants are a grid of two or more factors
     notes: list[str] = field(default_factory=list)  # sentences for the reader
+    items: dict[str, ItemsError] = field(default_factory=dict)  # by variant: of the test items
+    variance: list[VarianceRow] = field(default_factory=list)  # where the scatter comes from
 
     @property
     def better(self) -> str:

@@ -8,9 +8,10 @@ from functools import lru_cache
 from typing import Any
 
 from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS
+from odyssey.config.seeds import SEED_KEYS, without_seeds
 from odyssey.report.io.runs import ReportRun, ReportStudy
 
-SEED = "seed"
+NOT_COUNTED = (*SEED_KEYS, "seeds")  # an empty section has a key of its own
 # Settings that say which data. The hash of the data's content identifies them instead; study.json
 # has one as task.content.
 DATA_KEYS = ("task.name", "task.data", "task.content", *PLACE_KEYS)
@@ -26,22 +27,22 @@ def is_under(key: str, sections: Iterable[str]) -> bool:
 def affects_result(key: str) -> bool:
     """Whether a setting is part of a run's configuration.
 
-    The seed and neutral keys are not; nor is where data lie, which their hash stands for.
+    Seeds and neutral keys are not; nor is where data lie, which their hash stands for.
     """
-    return key != SEED and not is_under(key, (*NEUTRAL_KEYS, *PLACE_KEYS))
+    return key not in NOT_COUNTED and not is_under(key, (*NEUTRAL_KEYS, *PLACE_KEYS))
 
 
 def compared_keys(study: ReportStudy) -> list[str]:
-    """The scientific parameters. The cell's class counts as the cell; the seed is none of them."""
+    """The scientific parameters. The cell's class counts as the cell; seeds are none of them."""
     keys = [key for entry in study.compare for key in entry.split(",")]
-    keys = ["cell" if key == "cell._target_" else key for key in keys if key != SEED]
+    keys = ["cell" if key == "cell._target_" else key for key in without_seeds(keys)]
     return list(dict.fromkeys(keys))
 
 
 def searched_keys(study: ReportStudy) -> list[str]:
-    """The nuisance parameters, which differ from trial to trial, without the seed."""
+    """The nuisance parameters, which differ from trial to trial, without seeds."""
     keys = [key for entry in study.space for key in entry.split(",")]
-    return [key for key in dict.fromkeys(keys) if key != SEED]
+    return without_seeds(dict.fromkeys(keys))
 
 
 def lacks_plan(study: ReportStudy) -> bool:

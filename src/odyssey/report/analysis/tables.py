@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from odyssey.report.analysis.analyse import OVERALL
+from odyssey.report.analysis.factor_table import factors_table
 from odyssey.report.analysis.names import name_of_setting
 from odyssey.report.analysis.notes import format_percent
 from odyssey.report.analysis.result import SEARCH, Analysis, Verdict
+from odyssey.report.analysis.variance_table import variance_table
 from odyssey.report.analysis.verdicts import TEST_NAMES
 from odyssey.report.io.formats import Column, Table
 from odyssey.report.stats.estimates import TABLE_COUNTS
@@ -23,10 +25,12 @@ def make_tables(analysis: Analysis) -> list[Table]:
     """Every table that has a row, the verdicts first."""
     made = [
         _verdicts(analysis),
+        factors_table(analysis),
         _all_pairs(analysis),
         _variants(analysis),
         _paper(analysis),
         _paired(analysis),
+        variance_table(analysis),
         _endings(analysis),
         _best(analysis),
         _tuning(analysis),
@@ -56,6 +60,11 @@ def _verdicts(analysis: Analysis) -> Table:
         if search
         else ""
     )
+
+    def over_items(verdict: Verdict) -> Interval | None:
+        found = analysis.items.get(verdict.variant)
+        return None if found is None else found.interval
+
     shown: list[tuple[Column, Callable[[Verdict], Any]]] = [
         (
             Column(
@@ -87,6 +96,9 @@ def _verdicts(analysis: Analysis) -> Table:
         shown.append((Column("correlation", "number", help, 2), lambda v: v.decision.correlation))
     if any(d.chances.known for d in decisions):
         shown += _chances(analysis)
+    if analysis.items:
+        help = "The difference and what the choice of the test sequences leaves open: 95%"
+        shown.append((Column("over test sequences", "interval", help), over_items))
     shown += [
         (
             Column("P(better)", "interval", f"{better} is better than one of {base}"),

@@ -7,12 +7,14 @@ import shlex
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import numpy as np
 
 from odyssey.config.schema import NEUTRAL_KEYS
 from odyssey.report.analysis.decisions import (
     CANNOT_TELL,
+    CROSSED,
     LOSSES,
     NO_DIFFERENCE,
     PAIRED,
@@ -30,6 +32,8 @@ from odyssey.report.analysis.decisions import (
     match,
 )
 from odyssey.report.analysis.options import Options
+from odyssey.report.analysis.planned import exploratory, plan_of
+from odyssey.report.analysis.replicates import crossed_kinds, described, levels_of
 from odyssey.report.analysis.result import Comparison, Outcome, Summary, Verdict
 from odyssey.report.analysis.settings import differing_settings, is_under
 from odyssey.report.io.runs import ReportStudy
@@ -59,6 +63,7 @@ TEST_NAMES = {
     WELCH: "Welch",
     RANKS: "ranks",
     LOSSES: "exact test of losses",
+    CROSSED: "t over crossed seeds",
 }
 
 
@@ -69,8 +74,11 @@ def make_verdicts(
     options: Options,
     unit: str,
     metric: str,
+    late: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Verdict]:
     """One verdict for each variant but the baseline, corrected over all of them.
+
+    late: what was chosen after the data; see `planned.late_choices`.
 
     The conclusions are those of `decisions.decide`. Beside them stand the numbers that the field
     prints: Welch's test, for a search on the best share "as in the paper", and effect sizes.
@@ -94,7 +102,8 @@ def make_verdicts(
                 needed=None,
                 chances=UNKNOWN_CHANCES,
             )
-        early = _preliminary(comparison, one, base)
+        early = preliminary(comparison, one, base)
+        after = exploratory(late, decision.conclusion == SAME)
         pairs = match(samples[label], samples[comparison.baseline]) if design.paired else None
         found.append(
             Verdict(
@@ -108,9 +117,12 @@ def make_verdicts(
                 brunner_p=brunner_munzel(_tests(one.chosen), _tests(base.chosen)).p,
                 hedges_g=hedges_g(_finite(one.chosen), _finite(base.chosen), 1 - options.alpha),
                 improvement=_improvement(design, one, base, pairs),
-                sentence=sentence(decision, design, comparison.baseline, options, unit, early),
+                sentence=sentence(
+                    decision, design, comparison.baseline, options, unit, early, after
+                ),
                 note="; ".join(_notes(comparison, design, one, base, decision, options)),
                 preliminary=early,
+                exploratory=after,
                 paired=_paired_trials(one, base, pairs, design),
             )
         )
@@ -133,12 +145,13 @@ def design_of(
         share=options.share if search else 1.0,
         same_metric=metric == comparison.monitor,
         adaptive=search and any(study.sampler == "tpe" for study in comparison.studies),
+        crossed=() if search else crossed_kinds(s.variant for s in summaries),
     )
 
 
 def _same_seeds(summaries: Sequence[Summary]) -> bool:
     """Whether every variant was planned with the same seeds, each once."""
-    seeds = [sorted(run.seed or 0 for run in s.variant.runs) for s in summaries]
+    seeds = [sorted(run.drawn_from for run in s.variant.runs) for s in summaries]
     return bool(seeds) and len(set(seeds[0])) == len(seeds[0]) and all(s == seeds[0] for s in seeds)
 
 
@@ -148,13 +161,14 @@ def sample_of(summary: Summary, design: Design) -> Sample:
         test=_tests(outcomes),
         chosen_by=np.array([o.chosen_by for o in outcomes], dtype=float),
         keys=[_key(o, design) for o in outcomes],
+        levels=levels_of(outcomes, design.crossed) if design.crossed else None,
     )
 
 
 def _key(outcome: Outcome, design: Design) -> Hashable:
     """What a run shares with its pair in another variant."""
     run = outcome.run
-    return (run.study, run.trial, run.seed) if design.kind == SEARCH else run.seed
+    return (run.study, run.trial, run.drawn_from) if design.kind == SEARCH else run.drawn_from
 
 
 def _tests(outcomes: Sequence[Outcome]) -> np.ndarray:
@@ -195,14 +209,19 @@ def _settings(found: Mapping[str, tuple[str, str]]) -> str:
     return ", ".join(named + more)
 
 
-def _preliminary(comparison: Comparison, one: Summary, base: Summary) -> str:
-    """Why a verdict of two variants may not be the last one; empty where it is."""
+def preliminary(comparison: Comparison, *compared: Summary) -> str:
+    """Why a verdict of these variants may not be the last one; empty where it is."""
     by_name = {study.name: study for study in comparison.studies}
-    runs = [*one.variant.runs, *base.variant.runs]
+    runs = [run for summary in compared for run in summary.variant.runs]
     studies = [by_name[name] for name in dict.fromkeys(run.study for run in runs)]
     left = sum(run.state in TO_COME for run in runs) + sum(study.to_come for study in studies)
     if left:
         return f"{several(left, 'run')} to come"
+    plan = plan_of(studies)
+    if plan is not None and plan.looks and "looks" not in plan.chosen_late():
+        n = min(len(summary.variant.runs) for summary in compared)
+        counts = ", ".join(map(str, plan.looks))
+        return "" if n in plan.looks else f"{n} runs of each, and the plan looks at {counts}"
     if grown := [study.name for study in studies if _grew(study, comparison)]:
         return f"study {grown[0]} grew after its first results"
     return ""
@@ -277,6 +296,13 @@ def _paired_trials(
 # --- words ---
 
 
+def marks(preliminary: str, exploratory: str) -> str:
+    """What goes before a sentence: `preliminary (3 runs to come): `; empty where nothing does."""
+    found = {"preliminary": preliminary, "exploratory": exploratory}
+    said = ", ".join(f"{mark} ({why})" for mark, why in found.items() if why)
+    return f"{said}: " if said else ""
+
+
 def sentence(
     decision: Decision,
     design: Design,
@@ -284,12 +310,14 @@ def sentence(
     options: Options,
     unit: str,
     preliminary: str = "",
+    exploratory: str = "",
 ) -> str:
-    """The decision in full. preliminary: why it may not be the last one."""
+    """The decision in full.
+
+    preliminary: why it may not be the last one. exploratory: what was chosen after the data.
+    """
     text = _sentence(decision, design, baseline, options, unit)
-    if preliminary and decision.conclusion != CANNOT_TELL:
-        text = f"preliminary ({preliminary}): {text}"
-    return text
+    return text if decision.conclusion == CANNOT_TELL else marks(preliminary, exploratory) + text
 
 
 def _sentence(d: Decision, design: Design, baseline: str, options: Options, unit: str) -> str:
@@ -324,8 +352,10 @@ def _sentence(d: Decision, design: Design, baseline: str, options: Options, unit
 def _evidence(d: Decision, design: Design) -> str:
     if math.isnan(d.holm_p):
         return "no test could be made"
-    test = d.test if d.test != LOSSES else (PAIRED if design.paired else WELCH)
-    pairs = f" over {several(d.pairs, 'pair')}" if test == PAIRED and d.pairs is not None else ""
+    of_values = CROSSED if design.crossed else PAIRED if design.paired else WELCH
+    test = d.test if d.test != LOSSES else of_values
+    paired = test in (PAIRED, CROSSED) and d.pairs is not None
+    pairs = f" over {several(d.pairs or 0, 'pair')}" if paired else ""
     return f"{TEST_NAMES[test]}{pairs} with Holm p = {d.holm_p:.2g}"
 
 
@@ -364,7 +394,13 @@ def _notes(
                 "for the unequal numbers, Welch's test is not"
             )
     elif design.kind == SEEDS:
-        if d.test == RANKS:
+        if design.crossed:
+            found.append(
+                f"the seeds of {described(design.crossed)} vary crosswise, so that runs share some "
+                "and are no independent draws: the test is over the seeds of each kind; P(better), "
+                "Hedges' g, Welch and Brunner–Munzel take the runs for independent"
+            )
+        elif d.test == RANKS:
             found.append("a value lies far out, or nothing scatters: ranks decide")
         elif 2 <= min(len(one.chosen), len(base.chosen)) < FEW:
             found.append("so few runs that it is taken on trust that they scatter normally")

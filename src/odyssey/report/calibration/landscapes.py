@@ -52,9 +52,15 @@ class Setting:
     tail: str = "normal"  # distribution of seeds: normal, t3 or lognormal
     spread: float = 1.0  # of the first variant's seeds, over the others'
     shift: float = 0.0  # by which the first variant is better, in the unit of the values
+    # Of a crossed design: how many seeds there are of each kind, and the standard deviations of
+    # their effects and of the rest, over that of a seed.
+    shape: tuple[int, ...] = ()
+    parts: tuple[float, ...] = ()
 
     def draw(self, random: np.random.Generator) -> Study:
         """One study."""
+        if self.shape:
+            return _crossed(self, random)
         return _search(self, random) if self.design.kind == SEARCH else _seeds(self, random)
 
 
@@ -82,6 +88,21 @@ def _seeds(setting: Setting, random: np.random.Generator) -> Study:
         test = 2 + scale * noise - (setting.shift if place == 1 else 0.0)
         test[random.random(n) < setting.lost] = np.inf
         found[label] = Sample(test, test, list(range(n)))
+    return found
+
+
+def _crossed(setting: Setting, random: np.random.Generator) -> Study:
+    """Runs of all combinations of the seeds; a seed acts on every variant in a way of its own."""
+    levels = np.indices(setting.shape).reshape(len(setting.shape), -1).T
+    found = {}
+    for place, label in enumerate(_labels(setting)):
+        noise = setting.parts[-1] * random.normal(size=len(levels))
+        for kind, (count, part) in enumerate(zip(setting.shape, setting.parts, strict=False)):
+            noise += part * random.normal(size=count)[levels[:, kind]]
+        test = 2 + SEED_NOISE * noise - (setting.shift if place == 1 else 0.0)
+        test[random.random(len(test)) < setting.lost] = np.inf
+        own = levels if setting.design.paired else levels + 100 * place
+        found[label] = Sample(test, test, [tuple(row) for row in own.tolist()], own)
     return found
 
 
@@ -132,5 +153,6 @@ def real_trials() -> np.ndarray:
 
 SEEDS_DESIGN = Design(SEEDS)
 PAIRED_DESIGN = Design(SEEDS, paired=True)
+CROSSED_DESIGN = Design(SEEDS, paired=True, crossed=("init", "order"))
 SEARCH_DESIGN = Design(SEARCH, share=0.1)
 SHARED_DESIGN = replace(SEARCH_DESIGN, paired=True)

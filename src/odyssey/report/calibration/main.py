@@ -80,12 +80,7 @@ def _bar(part: str) -> Callable[[str, int], Callable[[int], None]]:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("calibrate", __doc__.partition(": ")[2])
     add = parser.add_argument
-    add(
-        "parts",
-        nargs="*",
-        metavar="part",
-        help="null, same, pairs, chances, power, coverage, importance",
-    )
+    add("parts", nargs="*", metavar="part", help="as in null or factors; all without")
     add("--studies", type=int, default=1000, help="simulated for each row: 1000")
     add("--seed", type=int, default=0, help="of the simulation: 0")
     add("--processes", type=int, help="at a time; one for each core if none is given")

@@ -24,7 +24,7 @@ Statistic = Callable[[np.random.Generator], bool]  # whether one simulated inter
 class Rate:
     """A share of studies, with its Monte-Carlo error."""
 
-    hits: int
+    hits: float
     studies: int
 
     @property
@@ -131,6 +131,44 @@ def _one(setting: Setting, options: Options, limits: bool, seed: int) -> Rates:
         Rate(words[first] == SAME, 1),
         Rate(held, int(limits)) if limits else Rate(0, 0),
     )
+
+
+def measure_detectable(
+    setting: Setting,
+    studies: int,
+    *,
+    seed: int = 0,
+    processes: int | None = None,
+    tell: Callable[[int], None] = lambda done: None,
+) -> Rate:
+    """How often a study finds the difference that another like it would have found, it said.
+
+    The first study has none; where its first variant is told no size, it is not counted.
+    """
+    tasks = [
+        (setting, seed, start, min(CHUNK, studies - start)) for start in range(0, studies, CHUNK)
+    ]
+    total, done = Rate(0, 0), 0
+    for (_, _, _, count), part in zip(tasks, run_all(_count_found, tasks, processes), strict=True):
+        total, done = total + part, done + count
+        tell(done)
+    return total
+
+
+def _count_found(task: tuple[Setting, int, int, int]) -> Rate:
+    setting, seed, start, count = task
+    total = Rate(0, 0)
+    for number in range(start, start + count):
+        random = np.random.default_rng([seed, number, *setting.name.encode()])
+        options = Options(draws=1000, seed=number)
+        study = setting.draw(random)
+        baseline, first, *_ = study
+        size = decide(study, baseline, setting.design, options)[first].detectable
+        if math.isfinite(size):
+            another = replace(setting, shift=size).draw(random)
+            decision = decide(another, baseline, setting.design, options, limits=False)[first]
+            total = total + Rate(int(decision.conclusion in (BETTER, PROMISING)), 1)
+    return total
 
 
 def paper_words(study: Study, baseline: str, setting: Setting, alpha: float) -> dict[str, str]:

@@ -11,8 +11,19 @@ import numpy as np
 from scipy import special
 
 from odyssey.report.analysis.decisions import SEARCH
+from odyssey.report.calibration.grids import (
+    FAMILIES,
+    margin_grids,
+    measure_grid,
+    null_grids,
+    real_grids,
+)
+from odyssey.report.calibration.grids import (
+    SEED_NOISE as GRID_NOISE,
+)
 from odyssey.report.calibration.importance import KNOWN, TRIALS, importance_rows
 from odyssey.report.calibration.landscapes import (
+    CROSSED_DESIGN,
     PAIRED_DESIGN,
     SEARCH_DESIGN,
     SEED_NOISE,
@@ -27,8 +38,10 @@ from odyssey.report.calibration.pairs import (
     false_pairs,
     pairs_settings,
 )
-from odyssey.report.calibration.rates import Rate, Statistic, coverage, measure
+from odyssey.report.calibration.rates import Rate, Statistic, coverage, measure, measure_detectable
 from odyssey.report.calibration.tasks import AGREE, PLAIN, rates_over_tasks, tasks_settings
+from odyssey.report.calibration.variance import KNOWN as COMPONENTS
+from odyssey.report.calibration.variance import variance_rows
 from odyssey.report.stats.effects import (
     probability_of_improvement,
     probability_of_paired_improvement,
@@ -132,10 +145,11 @@ def null_settings() -> list[Setting]:
             found.append(Setting(f"seeds, paired, {tail}, {n}", PAIRED_DESIGN, n=n, tail=tail))
     found.append(Setting("seeds, one variant scatters 3 times, 5", SEEDS_DESIGN, n=5, spread=3.0))
     found.append(Setting("seeds, 5 and 10 runs", SEEDS_DESIGN, n=5, n_first=10))
-    for share in (0.1, 0.2):
+    for share in (0.1, 0.2, 0.5, 0.7):
         for n in (3, 5, 10, 20):
             name = f"seeds, paired, {share:.0%} lost, {n}"
             found.append(Setting(name, PAIRED_DESIGN, n=n, lost=share))
+    found += crossed_settings()
     for surface in SURFACES:
         for n in (20, 50, 200):
             name = f"search, {surface}, {n}"
@@ -151,6 +165,37 @@ def null_settings() -> list[Setting]:
         name = f"search, real A/A, one variant, {n}"
         found.append(Setting(name, SEARCH_DESIGN, variants=1, n=n, surface="jsb"))
     return found
+
+
+# Standard deviations of the effects of weights, order and the rest.
+ACTS = {
+    "both act": (1.0, 1.0, 1.0),
+    "weights act": (1.0, 0.0, 1.0),
+    "both act, no rest": (1.0, 1.0, 0.0),
+    "neither acts": (0.0, 0.0, 1.0),
+}
+
+
+def crossed_settings() -> list[Setting]:
+    """Studies of crossed seeds in which no variant differs."""
+    found = [
+        Setting(
+            f"seeds, crossed, {shape[0]} x {shape[1]}, {acts}",
+            CROSSED_DESIGN,
+            shape=shape,
+            parts=parts,
+        )
+        for shape in ((3, 3), (5, 5), (3, 10))
+        for acts, parts in ACTS.items()
+    ]
+    both = Setting("", CROSSED_DESIGN, shape=(5, 5), parts=ACTS["both act"])
+    alone = replace(CROSSED_DESIGN, paired=False)
+    found.append(replace(both, name="seeds, crossed, 5 x 5, unpaired", design=alone))
+    found.append(replace(both, name="seeds, crossed, 5 x 5, 10% lost", lost=0.1))
+    found.append(replace(both, name="seeds, crossed, 5 x 5, one variant", variants=1))
+    three = replace(CROSSED_DESIGN, crossed=("init", "order", "split"))
+    name = "seeds, crossed, 3 x 3 x 3, all act"
+    return [*found, Setting(name, three, shape=(3, 3, 3), parts=(1.0, 1.0, 1.0, 1.0))]
 
 
 def _null(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
@@ -208,6 +253,16 @@ def _power(studies: int, seed: int, processes: int | None, begin: Begin) -> Tabl
                 kind = "seeds" if design is SEEDS_DESIGN else "seeds, paired, correlation .7"
                 name, shift = f"{kind}, {n}, {size:g} sd", size * SEED_NOISE
                 settings.append(Setting(name, design, n=n, correlation=correlation, shift=shift))
+    settings += [
+        Setting(
+            f"seeds, crossed, {shape[0]} x {shape[1]}, both act, 3 sd",
+            CROSSED_DESIGN,
+            shape=shape,
+            parts=ACTS["both act"],
+            shift=3 * SEED_NOISE,
+        )
+        for shape in ((5, 5), (10, 10))
+    ]
     settings.append(
         Setting("seeds, paired, correlation 0, 5, 2 sd", PAIRED_DESIGN, n=5, shift=2 * SEED_NOISE)
     )
@@ -225,6 +280,34 @@ def _power(studies: int, seed: int, processes: int | None, begin: Begin) -> Tabl
         found = measure(setting, studies, seed=seed, processes=processes, tell=tell)
         paper = {"Welch and Holm, as in the paper": found.found_by_paper}
         table.rows.append(Row(setting.name, {"the page": found.found, **paper}))
+    return table
+
+
+FOUND = (0.6, 0.9)  # of differences that a study says it would have found in 0.8
+
+
+def _detectable(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    """How often a study finds a difference as large as one before it says it would have found."""
+    table = Table("detectable", "“this study would have found …”: found")
+    settings = [
+        *(Setting(f"seeds, {n}", SEEDS_DESIGN, n=n) for n in (3, 5, 10)),
+        *(Setting(f"seeds, paired, {n}", PAIRED_DESIGN, n=n, correlation=0.5) for n in (3, 5, 10)),
+        *(
+            Setting(f"search, valley, {n}", SEARCH_DESIGN, n=n, surface="valley")
+            for n in (20, 50, 200)
+        ),
+        *(
+            Setting(f"search, {s}, shared, {n}", SHARED_DESIGN, n=n, surface=s, shared=True)
+            for s in SURFACES
+            for n in (20, 50, 200)
+        ),
+    ]
+    for setting in settings:
+        setting = replace(setting, variants=2)
+        tell = begin(setting.name, studies)
+        rate = measure_detectable(setting, studies, seed=seed, processes=processes, tell=tell)
+        beyond = _below(rate, FOUND[0], "found") or _above(rate, FOUND[1], "found")
+        table.rows.append(Row(setting.name, {"found": rate}, beyond))
     return table
 
 
@@ -367,6 +450,17 @@ def difference_settings() -> list[Setting]:
         Setting(f"seeds, paired, {n}", PAIRED_DESIGN, variants=1, n=n, correlation=0.5, shift=shift)
         for n in (3, 5, 10)
     ]
+    found += [
+        Setting(
+            f"seeds, crossed, {shape[0]} x {shape[1]}",
+            CROSSED_DESIGN,
+            variants=1,
+            shape=shape,
+            parts=ACTS["both act"],
+            shift=shift,
+        )
+        for shape in ((3, 3), (5, 5))
+    ]
     for surface in SURFACES:
         for n in (20, 50, 200):
             found.append(
@@ -425,6 +519,37 @@ def _importance(studies: int, seed: int, processes: int | None, begin: Begin) ->
     return table
 
 
+def _factors(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    """False words of grids without effects; of others what is found, and whether limits hold."""
+    table = Table("factors", "effects in a grid of factors")
+
+    def add(name: str, rates: dict[str, Rate], told: list[str]) -> None:
+        known = {FAMILIES[f]: rate for f, rate in rates.items() if rate.studies}
+        table.rows.append(Row(name, known, "; ".join(filter(None, told))))
+
+    for setting in null_grids():
+        tell = begin(setting.name, studies)
+        wrong = measure_grid(setting, studies, seed=seed, processes=processes, tell=tell).wrong
+        limit = LIMIT if setting.judged else 1.0
+        add(setting.name, wrong, [_above(rate, limit, "false words") for rate in wrong.values()])
+    real, shown = real_grids(), []
+    for setting in real:
+        tell = begin(setting.name, studies)
+        found = measure_grid(setting, studies, seed=seed, processes=processes, tell=tell)
+        add(f"found: {setting.name}", found.found, [])
+        shown.append((setting.name, found.held))
+    for name, held in shown:
+        add(f"limits hold: {name}", held, [_below(r, COVER, "coverage") for r in held.values()])
+    for setting in margin_grids():
+        name = f"false “same”: {setting.name}"
+        tell = begin(name, studies)
+        same = measure_grid(
+            setting, studies, seed=seed, margin=GRID_NOISE, processes=processes, tell=tell
+        ).same
+        add(name, same, [_above(rate, LIMIT, "false “same”") for rate in same.values()])
+    return table
+
+
 SEARCHES_OF_PAIRS = 4  # studies of other rows for a search of all pairs, which takes a second
 
 
@@ -468,6 +593,16 @@ def _tasks(studies: int, seed: int, processes: int | None, begin: Begin) -> Tabl
     return table
 
 
+def _variance(studies: int, seed: int, processes: int | None, begin: Begin) -> Table:
+    table = Table("variance", "where the scatter comes from: the share of the variance")
+    for known in COMPONENTS:
+        tell = begin(known.name, studies)
+        for name, rates in variance_rows(known, studies, seed):
+            table.rows.append(Row(name, rates, _below(rates["interval holds"], COVER, "coverage")))
+        tell(studies)
+    return table
+
+
 PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "null": _null,
     "same": _same,
@@ -475,8 +610,11 @@ PARTS: dict[str, Callable[[int, int, int | None, Begin], Table]] = {
     "chances": _chances,
     "tasks": _tasks,
     "power": _power,
+    "detectable": _detectable,
     "coverage": _coverage,
     "importance": _importance,
+    "factors": _factors,
+    "variance": _variance,
 }
 
 

@@ -15,18 +15,23 @@ from odyssey.report.figures.all_pairs import all_pairs
 from odyssey.report.figures.chances import chances
 from odyssey.report.figures.costs import params, time, truncation
 from odyssey.report.figures.curves import learning, tuning
+from odyssey.report.figures.factors import factor_lines, factor_means
 from odyssey.report.figures.marks import Figure
 from odyssey.report.figures.settings import importance, marginals, pairs
+from odyssey.report.figures.variance import variance
 from odyssey.report.figures.variants import differences, divergence, top, trials
 from odyssey.report.figures.view import View
 
 Maker = Callable[[View], Figure | Iterable[Figure] | None]
 FIGURES: tuple[Maker, ...] = (
     differences,
+    factor_lines,
+    factor_means,
     chances,
     all_pairs,
     top,
     trials,
+    variance,
     marginals,
     importance,
     pairs,

@@ -96,8 +96,13 @@ Rows = list[tuple[float, Summary]]  # truncation lengths, and the variants that 
 def truncation(view: View) -> Figure | None:
     """The mean value against the truncation length, a line for each cell.
 
-    None where the lengths do not vary between variants; searched lengths are in the marginals.
+    None where the lengths do not vary between variants, and where they are one of two factors of a
+    grid, which have a figure of their own; searched lengths are in the marginals.
     """
+    factors = view.analysis.factors
+    if factors is not None and len(factors.grid.factors) == 2:
+        if any(KEY in factor.keys for factor in factors.grid.factors):
+            return None
     found: dict[str, Rows] = {}
     joined = _settings_with_length(view.summaries)
     for summary in view.summaries:

@@ -422,14 +422,16 @@ def _add_axes(layout: dict[str, Any], figure: Figure, i: int, j: int, panel: Pan
     """The panel's axes. A shared one is that of the last row, or of the first column."""
     (x, y), rows, columns = _axis_names(figure, i, j), len(figure.panels), len(figure.panels[i])
     several = rows > 1 or columns > 1
+    # The names of a heat map stay names, where they are numbers too.
+    named = {"type": "category"} if any(isinstance(m, Heat) for m in panel.marks) else {}
     if "x" not in figure.shared or i == rows - 1:
-        found = _axis(panel.x, is_x=True)
+        found = _axis(panel.x, is_x=True) | named
         if several:
             left, right = _domains([1] * columns)[j]
             found |= {"domain": [left, right], "anchor": y}
         layout[f"xaxis{x[1:]}"] = found
     if "y" not in figure.shared or j == 0:
-        found = _axis(panel.y, is_x=False)
+        found = _axis(panel.y, is_x=False) | named
         if several:
             # The first row is at the top, and Plotly counts from the bottom.
             low, high = _domains((figure.heights or [1] * rows)[::-1])[rows - 1 - i]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from odyssey.cli_utils import typed_as
+from odyssey.config.seeds import SEED_KEYS, Seeds, without_seeds
 from odyssey.errors import UserError
 from odyssey.io import write_bytes
 from odyssey.report.io.run_files import (
@@ -184,7 +185,8 @@ def make_run(
     config = files.config or {}
     cell = as_text(state.cell)
     variant = parse_overrides(row.variant) if row else {}
-    compared = {key: value for key, value in variant.items() if key != "seed"}
+    compared = {key: variant[key] for key in without_seeds(variant)}
+    seed = _seed(record, config, row, fixed)
     overrides = state.path / "overrides.yaml"
     return ReportRun(
         study=study,
@@ -195,7 +197,8 @@ def make_run(
         data=as_text(state.data),
         data_hash=as_text((record.data or Data()).sha256),
         cell_source=as_text(record.cell_source),
-        seed=_seed(record, config, row, fixed),
+        seed=seed,
+        seeds=_seeds(seed, record, config, row, fixed),
         params=as_int(record.params),
         monitor=as_text(state.monitor),
         mode=state.mode,
@@ -237,6 +240,29 @@ def _seed(
     return as_int(int(typed) if typed.isdecimal() and len(typed) < 17 else fixed.get("seed"))
 
 
+def _seeds(
+    seed: int | None,
+    record: RunRecord,
+    config: Mapping[str, Any],
+    row: TrialRow | None,
+    fixed: Mapping[str, Any],
+) -> Seeds | None:
+    """The seeds of run.json, else of config.yaml and the plan; None where all follow `seed`."""
+    if (found := record.seeds) is not None:
+        known = [as_int(value) for value in (found.init, found.order, found.split)]
+        if None not in known:
+            return Seeds(*(value or 0 for value in known))
+    typed = parse_overrides(row.overrides) if row else {}
+    own: dict[str, int] = {}
+    for key in SEED_KEYS[1:]:
+        for value in (config.get(key), typed.get(key), fixed.get(key)):
+            if isinstance(value, str):
+                value = int(value) if value.isdecimal() and len(value) < 17 else None
+            if (number := as_int(value)) is not None:
+                own.setdefault(key.rpartition(".")[2], number)
+    return Seeds(**{"init": seed or 0, "order": seed or 0, **own}) if own else None
+
+
 def _commit(record: RunRecord) -> str:
     if record.git is None:
         return ""
@@ -272,6 +298,7 @@ def make_study(
         notes=tuple(notes),
         planned=planned,
         to_come=to_come,
+        plan=record.plan,
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from odyssey.config.seeds import Seeds
+from odyssey.study.analysis_plan import AnalysisPlan
 from odyssey.tasks.metric import Metric
 
 Series = tuple[list[float], list[float]]  # steps (updates done) and values
@@ -28,6 +30,7 @@ class ReportRun:
     data_hash: str = ""  # SHA-256 of their content
     cell_source: str = ""  # SHA-256 of the source of a user's own cell
     seed: int | None = None
+    seeds: Seeds | None = None  # of its weights, training and split; None: all follow `seed`
     params: int | None = None  # number of trainable parameters
     monitor: str = ""  # metric that chose the checkpoint, without `valid/`
     mode: str = "min"  # direction of the monitor: "min" or "max"
@@ -55,6 +58,11 @@ class ReportRun:
         """Whether the run ended with a result; divergence is one."""
         return self.state in ("finished", "diverged")
 
+    @property
+    def drawn_from(self) -> Seeds:
+        """The seeds of the run: equal in runs of two configurations that are a pair."""
+        return self.seeds or Seeds(self.seed or 0, self.seed or 0)
+
     def value(self, metric: str, part: str = "valid") -> float:
         """Value of a metric (`nats_per_frame`) at the best checkpoint; nan if there is none."""
         return float(self.metrics.get(f"{part}/{metric}", math.nan))
@@ -79,6 +87,7 @@ class ReportStudy:
     confirms: str = ""  # the search whose best settings it repeats with fresh seeds
     confirmed: str = ""  # of a search: the study that repeats its best settings
     to_come: int = 0  # trials that an adaptive search has yet to propose
+    plan: AnalysisPlan | None = None  # of the analysis
 
 
 @dataclass

@@ -61,6 +61,18 @@ _ALL = (
         "differences being about normal, and on the runs that survived.",
     ),
     Method(
+        "crossed_t",
+        "t-tests over crossed seeds",
+        "Satterthwaite (1946), An approximate distribution of estimates of variance components, "
+        "Biometrics Bulletin 2, 110-114; Searle, Casella and McCulloch (1992), Variance "
+        "Components, Wiley, chapter 4; measured in docs/calibration.md",
+        "How surprising the mean difference is where several seeds vary crosswise, so that runs "
+        "share weights or the order of the data. It is held against the scatter of its means over "
+        "the seeds of each kind, and against the sum of these; the largest p counts.",
+        "With few seeds of a kind it finds little, since so few say little of others of that "
+        "kind. It leans on effects being about normal, and on the runs that survived.",
+    ),
+    Method(
         "welch",
         "Welch's t-test",
         "Welch (1947), The generalization of 'Student's' problem when several different "
@@ -98,6 +110,21 @@ _ALL = (
         "A test that could not be made still counts as one.",
         "It corrects for the variants of one table, not for other metrics or studies that were "
         "looked at.",
+    ),
+    Method(
+        "contrasts",
+        "Contrasts of a grid",
+        "Maxwell and Delaney (2004), Designing experiments and analyzing data, 2nd edition, "
+        "chapters 12 and 13; without shared seeds Welch (1951), On the comparison of several mean "
+        "values, Biometrika 38, 330-336; measured in docs/calibration.md",
+        "Where the variants are every combination of two or more factors: what each level of a "
+        "factor does beside the baseline's, averaged over the other factors and within each of "
+        "their levels, and whether that depends on another factor. Each seed gives one value of an "
+        "effect, on which Student's t is made: seeds are blocks, and no equal variances or "
+        "correlations are assumed. Levels that double have a trend as well.",
+        "An effect that is averaged over a factor with which it interacts says little about any "
+        "one level. That no interaction was found does not make effects add up. With a handful of "
+        "seeds only large effects are found, and lost runs leave their seeds out.",
     ),
     Method(
         "brunner_munzel",

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, special, stats
 
-_nodes, _weights = np.polynomial.legendre.leggauss(300)
-QUANTILES, WEIGHTS = (_nodes + 1) / 2, _weights / 2  # of an integral from 0 to 1
+
+def _integral(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places and weights of an integral from 0 to 1, by Gauss and Legendre."""
+    places, weights = np.polynomial.legendre.leggauss(nodes)
+    return (places + 1) / 2, weights / 2
+
+
+QUANTILES, WEIGHTS = _integral(300)
+FEW_QUANTILES, FEW_WEIGHTS = _integral(60)  # of a double integral
 MOST_SEEDS = 10_000  # of each variant, beyond which nobody plans
 
 
@@ -48,6 +56,33 @@ def detectable(
         high *= 2
     found = optimize.brentq(lambda d: power(d, sd, n, alpha, correlation) - wanted, 0, high)
     return float(found)
+
+
+def standard_errors_needed(df: float, alpha: float, wanted: float = 0.8) -> float:
+    """The difference that a further study like this one finds with probability `wanted`.
+
+    It is in standard errors of this study, whose scatter is itself a draw: a study of few seeds
+    that scatters little by chance would promise too much otherwise. df: degrees of freedom of the
+    t-test, rounded down to quarters, so that it is computed once for many tests; nan for fewer
+    than one. alpha: the level, two-sided. Measured: docs/calibration.md, part `detectable`.
+    """
+    return _errors_needed(math.floor(4 * df) / 4, alpha, wanted) if df >= 1 else math.nan
+
+
+@lru_cache(maxsize=4096)
+def _errors_needed(df: float, alpha: float, wanted: float) -> float:
+    critical = float(stats.t.isf(alpha / 2, df))
+    scatter = np.sqrt(stats.chi2.ppf(FEW_QUANTILES, df) / df)
+    weights = FEW_WEIGHTS[:, None] * FEW_WEIGHTS[None, :]
+
+    def missing(size: float) -> float:
+        found = special.ndtr(size * scatter[:, None] - critical * scatter[None, :])
+        return float((weights * found).sum()) - wanted
+
+    high = critical + 1
+    while missing(high) < 0:
+        high *= 2
+    return float(optimize.brentq(missing, 0, high, xtol=1e-3))
 
 
 def seeds_needed(

@@ -115,6 +115,7 @@ class Reselection:
         # Of equal values the earlier trial is chosen, whichever side it is on.
         self._place = np.concatenate([np.arange(self.n), np.arange(self.m)])
         self._same = same_metric
+        self._pairs, self._seed = pairs, seed
         self._draws = draws
         self._labels = self._permutations(pairs, np.random.default_rng(seed))
         self.difference = self._observed(self._value)
@@ -227,6 +228,38 @@ class Reselection:
         high = self._limit(lambda d: self.tails(d)[0] > outside, 1.0)
         return Interval(value, low, high, level)
 
+    def detectable(self, alpha: float, wanted: float) -> float:
+        """The shift that a further search like this one finds with probability `wanted`.
+
+        It is the shift that the permutations just refuse at the two-sided level `alpha`, and
+        beyond it the bootstrap's error of the difference times the normal quantile of `wanted`:
+        few of the trials are among the best, and a permutation may deal these few either way, so
+        that the test refuses far less than the error alone would have it. inf where no shift is
+        refused. Measured: docs/calibration.md, part `detectable`.
+        """
+        limits = self.interval(1 - alpha)
+        if math.isnan(limits.low):
+            return math.nan
+        reach = max(limits.high - limits.value, limits.value - limits.low)
+        return reach + float(special.ndtri(wanted)) * self._bootstrap_error()
+
+    def _bootstrap_error(self) -> float:
+        """The standard deviation of the difference over searches drawn from these trials."""
+        random = np.random.default_rng(self._seed)
+        found = []
+        pairs = self._pairs
+        for _ in range(ERROR_DRAWS):
+            if pairs is None or not len(pairs):
+                a, b = random.integers(0, self.n, self.n), random.integers(0, self.m, self.m)
+            else:
+                a, b = pairs[random.integers(0, len(pairs), len(pairs))].T
+            found.append(self._mean_of_best(a, 0) - self._mean_of_best(self.n + b, 1))
+        return float(np.std(found))
+
+    def _mean_of_best(self, trials: np.ndarray, side: int) -> float:
+        order = np.argsort(self._chosen_by[trials], kind="stable")[: self.kept[side]]
+        return float(self._value[trials[order]].mean())
+
     def _limit(self, accepted: Callable[[float], bool], direction: float) -> float:
         """The farthest accepted shift from the estimate in one direction, by bisection."""
         inside = self.estimate
@@ -268,6 +301,7 @@ def _parts(draws: int, width: int) -> list[tuple[int, int]]:
     return found
 
 
+ERROR_DRAWS = 200  # searches drawn for an error
 LEAST_TRIALS = 50  # below which the interval of a best share covers too seldom
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from odyssey.config.seeds import without_seeds
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.report.io.run_files import as_mapping
 from odyssey.report.io.wandb_project import ProjectRun, variant_of
@@ -190,7 +191,7 @@ def _levels(runs: Sequence[ProjectRun]) -> list[str]:
     file of it. Seeds do not tell variants apart.
     """
     compared = _compared_keys(runs)
-    others = [key for key in compared if key not in (CELL, "seed", "task", "task.data")]
+    others = [k for k in without_seeds(compared) if k not in (CELL, "task", "task.data")]
     if any("," in key or "." not in key for key in others):
         return [VARIANT]
     return [CELL, *others] if CELL in compared or not others else others

@@ -23,6 +23,15 @@ const notesBox = (title, sentences, kind) =>
   sentences.length > 0 && el(`section.notes.${kind}`, null, el("h3", null, title),
     el("ul", null, sentences.map((sentence) => el("li", null, sentence))));
 
+/** What each factor of a grid does: lines of what a sentence is about, and the sentence. */
+function factorsBox(factors) {
+  if (!factors) return null;
+  return el("section.factors", null, el("h3", null, `Factors: ${factors.name}`),
+    el("dl", null, factors.sentences.map(([what, said]) =>
+      el("div", null, el("dt", null, what), el("dd", null, said)))),
+    factors.about && el("p.note", null, factors.about));
+}
+
 function factsBox(comparison) {
   if (!comparison.facts.length) return null;
   return el("section.notes.facts", null, el("h3", null, "What was compared"),
@@ -65,6 +74,7 @@ function drawView() {
       el("h2#answer-title", null, comparison.title),
       el("p.measure", null, el("b", null, metric.name), ` · ${metric.part} · ${metric.better} is better`,
         comparison.better_note && ` · ${comparison.better_note}`),
+      factorsBox(metric.factors),
       el(`div.lead${lead ? "" : ".alone"}`, null, headline(metric), lead && figureBox(lead)),
       verdicts && tableBox(verdicts), basis),
     figures.length > 0 && el("section#figures", null, el("h2", null, "Figures"),
