@@ -11,6 +11,7 @@ import numpy as np
 from odyssey.report.analysis.compare_pairs import rank_key
 from odyssey.report.analysis.decisions import SEARCH, SINGLE
 from odyssey.report.analysis.options import Options
+from odyssey.report.analysis.replicates import crossed_kinds
 from odyssey.report.analysis.result import Analysis, Comparison, Summary
 from odyssey.report.analysis.verdicts import TO_COME
 from odyssey.report.stats.over_tasks import (
@@ -151,7 +152,7 @@ def over_tasks(
     tasks = [_task(a, row, options) for a, row in zip(analyses, summaries, strict=True)]
     means = mean_ranks(tasks, ranks, draws=options.draws, seed=options.seed)
     if math.isnan(means[0].low):
-        notes.append(_without_limits(analyses, summaries))
+        notes.append(_without_limits(analyses, summaries, tasks))
     ratios, profiles, why = _ratios(analyses, summaries, tasks, labels.index(baseline), options)
     notes += [why] if why else []
     best = sorted(range(len(labels)), key=lambda i: means[i].value)
@@ -249,16 +250,24 @@ def _task(analysis: Analysis, summaries: Sequence[Summary], options: Options) ->
         for s in summaries
     ]
     keys = [
-        [(o.run.study, o.run.trial, o.run.seed) if search else o.run.seed for o in s.outcomes]
+        [
+            (o.run.study, o.run.trial, o.run.drawn_from) if search else o.run.drawn_from
+            for o in s.outcomes
+        ]
         for s in summaries
     ]
     same = all(own == keys[0] for own in keys) and len(set(keys[0])) == len(keys[0])
     paired = same and (analysis.comparison.shared_draws or not search)
-    return Task(runs, paired, options.share if search else 1.0)
+    independent = search or not crossed_kinds(s.variant for s in summaries)
+    return Task(runs, paired, options.share if search else 1.0, independent)
 
 
-def _without_limits(analyses: Sequence[Analysis], rows: Sequence[Sequence[Summary]]) -> str:
-    if any(a.comparison.kind == SINGLE for a in analyses):
+def _without_limits(
+    analyses: Sequence[Analysis], rows: Sequence[Sequence[Summary]], tasks: Sequence[Task]
+) -> str:
+    if not all(task.independent for task in tasks):
+        why = "seeds vary crosswise in a task, so that runs share some and are no independent draws"
+    elif any(a.comparison.kind == SINGLE for a in analyses):
         why = "a task has one run of each variant"
     elif any(
         a.comparison.kind != SEARCH and any(not math.isfinite(o.test) for o in s.outcomes)
@@ -310,7 +319,8 @@ def _ratios(
         lower = a.better == "lower"
         costs.append([v if lower else np.where(np.isfinite(v), 1 / v, np.inf) for v in values])
     paired = [task.paired for task in tasks]
-    made = aggregate(costs, baseline, paired, draws=options.draws, seed=options.seed)
+    limits = all(task.independent for task in tasks)
+    made = aggregate(costs, baseline, paired, draws=options.draws, seed=options.seed, limits=limits)
     centres = [
         float(np.exp(np.log(base[np.isfinite(base)]).mean()))
         for base in (task[baseline] for task in costs)
@@ -319,7 +329,7 @@ def _ratios(
         [task[i] / centre for task, centre in zip(costs, centres, strict=True)]
         for i in range(len(rows[0]))
     ]
-    limits = all(a.comparison.kind != SINGLE for a in analyses)
+    limits = limits and all(a.comparison.kind != SINGLE for a in analyses)
     every = np.unique(np.concatenate([r for own in ratios for r in own]))
     at = every[np.isfinite(every)]
     if len(at) > MOST_POINTS:

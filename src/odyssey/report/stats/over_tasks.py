@@ -48,12 +48,13 @@ class Task:
     """The runs of all variants in one task, in their order.
 
     paired: whether run i is of one seed, or of the same settings, in every variant. share: of the
-    trials of a search that are compared.
+    trials of a search that are compared. independent: whether no runs of a variant share a seed.
     """
 
     runs: Sequence[Runs]
     paired: bool = False
     share: float = 1.0
+    independent: bool = True
 
     def kept(self, place: int) -> int:
         """How many runs of a variant are averaged."""
@@ -91,7 +92,7 @@ def mean_ranks(
     one; as they are (not `farther`) they hold the truth too seldom at a handful of seeds.
     They are nan for fewer than `LEAST_RUNS` seeds or `LEAST_TRIALS` trials of a variant in a task,
     and where a run of repeated seeds was lost: how many of a handful are lost is chance, and
-    decides the rank.
+    decides the rank; and where runs of a variant share seeds.
 
     Sources: B. Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7
     (1979) 1-26; T. C. Hesterberg, "What teachers should know about the bootstrap", The American
@@ -113,6 +114,8 @@ def mean_ranks(
 
 
 def _enough(task: Task) -> bool:
+    if not task.independent:
+        return False
     for place, runs in enumerate(task.runs):
         if runs.chosen_by is not None:
             if len(runs.cost) < LEAST_TRIALS or task.kept(place) < 2:
