@@ -12,8 +12,11 @@ from scipy import integrate, stats
 
 import random_kit
 from odyssey.errors import UserError
+from odyssey.report.analysis.analyse import analyse
+from odyssey.report.analysis.comparisons import make_comparisons
 from odyssey.report.analysis.decisions import SEARCH, SEEDS, Design, Sample, decide
 from odyssey.report.analysis.options import Options
+from odyssey.report.io.collect import collect
 from odyssey.report.main import main
 from odyssey.report.stats.posterior import paired_chances, unpaired_chances
 from report_kit import write_study
@@ -104,7 +107,25 @@ def test_the_decision_has_them_where_means_tell_all() -> None:
         assert found[0] == find(a, base, "lower", 0.2)
         assert not found[1].known and not found[2].known
     (search,) = of(base, a, design=Design(SEARCH, share=0.5))
-    assert not search.known
+    (resplit,) = of(base, a, design=Design(SEEDS, resplit=True))
+    assert not search.known and not resplit.known
+
+
+def test_runs_that_share_seeds_or_overlap_have_none(tmp_path: Path) -> None:
+    for key in ("seeds.split", "seeds.init"):
+        axes = {key: range(3), "seeds.order": range(2)} if key == "seeds.init" else {key: range(4)}
+        folder = write_study(
+            tmp_path / key,
+            kind="single",
+            trials=1,
+            cells=("lstm", "gru"),
+            seed=random_kit.seed(key),
+            compare=axes,
+        )
+        (comparison,) = make_comparisons(collect([folder]))
+        assert comparison.kind == SEEDS
+        (verdict,) = analyse(comparison, comparison.monitor, Options(draws=200)).verdicts
+        assert not verdict.decision.chances.known and math.isfinite(verdict.decision.p)
 
 
 def test_the_report_shows_them(tmp_path: Path, capsys) -> None:

@@ -128,6 +128,20 @@ def test_single_runs_beside_a_study_are_no_task_and_runs_to_come_are_told(tmp_pa
     assert any(note == "Preliminary: 8 runs to come." for note in found.notes)
 
 
+def test_runs_that_share_seeds_have_no_intervals(tmp_path: Path) -> None:
+    crossed = {"seeds.init": range(3), "seeds.order": range(3)}
+    folders = [
+        write(tmp_path, "one"),
+        write(tmp_path, "two", kind="single", trials=1, compare=crossed),
+    ]
+    found = read(folders)
+    assert found is not None and any("vary crosswise" in note for note in found.notes)
+    assert all(math.isnan(i.low) for i in found.mean_rank.values())
+    assert math.isfinite(found.ratios["gru"].mean.value)
+    assert all(math.isnan(a.iqm.low) for a in found.ratios.values())
+    assert np.isnan(found.profiles["gru"].low).all()
+
+
 @pytest.mark.slow
 def test_searches_have_ranks_and_no_ratios(tmp_path: Path) -> None:
     rate = {"optimizer.lr": {"distribution": "log_uniform", "low": 1e-6, "high": 1e-2}}

@@ -64,6 +64,7 @@ class Design:
     same_metric: bool = True  # whether a search's trials are chosen by the metric compared
     adaptive: bool = False  # whether a search proposed trials by the results of others
     crossed: tuple[str, ...] = ()  # kinds of seeds that vary crosswise, so that runs share some
+    resplit: bool = False  # whether runs have different splits of the data, which overlap
 
 
 @dataclass(frozen=True)
@@ -247,6 +248,8 @@ class _Means(_Values):
         return self.ahead
 
     def chances(self, design: Design, options: Options) -> Chances:
+        if design.resplit:
+            return UNKNOWN_CHANCES
         find = paired_chances if self.pairs is not None else unpaired_chances
         return find(self.a, self.b, design.better, options.margin)
 

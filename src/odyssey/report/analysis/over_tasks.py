@@ -32,6 +32,7 @@ from odyssey.study.formatting import several
 
 FEW_TASKS = 5  # below which they tell nothing of tasks in general
 MOST_NAMED = 4  # labels in a sentence
+MOST_RANKED = 10  # of those with a rank
 MOST_POINTS = 200  # of a profile
 
 
@@ -74,8 +75,10 @@ class OverTasks:
 
     def order(self) -> str:
         """The mean ranks as a sentence."""
-        named = [f"{label} {_rank(self.mean_rank[label])}" for label in self.labels]
-        return f"Mean rank over {several(len(self.analyses), 'task')}: {', '.join(named)}."
+        named = [f"{label} {_rank(self.mean_rank[label])}" for label in self.labels[:MOST_RANKED]]
+        more = len(self.labels) - len(named)
+        rest = f" and {more} more" if more > 0 else ""
+        return f"Mean rank over {several(len(self.analyses), 'task')}: {', '.join(named)}{rest}."
 
     def agreement(self) -> str:
         """What Friedman's test can say at so few tasks."""
@@ -156,7 +159,7 @@ def over_tasks(
     tasks = [_task(a, row, options) for a, row in zip(analyses, summaries, strict=True)]
     means = mean_ranks(tasks, ranks, draws=options.draws, seed=options.seed)
     if math.isnan(means[0].low):
-        notes.append(_without_limits(analyses, summaries))
+        notes.append(_without_limits(analyses, summaries, tasks))
     ratios, profiles, why = _ratios(analyses, summaries, tasks, labels.index(baseline), options)
     notes += [why] if why else []
     best = sorted(range(len(labels)), key=lambda i: means[i].value)
@@ -254,16 +257,24 @@ def _task(analysis: Analysis, summaries: Sequence[Summary], options: Options) ->
         for s in summaries
     ]
     keys = [
-        [(o.run.study, o.run.trial, o.run.seed) if search else o.run.drawn_from for o in s.outcomes]
+        [
+            (o.run.study, o.run.trial, o.run.drawn_from) if search else o.run.drawn_from
+            for o in s.outcomes
+        ]
         for s in summaries
     ]
     same = all(own == keys[0] for own in keys) and len(set(keys[0])) == len(keys[0])
     paired = same and (analysis.comparison.shared_draws or not search)
-    return Task(runs, paired, options.share if search else 1.0)
+    independent = search or not crossed_kinds(s.variant for s in summaries)
+    return Task(runs, paired, options.share if search else 1.0, independent)
 
 
-def _without_limits(analyses: Sequence[Analysis], rows: Sequence[Sequence[Summary]]) -> str:
-    if any(a.comparison.kind == SINGLE for a in analyses):
+def _without_limits(
+    analyses: Sequence[Analysis], rows: Sequence[Sequence[Summary]], tasks: Sequence[Task]
+) -> str:
+    if not all(task.independent for task in tasks):
+        why = "seeds vary crosswise in a task, so that runs share some and are no independent draws"
+    elif any(a.comparison.kind == SINGLE for a in analyses):
         why = "a task has one run of each variant"
     elif any(
         a.comparison.kind != SEARCH and any(not math.isfinite(o.test) for o in s.outcomes)
@@ -315,7 +326,8 @@ def _ratios(
         lower = a.better == "lower"
         costs.append([v if lower else np.where(np.isfinite(v), 1 / v, np.inf) for v in values])
     paired = [task.paired for task in tasks]
-    made = aggregate(costs, baseline, paired, draws=options.draws, seed=options.seed)
+    limits = all(task.independent for task in tasks)
+    made = aggregate(costs, baseline, paired, draws=options.draws, seed=options.seed, limits=limits)
     centres = [
         float(np.exp(np.log(base[np.isfinite(base)]).mean()))
         for base in (task[baseline] for task in costs)
@@ -324,7 +336,7 @@ def _ratios(
         [task[i] / centre for task, centre in zip(costs, centres, strict=True)]
         for i in range(len(rows[0]))
     ]
-    limits = all(a.comparison.kind != SINGLE for a in analyses)
+    limits = limits and all(a.comparison.kind != SINGLE for a in analyses)
     every = np.unique(np.concatenate([r for own in ratios for r in own]))
     at = every[np.isfinite(every)]
     if len(at) > MOST_POINTS:

@@ -151,6 +151,7 @@ def design_of(
         same_metric=metric == comparison.monitor,
         adaptive=search and any(study.sampler == "tpe" for study in comparison.studies),
         crossed=() if search else crossed_kinds(s.variant for s in summaries),
+        resplit=len({run.drawn_from.split for run in comparison.runs}) > 1,
     )
 
 

@@ -39,7 +39,7 @@ from odyssey.report.calibration.pairs import (
     pairs_settings,
 )
 from odyssey.report.calibration.rates import Rate, Statistic, coverage, measure, measure_detectable
-from odyssey.report.calibration.tasks import AGREE, rates_over_tasks, tasks_settings
+from odyssey.report.calibration.tasks import AGREE, PLAIN, rates_over_tasks, tasks_settings
 from odyssey.report.calibration.variance import KNOWN as COMPONENTS
 from odyssey.report.calibration.variance import variance_rows
 from odyssey.report.stats.effects import (
@@ -586,7 +586,8 @@ def _tasks(studies: int, seed: int, processes: int | None, begin: Begin) -> Tabl
     for setting in tasks_settings():
         tell = begin(setting.name, count)
         rates = rates_over_tasks(setting, count, seed, processes, tell)
-        told = [_below(rate, COVER, name) for name, rate in rates.items() if name != AGREE]
+        promised = {name: rate for name, rate in rates.items() if name not in (AGREE, PLAIN)}
+        told = [_below(rate, COVER, name) for name, rate in promised.items()]
         told.append(_above(rates[AGREE], LIMIT, AGREE))
         table.rows.append(Row(setting.name, rates, "; ".join(filter(None, told))))
     return table

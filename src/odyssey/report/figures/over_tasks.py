@@ -43,7 +43,7 @@ def over_tasks_figures(over: OverTasks) -> list[Figure]:
 
 def _ranks(over: OverTasks) -> Figure:
     view, count = View(over.analyses[0], {}), len(over.labels)
-    named = len(over.tasks) <= len(FULL)
+    named, pad = len(over.tasks) <= len(FULL), 0.1 + 0.05 * count
     shown: list[AnyMark] = []
     for task, title in enumerate(over.tasks):
         shown.append(
@@ -91,7 +91,9 @@ def _ranks(over: OverTasks) -> Figure:
             [
                 Panel(
                     marks=shown,
-                    x=Axis(title="rank; lower is better", limits=(0.7, count + 0.3), whole=True),
+                    x=Axis(
+                        title="rank; lower is better", limits=(1 - pad, count + pad), whole=True
+                    ),
                     y=category_axis(over.labels, bold=over.baseline, reverse=True),
                 )
             ]

@@ -178,7 +178,8 @@ _ALL = (
         "They are beliefs about one variant, and no error rates: where no variant differs, one in "
         "twenty of them is above 95% all the same, for each variant that is looked at, in either "
         "direction. No word of the page rests on them. There are none for a search, whose best "
-        "trials are no sample, and none where runs were lost or a value lies far out.",
+        "trials are no sample, and none where runs were lost, a value lies far out, or runs share "
+        "seeds or have splits that overlap.",
     ),
     Method(
         "iqm",

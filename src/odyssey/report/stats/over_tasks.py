@@ -48,12 +48,13 @@ class Task:
     """The runs of all variants in one task, in their order.
 
     paired: whether run i is of one seed, or of the same settings, in every variant. share: of the
-    trials of a search that are compared.
+    trials of a search that are compared. independent: whether no runs of a variant share a seed.
     """
 
     runs: Sequence[Runs]
     paired: bool = False
     share: float = 1.0
+    independent: bool = True
 
     def kept(self, place: int) -> int:
         """How many runs of a variant are averaged."""
@@ -81,16 +82,17 @@ def mean_ranks(
     draws: int = 2000,
     seed: int = 0,
     level: float = 0.95,
+    farther: bool = True,
 ) -> list[Interval]:
     """The mean rank of each variant over tasks, each of one vote, with bootstrap limits.
 
     ranks: (tasks, variants), as found. In each draw the runs are drawn anew within each task (of a
     search its trials, and the best of them are selected again), and the means are ranked. The
     limits are percentiles, farther out by sqrt(n / (n - 1)) and Student's quantile over the normal
-    one: as they are they hold the truth too seldom at a handful of seeds.
+    one; as they are (not `farther`) they hold the truth too seldom at a handful of seeds.
     They are nan for fewer than `LEAST_RUNS` seeds or `LEAST_TRIALS` trials of a variant in a task,
     and where a run of repeated seeds was lost: how many of a handful are lost is chance, and
-    decides the rank.
+    decides the rank; and where runs of a variant share seeds.
 
     Sources: B. Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7
     (1979) 1-26; T. C. Hesterberg, "What teachers should know about the bootstrap", The American
@@ -104,13 +106,16 @@ def mean_ranks(
     found = []
     for place, value in enumerate(values):
         sizes = [task.kept(place) for task in tasks]
-        low, high = percentiles(drawn[:, place], expanded_level(level, sizes))
+        reach = expanded_level(level, sizes) if farther else level
+        low, high = percentiles(drawn[:, place], reach)
         # Of a value that hardly any draw gives, both limits may lie on one side.
         found.append(Interval(float(value), min(float(low), value), max(float(high), value), level))
     return found
 
 
 def _enough(task: Task) -> bool:
+    if not task.independent:
+        return False
     for place, runs in enumerate(task.runs):
         if runs.chosen_by is not None:
             if len(runs.cost) < LEAST_TRIALS or task.kept(place) < 2:
@@ -148,7 +153,7 @@ def _drawn_means(runs: Runs, kept: int, at: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Friedman:
-    """p: exact where `counted`, else by drawing orders. smallest: the least p there could be."""
+    """smallest: the least p that there could have been with so many tasks, variants and draws."""
 
     statistic: float
     p: float
@@ -193,6 +198,7 @@ def friedman(ranks: ArrayLike, seed: int = 0) -> Friedman:
         for row in rows[1:]:
             sums += random.permuted(np.tile(row, (DRAWN, 1)), axis=1)
         p = (1 + int((of(sums) >= found - 1e-9).sum())) / (DRAWN + 1)
+        smallest = max(smallest, 1 / (DRAWN + 1))
     return Friedman(found, p, smallest)
 
 

@@ -60,6 +60,7 @@ def aggregate(
     draws: int = 2000,
     seed: int = 0,
     level: float = 0.95,
+    limits: bool = True,
 ) -> list[Aggregates]:
     """Mean, median and interquartile mean of each variant's ratios to the baseline over tasks.
 
@@ -71,7 +72,8 @@ def aggregate(
     The intervals are of a bootstrap of the runs within each task, the baseline's too: percentiles,
     farther out by sqrt(n / (n - 1)) and Student's quantile over the normal one, since at a handful
     of runs they cover too seldom as they are. nan for fewer than `LEAST_RUNS` runs of a variant in
-    a task, or `LEAST_PAIRS` where they are paired, and where a run of the baseline was lost.
+    a task, or `LEAST_PAIRS` where they are paired, where a run of the baseline was lost, and
+    without `limits`.
 
     Sources: R. Agarwal et al., "Deep reinforcement learning at the edge of the statistical
     precipice", NeurIPS 2021, section 4 (the aggregates and the stratified bootstrap); P. J. Fleming
@@ -94,7 +96,9 @@ def aggregate(
         for value, draw in zip(exact, around, strict=True):
             ends = [float(value[0]), NAN, NAN]
             least = LEAST_PAIRS if any(paired) else LEAST_RUNS
-            fine = min(sizes) >= least and all(np.isfinite(t[baseline]).all() for t in logs)
+            fine = (
+                limits and min(sizes) >= least and all(np.isfinite(t[baseline]).all() for t in logs)
+            )
             if fine and place != baseline:
                 ends[1:] = map(float, percentiles(draw, expanded_level(level, sizes)))
             with np.errstate(over="ignore"):
