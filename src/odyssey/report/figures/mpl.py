@@ -47,6 +47,7 @@ from odyssey.report.figures.marks import (
     Segment,
     Span,
 )
+from odyssey.report.figures.scales import in_two_lines
 from odyssey.report.palette import luminance
 
 COLUMN, BOTH_COLUMNS = 3.4, 7.0  # inches: a column of a two-column paper, and both
@@ -196,11 +197,6 @@ def cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     return f"{text[: most // 2]}…{text[len(text) - (most - most // 2 - 1) :]}"
-
-
-def in_two_lines(title: str) -> str:
-    """A long title of an axis, parted at its semicolon."""
-    return title.replace("; ", "\n") if len(title) > 36 else title
 
 
 def _broken(label: str) -> str:
