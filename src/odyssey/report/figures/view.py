@@ -31,7 +31,7 @@ class View:
 
     @property
     def _planned(self) -> list[str]:
-        """The same in the order of the plan, by which colours are chosen: for every metric alike."""
+        """The same in the order of the plan: each has one colour, whatever the metric."""
         return [v.label for v in self.analysis.comparison.variants]
 
     @property
