@@ -158,7 +158,7 @@ def test_a_level_is_kept_where_the_papers_test_does_not_keep_it(shared: bool) ->
         papers += stats.ttest_ind(*best, equal_var=False).pvalue <= 0.05
     assert wrong <= stats.binom.ppf(1 - 1e-6, studies, 0.05)
     if not shared:
-        assert papers > stats.binom.ppf(1 - 1e-3, studies, 0.1)
+        assert papers > stats.binom.ppf(1 - 1e-3, studies, 0.05)
 
 
 # --- One search ---
