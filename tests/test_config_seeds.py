@@ -159,6 +159,7 @@ class _Generator(Callback):
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         before = torch.get_rng_state()
+        self.weights = [w.clone() for w in module.model.state_dict().values()]
         self.next = torch.rand(4).tolist()
         torch.set_rng_state(before)
 
@@ -176,6 +177,11 @@ def test_a_run_records_them_and_what_is_drawn_in_training_follows_the_order(tmp_
         cfg = compose([*TINY, f"output_dir={tmp_path}", *words.split()])
         results.append(train(cfg, extra=[watch]))
         drawn.append(watch.next)
+        torch.manual_seed(seeds_of(cfg).init)
+        model = build_model(cfg, load_task(cfg).spec)
+        assert _same(watch.weights, list(model.state_dict().values()))
+        if not are_apart(cfg):  # one generator, as ever
+            assert torch.rand(4).tolist() == watch.next
     plain, apart, other = results
     assert plain.metrics == apart.metrics != other.metrics
     assert len({result.folder for result in results}) == 3

@@ -136,4 +136,7 @@ def test_the_report_shows_them(tmp_path: Path, capsys) -> None:
     (verdict,) = json.loads(capsys.readouterr().out)["comparisons"][0]["metrics"][0]["verdicts"]
     chances = verdict["chances"]
     assert set(chances) == {"better", "same", "worse"}
-    assert sum(chances.values()) == pytest.approx(1)
+    if verdict["test"] == "ranks":  # a value lies far out, and means do not tell all
+        assert set(chances.values()) == {None}
+    else:
+        assert sum(chances.values()) == pytest.approx(1)

@@ -155,7 +155,7 @@ def test_searches_and_single_runs_have_figures_too(kind: str) -> None:
     assert made(analysed({"cell": ["lstm", "gru"]})) == []
 
 
-@pytest.mark.parametrize("axes", [SMALL, WIDE, THREE])
+@pytest.mark.parametrize("axes", [SMALL, pytest.param(WIDE, marks=pytest.mark.slow), THREE])
 def test_page_and_paper_draw_them(axes) -> None:
     analysis = analysed(axes)
     for figure in [*made(analysis), *made(analysis, factor_means)]:
@@ -167,6 +167,13 @@ def test_page_and_paper_draw_them(axes) -> None:
             content = BytesIO()
             canvas.savefig(content, format="pdf")
             assert content.getvalue().startswith(b"%PDF")
+
+
+def test_every_figure_has_a_name_of_its_own() -> None:
+    axes = {"cell": ["lstm", "gru"], "bptt.length": [5, 10], "task.length": [20, 40]}
+    analysis = analysed(axes)
+    keys = [figure.key for make in (factor_lines, factor_means) for figure in made(analysis, make)]
+    assert len(set(keys)) == len(keys) >= 3 and "factors_cell_by_bptt.length" in keys
 
 
 def test_the_figure_of_truncation_lengths_is_not_there_twice() -> None:

@@ -62,12 +62,12 @@ def test_seeds_of_configurations(tmp_path: Path) -> None:
     found = only(folder)
     assert found.kind == SEEDS and found.searched == [] and not found.shared_draws
     assert labels(found) == {
-        f"{cell} bptt.length={n}": 3 for cell in ("gru", "lstm") for n in ("null", 25, 5)
+        f"{cell} {n}": 3 for cell in ("gru", "lstm") for n in ("length null", 25, 5)
     }
-    assert found.baseline == "lstm bptt.length=null"
+    assert found.baseline == "lstm length null"
     assert found.variants[4].settings == {"cell": "lstm", "bptt.length": "25"}
     assert found.variants[4].cell == "lstm"
-    assert any('--baseline "gru bptt.length=null"' in note for note in found.notes)
+    assert any('--baseline "gru length null"' in note for note in found.notes)
 
 
 def test_one_cell_is_left_out_of_labels(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_one_cell_is_left_out_of_labels(tmp_path: Path) -> None:
         tmp_path / "s", cells=["gru"], trials=1, kind="single", compare={"bptt.length": [1, 10]}
     )
     found = only(folder)
-    assert found.kind == SINGLE and found.baseline == "bptt.length=1"
-    assert list(labels(found)) == ["bptt.length=1", "bptt.length=10"]
+    assert found.kind == SINGLE and found.baseline == "1 step"
+    assert list(labels(found)) == ["1 step", "10 steps"]
     assert "Each variant has one run: how much of a difference is chance cannot be told." in (
         found.notes
     )
@@ -92,9 +92,37 @@ def test_pairs_and_groups_that_are_compared(tmp_path: Path) -> None:
         compare={"cell": ["gru", "rnn"], "clip,clip.threshold": [["clip=none"], ["clip=norm"]]},
     )
     found = only(folder)
-    assert list(labels(found)) == ["gru clip=none", "gru clip=norm", "rnn clip=none",
-                                   "rnn clip=norm"]  # fmt: skip
+    assert list(labels(found)) == ["gru none", "gru norm", "rnn none", "rnn norm"]  # fmt: skip
     assert found.variants[0].settings["clip.threshold"] == "0.001"
+
+
+def test_a_baseline_by_its_settings_as_they_were_typed(tmp_path: Path) -> None:
+    lengths = {"bptt.length": [25, 5], "optimizer.lr": [0.001]}
+    folder = write_study(
+        tmp_path / "s", cells=["gru", "lstm"], trials=2, kind="seeds", compare=lengths
+    )
+    for asked in ("gru bptt.length=5", "bptt.length=5 cell=gru", "gru 5"):
+        assert only(folder, baseline=asked).baseline == "gru 5"
+    assert only(folder, baseline="lstm optimizer.lr=1e-3 bptt.length=25").baseline == "lstm 25"
+    for asked in ("gru", "gru bptt.length=7", "gru optimizer.lr=1e-3"):  # two variants, or none
+        with pytest.raises(UserError, match="is no variant of these runs"):
+            only(folder, baseline=asked)
+
+
+def test_labels_of_two_settings_say_which_is_which(tmp_path: Path) -> None:
+    compare = {"model.hidden_size": [16, 64], "bptt.length": [5, 25], "optimizer.nesterov": [True]}
+    compare["optimizer.nesterov"].append(False)
+    folder = write_study(tmp_path / "s", cells=["gru"], trials=2, kind="seeds", compare=compare)
+    found = list(labels(only(folder)))
+    assert found[0] == "16 units 5 steps nesterov true" and len(set(found)) == 8
+
+
+def test_labels_as_typed_where_their_last_parts_would_be_the_same(tmp_path: Path) -> None:
+    compare = {"model.init.kind": ["normal", "uniform"], "clip.kind": ["normal", "uniform"]}
+    folder = write_study(tmp_path / "s", cells=["gru"], trials=2, kind="seeds", compare=compare)
+    found = list(labels(only(folder)))
+    assert len(set(found)) == 4
+    assert found[1] in ("kind normal kind uniform", "model.init.kind=normal clip.kind=uniform")
 
 
 def test_a_baseline_of_ones_own(tmp_path: Path) -> None:
@@ -190,7 +218,7 @@ def test_runs_that_are_not_in_the_plan(tmp_path: Path) -> None:
         config = own | {"seed": seed, "optimizer.lr": lr}
         write_run(grid / f"gru-music-{seed:08x}", config, cell="gru", data_hash=data_hash)
     found = only(grid)
-    assert labels(found) == {"bptt.length=5": 3, "bptt.length=25": 4}  # another seed is welcome
+    assert labels(found) == {"5 steps": 3, "25 steps": 4}  # another seed is welcome
     assert found.variants[1].runs[-1].seed == 17 and len(found.apart) == 1
     assert found.kind == SEEDS
 

@@ -96,7 +96,7 @@ def test_tasks_and_data_that_are_compared(tmp_path: Path) -> None:
         tmp_path / "u", cells=["gru"], trials=3, compare={"task.batch_size": [1, 8]}
     )
     (one,) = both(folder)
-    assert labels(one) == ["task.batch_size=1", "task.batch_size=8"]
+    assert labels(one) == ["batch_size 1", "batch_size 8"]
 
 
 def test_a_fixed_setting_that_differs_between_studies(tmp_path: Path) -> None:
@@ -106,15 +106,15 @@ def test_a_fixed_setting_that_differs_between_studies(tmp_path: Path) -> None:
     )
     (found,) = both(a, b)
     assert labels(found) == [
-        "gru trainer.max_epochs=10",
-        "lstm trainer.max_epochs=10",
-        "lstm trainer.max_epochs=3",
+        "gru 10",
+        "lstm 10",
+        "lstm 3",
     ]
     assert [len(v.runs) for v in found.variants] == [3, 3, 2]
     assert any("a, b differ in trainer.max_epochs" in note for note in found.notes)
-    assert found.baseline == "lstm trainer.max_epochs=10" and found.kind == SEARCH
-    chosen = both(a, b, baseline="lstm trainer.max_epochs=3")
-    assert chosen[0].baseline == "lstm trainer.max_epochs=3"
+    assert found.baseline == "lstm 10" and found.kind == SEARCH
+    chosen = both(a, b, baseline="lstm 3")
+    assert chosen[0].baseline == "lstm 3"
 
 
 def test_studies_of_the_same_settings_are_pooled(tmp_path: Path) -> None:
@@ -135,10 +135,10 @@ def test_other_spaces_are_not_pooled(tmp_path: Path) -> None:
     wide = {"optimizer.lr": lr["optimizer.lr"] | {"high": 1.0}}
     b = write_study(tmp_path / "b", cells=["lstm"], trials=3, space=wide, seed=1)
     (found,) = both(a, b)
-    assert labels(found) == ["study=a", "study=b"]
+    assert labels(found) == ["study a", "study b"]
     c = write_study(tmp_path / "c", cells=["lstm"], trials=2, kind="seeds")
     (found,) = both(a, c)
-    assert labels(found) == ["lstm", "lstm optimizer.lr=0.001"]
+    assert labels(found) == ["lstm", "lstm lr 0.001"]
     assert any("have one configuration" in n or "has one configuration" in n for n in found.notes)
 
 

@@ -165,6 +165,7 @@ def test_a_search_whose_trials_have_several_seeds_has_one_of_the_settings_too(
     )
     analysis = _analysis(folder)
     assert [v.label for v in analysis.comparison.variants] == ["lstm", "gru"]
+    assert "trials were run with several seeds each" in analysis.verdicts[0].note
     rows = {row.label: row for row in analysis.variance}
     assert list(rows) == ["all variants", "lstm", "gru"]
     assert list(rows["gru"].budget.shares) == ["settings", "init", REST]

@@ -48,7 +48,7 @@ DARKEST, LIGHTEST = 0.125, 0.42  # relative luminance (WCAG 2) of what is seen o
 
 
 def colour_of(name: str, among: Sequence[str] = ()) -> str:
-    """`#rrggbb` of a variant's label: `cifg`, `gru bptt.length=25`, `bptt.length=25`.
+    """`#rrggbb` of a variant's label: `cifg`, `gru 25`, `25 steps`.
 
     A cell has its own colour, and a cell with settings a shade of it. Other labels have one of the
     table's, chosen by the label alone. among: the labels that are shown together, in their order;
@@ -109,7 +109,8 @@ def _place(name: str, among: Sequence[str]) -> int:
     taken = {list(CELLS).index(c) for c in {a.partition(" ")[0] for a in among} if c in CELLS}
     for label in [*(a for a in among if a.partition(" ")[0] not in CELLS), name]:
         # Settings of one cell are as few as the table's first, which are the furthest apart.
-        place = 0 if among and "=" in label.partition(" ")[0] else _hash(label) % len(CELLS)
+        settings = "=" in label or " " in label
+        place = 0 if among and settings else _hash(label) % len(CELLS)
         if len(taken) < len(CELLS):
             while place in taken:
                 place = (place + 1) % len(CELLS)

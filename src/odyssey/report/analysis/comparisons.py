@@ -13,7 +13,7 @@ from typing import Any
 from odyssey.config.schema import PLACE_KEYS
 from odyssey.errors import UserError, did_you_mean
 from odyssey.report.analysis.notes import comparison_notes
-from odyssey.report.analysis.planned import plan_of, planned_baseline
+from odyssey.report.analysis.planned import normalised, plan_of, planned_baseline
 from odyssey.report.analysis.result import SEARCH, SEEDS, SINGLE, Comparison, Variant
 from odyssey.report.analysis.settings import (
     DATA_KEYS,
@@ -28,7 +28,7 @@ from odyssey.report.analysis.settings import (
 )
 from odyssey.report.analysis.variants import split_by_variant
 from odyssey.report.io.runs import Collection, ReportRun, ReportStudy
-from odyssey.study.analysis_plan import DEFAULT_BASELINES
+from odyssey.study.analysis_plan import DEFAULT_BASELINES, matches
 from odyssey.study.formatting import several
 
 MOST_OTHERS = 6  # other comparisons that a comparison names
@@ -472,7 +472,7 @@ def _make_keys_unique(comparisons: Sequence[Comparison]) -> None:
 
 def _check_baseline(comparisons: Sequence[Comparison], asked: str | None) -> None:
     labels = list(dict.fromkeys(v.label for c in comparisons for v in c.variants))
-    if asked is not None and asked not in labels:
+    if asked is not None and not any(_find_variant(asked, c.variants) for c in comparisons):
         raise UserError(
             f"--baseline {asked} is no variant of these runs{did_you_mean(asked, labels)}: "
             f"type one of {', '.join(labels) or 'none, since there are no runs'}"
@@ -482,13 +482,14 @@ def _check_baseline(comparisons: Sequence[Comparison], asked: str | None) -> Non
 def _set_baseline(comparison: Comparison, asked: str | None) -> None:
     """Set the baseline of a comparison, with a note that says which and why."""
     labels = [variant.label for variant in comparison.variants]
+    chosen = _find_variant(asked, comparison.variants)
     planned = planned_baseline(plan_of(comparison.studies), comparison.variants)
     default = planned or _default_baseline(comparison.variants)
-    comparison.baseline = asked if asked in labels and asked is not None else default
+    comparison.baseline = chosen or default
     if len(labels) == 1:
         note = f"There is one variant, {default}: nothing to compare it with."
-    elif comparison.baseline == asked:
-        note = f"The baseline is {asked}, as chosen by --baseline."
+    elif chosen is not None:
+        note = f"The baseline is {chosen}, as chosen by --baseline."
     else:
         why = "as planned" if planned else "none was planned"
         why = f"{asked} is no variant here" if asked is not None else why
@@ -498,6 +499,20 @@ def _set_baseline(comparison: Comparison, asked: str | None) -> None:
             f"--baseline {_quoted(other)}."
         )
     comparison.notes.append(note)
+
+
+def _find_variant(asked: str | None, variants: Sequence[Variant]) -> str | None:
+    """The label of the variant that is asked for, by its label or its settings; None for none.
+
+    Settings are as typed, as in `gru bptt.length=25`; those in which no two variants differ, or
+    that leave one variant, may be left out.
+    """
+    if asked is None:
+        return None
+    if any(variant.label == asked for variant in variants):
+        return asked
+    found = [v.label for v in variants if matches(normalised(asked), v.settings)]
+    return found[0] if len(found) == 1 else None
 
 
 def _default_baseline(variants: Sequence[Variant]) -> str:

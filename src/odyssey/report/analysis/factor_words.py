@@ -14,7 +14,7 @@ from odyssey.report.analysis.decisions import (
     NO_DIFFERENCE,
     SAME,
     SEARCH,
-    SEEDS,
+    SINGLE,
     WORSE,
     Sample,
 )
@@ -40,12 +40,21 @@ from odyssey.study.formatting import several
 MOST_NAMED = 4  # effects of one word with their numbers in a sentence, the largest first
 WHY = {
     SEARCH: (
-        "a search: the best trials of each combination were picked by what all of its trials gave, "
-        "so their means are no sample that could be averaged over levels; repeat the best settings "
-        "with fresh seeds, and that study's report tells the effects of the factors"
+        "this is a search, and which trials of a combination are its best follows from all of "
+        "them: means of such are no sample to average over levels. Repeat the best settings with "
+        "fresh seeds, and that study's report has the effects"
     ),
-    "": "one run of each combination: chance cannot be told from an effect without more seeds",
+    SINGLE: (
+        "each combination has one run, and chance cannot be told from an effect: add seeds, as in "
+        "seed=0,1,2,3,4"
+    ),
 }
+
+
+CROSSED_SEEDS = (
+    "the seeds vary crosswise, so that runs share some of them and are no independent draws; "
+    "repeat with one seed a run, as in seed=range(0,5)"
+)
 
 
 def analyse_factors(analysis: Analysis, options: Options) -> Factors | None:
@@ -56,11 +65,11 @@ def analyse_factors(analysis: Analysis, options: Options) -> Factors | None:
         return None
     by_label = {s.variant.label: s for s in analysis.summaries}
     cells = [by_label[label] for label in grid.cells]
-    why = WHY.get(comparison.kind, WHY[""]) if comparison.kind != SEEDS else ""
-    why = why or _why_not(comparison, cells)
     design = design_of(
         comparison, analysis.summaries, analysis.better, options, analysis.metric.name
     )
+    why = WHY.get(comparison.kind) or _why_not(comparison, cells)
+    why = why or (CROSSED_SEEDS if design.crossed else "")
     effects: Sequence[Effect] = ()
     if not why:
         samples = {s.variant.label: _sample(s) for s in cells}
@@ -93,7 +102,7 @@ def _why_not(comparison: Comparison, cells: Sequence[Summary]) -> str:
 
 def _sample(summary: Summary) -> Sample:
     test = np.array([o.test for o in summary.outcomes], dtype=float)
-    return Sample(test, test, [o.run.seed for o in summary.outcomes])
+    return Sample(test, test, [o.run.drawn_from for o in summary.outcomes])
 
 
 # --- sentences ---
@@ -103,7 +112,7 @@ def sentences(factors: Factors, unit: str) -> list[tuple[str, str]]:
     """What the factors do: what each sentence is about, and the sentence."""
     grid = factors.grid
     if factors.why:
-        return [(grid.name, f"no effects of the factors are told: {factors.why}")]
+        return [(grid.name, f"no effects are told: {factors.why}")]
     found = []
     for i, factor in enumerate(grid.factors):
         over = " and ".join(f.name for f in grid.factors if f is not factor)
@@ -326,7 +335,10 @@ def _names(names: Sequence[str]) -> str:
 
 def _size(effect: Effect, unit: str) -> str:
     d = effect.difference
-    return f"{abs(d.value):.3g} {unit} {_limits(d)}, Holm p = {effect.holm_p:.2g}"
+    text = f"{abs(d.value):.3g} {unit} {_limits(d)}, Holm p = {effect.holm_p:.2g}"
+    if effect.dropped:
+        text += f", without {effect.dropped} of {effect.n + effect.dropped} seeds"
+    return text
 
 
 def _limits(interval: Interval) -> str:

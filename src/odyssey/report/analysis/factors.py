@@ -255,6 +255,8 @@ def _unsure(grid: Grid, samples: Mapping[str, Sample], weights: np.ndarray) -> s
 
 def _why(n: int, paired: bool) -> tuple[str, int | None]:
     """Why no test could be made, and how many seeds one needs."""
+    if n >= 2 and paired:
+        return "the difference is the same in every seed, so its error is not known", None
     if n >= 2:
         return "the values do not scatter, so the error of a difference is not known", None
     if paired:

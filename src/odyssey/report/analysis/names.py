@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from odyssey.tasks.metric import Metric
 
 SETTINGS = {
@@ -36,6 +38,14 @@ SETTINGS = {
     "cell.forget_bias": "forget bias",
 }
 
+# What a value of a setting counts, for the names of variants.
+NOUNS = {
+    "model.hidden_size": "units",
+    "model.num_layers": "layers",
+    "bptt.length": "steps",
+    "trainer.max_epochs": "epochs",
+    "trainer.max_steps": "updates",
+}
 # Unit of a setting's values, where its name does not say it.
 UNITS = {"bptt.length": "time steps", "task.input_noise": "standard deviation"}
 
@@ -49,6 +59,28 @@ def name_of_setting(key: str) -> str:
     first = f"{names[0]} "
     others = [f"its {n[len(first) :]}" if n.startswith(first) else n for n in names[1:]]
     return " and ".join(dict.fromkeys([names[0], *others]))
+
+
+def name_settings(variants: Sequence[Sequence[tuple[str, str]]]) -> list[list[str]]:
+    """The settings of each variant in a few letters each: `gru`, `64 units`, `lr 0.01`.
+
+    variants: the pairs of key and value in which they differ. Where all have the cell and one other
+    setting, that needs no name: `64`.
+    """
+    alone = all(len(own) == 2 and own[0][0] == "cell" for own in variants)
+    alone = alone and len({key for own in variants for key, _ in own}) == 2
+    return [[_name_setting(key, value, alone) for key, value in own] for own in variants]
+
+
+def _name_setting(key: str, value: str, alone: bool) -> str:
+    if key == "cell":
+        return value
+    plain = value not in ("true", "false", "null")
+    if alone and plain:
+        return value
+    if key in NOUNS and plain:
+        return f"{value} {NOUNS[key].removesuffix('s') if value == '1' else NOUNS[key]}"
+    return f"{key.rpartition('.')[2]} {value}"
 
 
 def axis_of_setting(key: str) -> str:

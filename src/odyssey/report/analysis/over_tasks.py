@@ -131,10 +131,17 @@ def over_tasks(
     None where no two comparisons share two variants with a result.
     """
     every = [a for comparison, here in analysed if (a := _own(comparison, here)) is not None]
-    analyses, notes = _sharing(_repeated(every))
+    independent = [a for a in every if not crossed_kinds(a.comparison.variants)]
+    analyses, notes = _sharing(_repeated(independent))
     if len(analyses) < 2:
         return None
     labels = _common(analyses)
+    notes += [
+        f"{a.comparison.title} has seeds that vary crosswise, whose runs are no independent draws, "
+        "and is left out here."
+        for a in every
+        if a not in independent
+    ]
     notes += _left_out(every) + _to_come(analyses, labels)
     left = [label for a in analyses for label in _labels(a) if label not in labels]
     if left:

@@ -32,10 +32,15 @@ def planned_baseline(plan: AnalysisPlan | None, variants: Sequence[Variant]) -> 
     """Label of the plan's baseline; None where there is no such variant, or several."""
     if plan is None or not plan.baseline:
         return None
-    pairs = (word.partition("=") for word in plan.baseline.split())
-    wanted = " ".join(f"{key}={format_value(value)}" for key, _, value in pairs)
+    wanted = normalised(plan.baseline)
     found = [variant.label for variant in variants if matches(wanted, variant.settings)]
     return found[0] if len(found) == 1 else None
+
+
+def normalised(baseline: str) -> str:
+    """Settings with their values as the report has them: `optimizer.lr=0.001` for `=1e-3`."""
+    pairs = (word.partition("=") for word in baseline.split())
+    return " ".join(f"{k}={format_value(v)}" if equals else k for k, equals, v in pairs)
 
 
 def planned_options(comparison: Comparison, options: Options) -> Options:

@@ -37,6 +37,15 @@ def crossed_kinds(variants: Iterable[Variant]) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind in varying) if crossed else ()
 
 
+def has_repeated_trials(variants: Iterable[Variant]) -> bool:
+    """Whether a trial of a search was run with several seeds."""
+    for variant in variants:
+        trials = [(run.study, run.trial) for run in variant.runs if run.trial is not None]
+        if len(set(trials)) < len(trials):
+            return True
+    return False
+
+
 def levels_of(outcomes: Sequence[Outcome], kinds: Sequence[str]) -> np.ndarray:
     """The seeds of these kinds of each outcome's run: (n, kinds)."""
     found = [[getattr(o.run.drawn_from, kind) for kind in kinds] for o in outcomes]

@@ -29,7 +29,7 @@ __all__ = ["SEARCH", "SEEDS", "SINGLE", "Analysis", "Comparison", "Outcome", "Su
 class Variant:
     """Runs that share the values of all scientific parameters."""
 
-    label: str  # "cifg", or "gru bptt.length=25"
+    label: str  # "cifg", "gru 25" or "gru 64 units 25 steps"
     settings: Mapping[str, str]  # scientific parameters: {"cell": "gru", "bptt.length": "25"}
     cell: str
     runs: Sequence[ReportRun]  # in any state

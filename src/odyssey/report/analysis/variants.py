@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from odyssey.report.analysis.names import name_settings
 from odyssey.report.analysis.result import Variant
 from odyssey.report.analysis.settings import (
     affects_result,
@@ -255,7 +256,7 @@ def _settings_of_cells(studies: Sequence[ReportStudy]) -> set[str]:
 def _make_labels(
     variants: Sequence[Settings], of_cells: Collection[str] = ()
 ) -> dict[Settings, str]:
-    """Labels of variants: `gru bptt.length=25`, of the values that not all of them share.
+    """Labels of variants by what they differ in: `gru 25` or `gru 64 units 25 steps`.
 
     of_cells: keys whose values belong to the cell, which says them where it differs everywhere.
     """
@@ -268,11 +269,8 @@ def _make_labels(
     shared = set(variants[0]).intersection(*variants[1:])
     if any(shared.issuperset(own) for own in variants):  # then the label has the cell, if nothing
         shared = {(key, value) for key, value in shared if key != "cell"}
-    return {
-        own: " ".join(
-            value if key == "cell" else f"{key}={value}"
-            for key, value in own
-            if (key, value) not in shared
-        )
-        for own in variants
-    }
+    differing = [[pair for pair in own if pair not in shared] for own in variants]
+    found = [" ".join(words) for words in name_settings(differing)]
+    if len(set(found)) < len(found):  # as typed: two keys may have the same last part
+        found = [" ".join(f"{key}={value}" for key, value in own) for own in differing]
+    return dict(zip(variants, found, strict=True))

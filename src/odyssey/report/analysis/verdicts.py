@@ -33,7 +33,12 @@ from odyssey.report.analysis.decisions import (
 )
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.planned import exploratory, plan_of
-from odyssey.report.analysis.replicates import crossed_kinds, described, levels_of
+from odyssey.report.analysis.replicates import (
+    crossed_kinds,
+    described,
+    has_repeated_trials,
+    levels_of,
+)
 from odyssey.report.analysis.result import Comparison, Outcome, Summary, Verdict
 from odyssey.report.analysis.settings import differing_settings, is_under
 from odyssey.report.io.runs import ReportStudy
@@ -382,6 +387,11 @@ def _notes(
     if also := differing_settings(*runs, [*compared, *comparison.searched]):
         found.append(f"also differs in {_settings(also)}")
     if design.kind == SEARCH:
+        if has_repeated_trials([one.variant, base.variant]):
+            found.append(
+                "trials were run with several seeds each: the test takes these runs for trials of "
+                "their own, and finds a difference too easily"
+            )
         for summary in (one, base):
             due = share_count(len(summary.outcomes), options.share)
             if len(summary.chosen) < due:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from odyssey.config.seeds import Seeds
 from odyssey.report.analysis.factors import Factors
-from odyssey.report.analysis.grids import Factor
+from odyssey.report.analysis.grids import Factor, Grid
 from odyssey.report.analysis.names import UNITS
 from odyssey.report.analysis.result import SEARCH, SEEDS, Outcome, Summary
 from odyssey.report.figures.marks import (
@@ -68,7 +69,8 @@ def factor_lines(view: View) -> Iterator[Figure]:
     if factors is None:
         return
     for pair in _pairs(view, factors):
-        x, line = factors.grid.factors[pair.x], factors.grid.factors[pair.line]
+        grid = factors.grid
+        x, line = grid.factors[pair.x], grid.factors[pair.line]
         here = extent(
             [*cell.values, cell.mean.low, cell.mean.value, cell.mean.high]
             for row in pair.cells
@@ -83,7 +85,7 @@ def factor_lines(view: View) -> Iterator[Figure]:
             shown += _line(view, place, groups, names, row, here)
         lost = any(cell.lost for row in pair.cells for cell in row)
         yield Figure(
-            key=f"factors_{_key(line)}_by_{_key(x)}",
+            key=f"factors_{_key(line, grid)}_by_{_key(x, grid)}",
             title=f"{line.name.capitalize()} by {x.name}",
             caption=_caption(view, factors, pair, lost) + here.remark,
             panels=[
@@ -110,7 +112,8 @@ def factor_means(view: View) -> Iterator[Figure]:
     if factors is None:
         return
     for pair in _pairs(view, factors):
-        x, line = factors.grid.factors[pair.x], factors.grid.factors[pair.line]
+        grid = factors.grid
+        x, line = grid.factors[pair.x], grid.factors[pair.line]
         means = [[cell.mean.value for cell in row] for row in pair.cells]
         known = [v for row in means for v in row if math.isfinite(v)]
         if len(known) < 6:
@@ -119,7 +122,7 @@ def factor_means(view: View) -> Iterator[Figure]:
         if len(known) < sum(map(len, means)):
             caption += " Empty: no run has a value."
         yield Figure(
-            key=f"means_{_key(line)}_by_{_key(x)}",
+            key=f"means_{_key(line, grid)}_by_{_key(x, grid)}",
             title=f"Means of {line.name} by {x.name}",
             caption=caption,
             panels=[
@@ -179,10 +182,10 @@ def _cell(view: View, factors: Factors, summaries: list[Summary]) -> Cell:
         return Cell(summaries[0].mean, values, summaries)
     nan = math.nan
     if view.analysis.comparison.kind == SEEDS and factors.paired:
-        by_seed: dict[int | None, list[float]] = {}
+        by_seed: dict[Seeds, list[float]] = {}
         for summary in summaries:
             for o in summary.chosen:
-                by_seed.setdefault(o.run.seed, []).append(o.test)
+                by_seed.setdefault(o.run.drawn_from, []).append(o.test)
         complete = [v for v in by_seed.values() if len(v) == len(summaries)]
         values = [v for v in (float(np.mean(own)) for own in complete) if math.isfinite(v)]
         return Cell(mean_interval(values), values, summaries)
@@ -280,8 +283,11 @@ def _names(line: Factor) -> list[str]:
     return [f"{line.keys[0]}={level}" for level in line.levels]
 
 
-def _key(factor: Factor) -> str:
-    return factor.keys[0].rpartition(".")[2]
+def _key(factor: Factor, grid: Grid) -> str:
+    """Of a file's name: the last part of the factor's key, or all of it where two have that."""
+    last = [f.keys[0].rpartition(".")[2] for f in grid.factors]
+    own = factor.keys[0].rpartition(".")[2]
+    return own if last.count(own) == 1 else factor.keys[0]
 
 
 def _axis_title(factor: Factor) -> str:

@@ -46,7 +46,7 @@ def read_items(run: str) -> RunItems | str:
     return "missing" if stamp is None else _read(str(file), stamp)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=1000)
 def _read(file: str, stamp: Stamp) -> RunItems | str:
     """stamp: of the file, so that a changed one is read again."""
     try:

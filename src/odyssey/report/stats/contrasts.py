@@ -53,7 +53,7 @@ class Contrasts:
         return special.stdtr(self.df, (np.abs(self.value) - margin) / self.error)
 
     def detectable(self, alpha: float, power: float) -> np.ndarray:
-        """The sizes that a test at `alpha` finds with the probability `power`, by these errors."""
+        """The sizes that a further such study finds at `alpha` with the probability `power`."""
         return self.error * [standard_errors_needed(df, alpha, power) for df in self.df.tolist()]
 
 
