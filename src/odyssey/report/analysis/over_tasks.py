@@ -131,17 +131,10 @@ def over_tasks(
     None where no two comparisons share two variants with a result.
     """
     every = [a for comparison, here in analysed if (a := _own(comparison, here)) is not None]
-    independent = [a for a in every if not crossed_kinds(a.comparison.variants)]
-    analyses, notes = _sharing(_repeated(independent))
+    analyses, notes = _sharing(_repeated(every))
     if len(analyses) < 2:
         return None
     labels = _common(analyses)
-    notes += [
-        f"{a.comparison.title} has seeds that vary crosswise, whose runs are no independent draws, "
-        "and is left out here."
-        for a in every
-        if a not in independent
-    ]
     notes += _left_out(every) + _to_come(analyses, labels)
     left = [label for a in analyses for label in _labels(a) if label not in labels]
     if left:
@@ -265,7 +258,7 @@ def _task(analysis: Analysis, summaries: Sequence[Summary], options: Options) ->
     ]
     same = all(own == keys[0] for own in keys) and len(set(keys[0])) == len(keys[0])
     paired = same and (analysis.comparison.shared_draws or not search)
-    independent = search or not crossed_kinds(s.variant for s in summaries)
+    independent = search or not crossed_kinds(analysis.comparison.variants)
     return Task(runs, paired, options.share if search else 1.0, independent)
 
 
