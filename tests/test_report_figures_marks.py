@@ -388,7 +388,7 @@ def test_a_further_figure_is_one_function() -> None:
     found = figures(analysis, run_index={}, makers=[*FIGURES, seeds])
     assert [f.key for f in found][-1] == "mine" and len(found) > 3
     drawn = plotly.render(found[-1])
-    assert drawn.layout["yaxis"]["title"]["text"] == "nats per frame, test; lower is better"
+    assert drawn.layout["yaxis"]["title"]["text"] == "nats per frame, test<br>lower is better"
     assert missing(pairs_of(found[-1].marks[0]), on_paper(mpl.draw(found[-1])), 1e-9) == []
 
 

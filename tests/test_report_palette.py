@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import combinations
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import random_kit
 from odyssey.report.figures.marks import DASHES, SYMBOLS
 from odyssey.report.palette import (
     CELLS,
@@ -20,10 +22,12 @@ from odyssey.report.palette import (
     dash_of,
     luminance,
     symbol_of,
+    text_colour,
 )
 from report_figures_kit import GREFF
 
 CONF = Path(__file__).parents[1] / "conf" / "cell"
+PAGE = Path(__file__).parents[1] / "src" / "odyssey" / "report" / "page"
 
 # Machado, Oliveira, Fernandes, "A Physiologically-based Model for Simulation of Color Vision
 # Deficiency" (2009), table 1, severity 1.0: of linear RGB.
@@ -154,3 +158,24 @@ def test_a_label_has_the_same_colour_in_every_process() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert printed.split() == [colour_of("mine"), symbol_of("gru a=1")]
+
+
+def test_text_in_a_colour_can_be_read_on_white() -> None:
+    random = random_kit.rng()
+    colours = [colour for colour, *_ in CELLS.values()] + list(VERDICTS.values()) + [UNDECIDED]
+    colours += ["#" + "".join(f"{v:02x}" for v in row) for row in random.integers(0, 256, (200, 3))]
+    for colour in colours:
+        found = text_colour(colour)
+        assert contrast(luminance(found), 1.0) >= 4.5
+        assert found == colour or contrast(luminance(colour), 1.0) < 4.52
+
+
+def test_the_page_s_words_can_be_read_on_its_grounds() -> None:
+    """Every colour of text, light and dark, on the page's two grounds."""
+    css = (PAGE / "styles" / "base.css").read_text()
+    for block in re.findall(r":root(?:\.dark)? \{(.*?)\}", css, re.DOTALL):
+        values = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block))
+        for ground in ("paper", "wash", "raise"):
+            for text in ("ink", "soft", "faint", "accent", "better", "worse", "same", "warn"):
+                found = contrast(luminance(values[text]), luminance(values[ground]))
+                assert found >= 4.5, (text, ground, found)

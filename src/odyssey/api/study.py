@@ -386,7 +386,8 @@ class Comparison:
     margin, alpha : float
         As given; a margin of None is none.
     verdicts : tuple of Verdict
-        Of each variant, the baseline too, the best mean first.
+        Of each variant, the baseline too, in the order of the report's page: better ones
+        first, worse ones last, among these by the mean.
     notes : tuple of str
         What to know of the comparison, as on the report's page.
     factors : tuple of str
@@ -418,7 +419,7 @@ class Comparison:
         return labels[variant]
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each variant, the best mean first, with the numbers of its verdict."""
+        """A row for each variant, in the order of `verdicts`, with the numbers of its verdict."""
         import pandas as pd
 
         rows = [
@@ -516,7 +517,6 @@ def _compare(
 
 def _comparison(analysis: Analysis) -> Comparison:
     comparison = analysis.comparison
-    order = _by_mean(analysis.summaries, analysis.better)
     return Comparison(
         title=comparison.title,
         metric=analysis.metric.name,
@@ -527,7 +527,7 @@ def _comparison(analysis: Analysis) -> Comparison:
         baseline=comparison.baseline,
         margin=analysis.margin,
         alpha=analysis.alpha,
-        verdicts=tuple(_verdict(summary, analysis) for summary in order),
+        verdicts=tuple(_verdict(summary, analysis) for summary in analysis.summaries),
         notes=(*comparison.notes, *comparison.apart, *analysis.notes),
         factors=_factors(analysis),
     )
@@ -540,16 +540,6 @@ def _factors(analysis: Analysis) -> tuple[str, ...]:
         return ()
     said = sentences(analysis.factors, analysis.metric.unit)
     return tuple(f"{what}: {sentence}" for what, sentence in said)
-
-
-def _by_mean(summaries: Sequence[Summary], better: str) -> list[Summary]:
-    sign = 1 if better == "lower" else -1
-
-    def place(summary: Summary) -> float:
-        mean = summary.mean.value
-        return math.inf if math.isnan(mean) else sign * mean
-
-    return sorted(summaries, key=place)
 
 
 def _verdict(summary: Summary, analysis: Analysis) -> Verdict:

@@ -138,6 +138,15 @@ def _shade(colour: str, at: float) -> str:
     return "#" + "".join(f"{round(255 * _coded(c)):02x}" for c in linear)
 
 
+def text_colour(colour: str) -> str:
+    """The colour, or as much darker that it has a contrast of 4.5 on white (WCAG 2, level AA)."""
+    most = 1.05 / 4.5 - 0.05 - 0.002  # less what rounding may add
+    if (now := luminance(colour)) <= most:
+        return colour
+    linear = [_linear(int(colour[i : i + 2], 16) / 255) * most / now for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(255 * _coded(c)):02x}" for c in linear)
+
+
 def luminance(colour: str) -> float:
     """Relative luminance of `#rrggbb`, 0 to 1 (WCAG 2)."""
     red, green, blue = (_linear(int(colour[i : i + 2], 16) / 255) for i in (1, 3, 5))

@@ -22,7 +22,6 @@ from odyssey.report.stats.methods import METHODS
 from odyssey.report.stats.samples import Interval
 from odyssey.study.formatting import several
 
-FIRST, LAST = ("better", "promising"), "worse"  # the others stand between them, by their means
 Made = tuple[Analysis, list[Table], list[Figure]]
 MadeOverTasks = tuple[OverTasks, list[Table], list[Figure]]
 
@@ -133,36 +132,16 @@ def _facts(comparison: Comparison) -> list[list[str]]:
 
 def headline(analysis: Analysis) -> list[dict[str, str]]:
     """The answer in ten seconds: a line for each variant, best first."""
-    by_label = {s.variant.label: s for s in analysis.summaries}
-    lines = [
-        {
-            "variant": v.variant,
-            "word": v.conclusion,
-            "sentence": "; ".join(
-                [
-                    _mean_of(by_label[v.variant]),
-                    v.sentence,
-                    *([items.sentence(analysis.metric.unit)] if items else []),
-                ]
-            ),
-        }
-        for v in analysis.verdicts
-        for items in [analysis.items.get(v.variant)]
-    ]
-    if (base := by_label.get(analysis.comparison.baseline)) is not None:
-        said = f"{_mean_of(base)}; the baseline"
-        lines.append({"variant": base.variant.label, "word": "baseline", "sentence": said})
-    sign = 1 if analysis.better == "lower" else -1
-
-    def rank(line: dict[str, str]) -> tuple[int, float, float]:
-        """By the word, then by the share of runs lost, then by the mean of the rest."""
-        summary = by_label[line["variant"]]
-        mean, compared = summary.mean.value, max(len(summary.chosen), 1)
-        lost = sum(not math.isfinite(o.test) for o in summary.chosen) / compared
-        place = (line["word"] == LAST) - (line["word"] in FIRST)
-        return place, lost, math.inf if math.isnan(mean) else sign * mean
-
-    lines.sort(key=rank)
+    found = {v.variant: (v.conclusion, v.sentence) for v in analysis.verdicts}
+    found[analysis.comparison.baseline] = ("baseline", "the baseline")
+    lines = []
+    for s in analysis.summaries:
+        if s.variant.label in found:
+            word, said = found[s.variant.label]
+            parts = [_mean_of(s), said]
+            if items := analysis.items.get(s.variant.label):
+                parts.append(items.sentence(analysis.metric.unit))
+            lines.append({"variant": s.variant.label, "word": word, "sentence": "; ".join(parts)})
     labels = [v.label for v in analysis.comparison.variants]
     return [{**line, "colour": colour_of(line["variant"], labels)} for line in lines]
 

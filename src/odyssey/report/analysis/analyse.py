@@ -12,6 +12,7 @@ import numpy as np
 
 from odyssey.errors import UserError
 from odyssey.report.analysis.compare_pairs import compare_all
+from odyssey.report.analysis.decisions import BETTER, PROMISING, WORSE
 from odyssey.report.analysis.factor_words import analyse_factors
 from odyssey.report.analysis.item_errors import items_errors
 from odyssey.report.analysis.names import better_direction
@@ -90,6 +91,7 @@ def analyse(
         analysis.verdicts = make_verdicts(
             comparison, summaries, better, options, info.unit, metric, late
         )
+        order_best_first(analysis)
         analysis.factors = analyse_factors(analysis, options)
         analysis.all_pairs = compare_all(comparison, summaries, better, options, metric)
     if comparison.kind == SEARCH:
@@ -98,6 +100,27 @@ def analyse(
     analysis.variance = variance_rows(analysis, options.seed)
     analysis.notes = [*analysis_notes(analysis), *notes]
     return analysis
+
+
+def order_best_first(analysis: Analysis) -> None:
+    """Put summaries and verdicts into the order of the page's lists, tables and figures.
+
+    First the variants that are better than the baseline, last those that are worse; among these by
+    the share of runs lost, then by the mean of the rest.
+    """
+    words = {v.variant: v.conclusion for v in analysis.verdicts}
+    sign = 1 if analysis.better == "lower" else -1
+
+    def rank(summary: Summary) -> tuple[int, float, float]:
+        word = words.get(summary.variant.label, "")
+        mean, compared = summary.mean.value, max(len(summary.chosen), 1)
+        lost = sum(not math.isfinite(o.test) for o in summary.chosen) / compared
+        place = (word == WORSE) - (word in (BETTER, PROMISING))
+        return place, lost, math.inf if math.isnan(mean) else sign * mean
+
+    analysis.summaries.sort(key=rank)
+    at = {summary.variant.label: place for place, summary in enumerate(analysis.summaries)}
+    analysis.verdicts.sort(key=lambda verdict: at[verdict.variant])
 
 
 # --- summaries ---

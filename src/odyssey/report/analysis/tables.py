@@ -49,7 +49,6 @@ def _describe_chosen(analysis: Analysis) -> str:
 
 def _verdicts(analysis: Analysis) -> Table:
     unit, base = analysis.metric.unit, analysis.comparison.baseline
-    by_label = {s.variant.label: s for s in analysis.summaries}
     decisions = [v.decision for v in analysis.verdicts]
     search = analysis.comparison.kind == SEARCH
     better = (
@@ -139,13 +138,14 @@ def _verdicts(analysis: Analysis) -> Table:
         Column("note"),
     ]
     rows: list[list[Any]] = []
-    if base in by_label:
-        first: list[Any] = [base, "baseline", len(by_label[base].chosen), by_label[base].mean]
-        rows.append(first + [None] * (len(columns) - 4))
-    for v in analysis.verdicts:
-        word = v.conclusion if v.conclusion != "same" else f"same within {analysis.margin:g}"
-        mean = by_label[v.variant].mean
-        rows.append([v.variant, word, v.n, mean, *(take(v) for _, take in shown), v.note])
+    verdicts = {v.variant: v for v in analysis.verdicts}
+    for s in analysis.summaries:
+        if (v := verdicts.get(s.variant.label)) is not None:
+            word = v.conclusion if v.conclusion != "same" else f"same within {analysis.margin:g}"
+            rows.append([v.variant, word, v.n, s.mean, *(take(v) for _, take in shown), v.note])
+        elif s.variant.label == base:
+            first: list[Any] = [base, "baseline", len(s.chosen), s.mean]
+            rows.append(first + [None] * (len(columns) - 4))
     title = f"Verdicts against {base}"
     note = (
         f"“No difference found” is not “the same”: the latter takes an equivalence test"

@@ -47,7 +47,8 @@ from odyssey.report.figures.marks import (
     Segment,
     Span,
 )
-from odyssey.report.palette import luminance
+from odyssey.report.figures.scales import in_two_lines
+from odyssey.report.palette import luminance, text_colour
 
 COLUMN, BOTH_COLUMNS = 3.4, 7.0  # inches: a column of a two-column paper, and both
 PIXELS = 160  # of a figure's height on the page, in an inch of paper
@@ -191,16 +192,14 @@ def text_width(text: str) -> float:
     return max(map(len, text.split("\n"))) * 0.062
 
 
+LONGEST = 36  # characters of a name along an axis
+
+
 def cut(text: str, most: int) -> str:
     """A text without its middle, if it is longer than `most` letters."""
     if len(text) <= most:
         return text
     return f"{text[: most // 2]}…{text[len(text) - (most - most // 2 - 1) :]}"
-
-
-def in_two_lines(title: str) -> str:
-    """A long title of an axis, parted at its semicolon."""
-    return title.replace("; ", "\n") if len(title) > 36 else title
 
 
 def _broken(label: str) -> str:
@@ -289,7 +288,7 @@ def _name_categories(ax: Axes, axis: Axis, width: float) -> None:
     names = [t.name if text_width(t.name) <= space else _broken(t.name) for t in axis.ticks]
     slanted = any(text_width(name) > space for name in names)
     if slanted:
-        names = [cut(t.name, 24) for t in axis.ticks]
+        names = [cut(t.name, LONGEST) for t in axis.ticks]
     ax.set_xticks(
         [t.at for t in axis.ticks],
         names,
@@ -305,7 +304,7 @@ def _name_categories(ax: Axes, axis: Axis, width: float) -> None:
 
 def _name_rows(ax: Axes, axis: Axis) -> None:
     """Names along y; their notes at the right."""
-    ax.set_yticks([t.at for t in axis.ticks], [cut(t.name, 24) for t in axis.ticks])
+    ax.set_yticks([t.at for t in axis.ticks], [cut(t.name, LONGEST) for t in axis.ticks])
     ax.tick_params(axis="y", length=0)
     _embolden(ax.yaxis, axis)
     for tick in axis.ticks:
@@ -317,7 +316,7 @@ def _name_rows(ax: Axes, axis: Axis) -> None:
                 transform=ax.get_yaxis_transform(),
                 va="center_baseline",
                 fontsize=7,
-                color=tick.note_colour or SOFT,
+                color=text_colour(tick.note_colour or SOFT),
             )
 
 
@@ -337,7 +336,7 @@ def _write_above(ax: Axes, x: float, text: str, space: float, colour: str) -> No
         ha="center",
         va="bottom",
         fontsize=6.5,
-        color=colour,
+        color=text_colour(colour),
     )
 
 
@@ -514,7 +513,7 @@ def _draw_label(ax: Axes, mark: Label, frame: _Frame, order: float) -> None:
         _write_above(ax, mark.x, mark.text, space, _colour(mark))
         return
     ax.text(mark.x, mark.y, mark.text, ha=mark.anchor, va="center", clip_on=True, fontsize=6.5,
-            color=_colour(mark), zorder=order)  # fmt: skip
+            color=text_colour(_colour(mark)), zorder=order)  # fmt: skip
 
 
 def _draw_heat(ax: Axes, mark: Heat, frame: _Frame, order: float) -> None:
@@ -533,9 +532,9 @@ def _draw_heat(ax: Axes, mark: Heat, frame: _Frame, order: float) -> None:
                 shade = to_hex(colours(image.norm(values[i][j])))
                 ink = INK if math.isnan(values[i][j]) or luminance(shade) > 0.3 else "white"
                 ax.text(j, i, text, ha="center", va="center", fontsize=7, color=ink, zorder=order)
-    names = [cut(name, 22) for name in mark.columns]
+    names = [cut(name, LONGEST) for name in mark.columns]
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(len(mark.rows)), [cut(name, 22) for name in mark.rows])
+    ax.set_yticks(range(len(mark.rows)), [cut(name, LONGEST) for name in mark.rows])
     ax.set_ylim(len(mark.rows) - 0.5, -0.5)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
@@ -648,7 +647,7 @@ def _draw_frames(figure: Figure) -> Paper:
             cut(groups[place], 30 if columns == 3 else 19),
             loc="left",
             pad=3,
-            color=_colour(own) if own else INK,
+            color=text_colour(_colour(own)) if own else INK,
             fontweight="bold" if groups[place] == figure.common else "normal",
         )
         # Where no frame is below, this one shows the numbers.

@@ -32,6 +32,7 @@ from odyssey.report.figures.marks import (
     Span,
     Tick,
 )
+from odyssey.report.figures.scales import in_two_lines
 
 NEUTRAL = "#808890"  # visible on white and on black
 CROWD = 12  # labels above a frame, from which on they are upright
@@ -314,8 +315,8 @@ def _annotation(mark: Label, x: str, y: str, upright: bool) -> dict[str, Any]:
     }
     if above:
         found["yanchor"] = "bottom"
-    if mark.colour is not None:
-        found["font"] = {"color": _colour(mark), "size": 11}
+    if mark.colour is not None:  # not for text, which would be too pale on one of the grounds
+        found["font"] = {"size": 11}
     if above and upright:
         found["textangle"] = -90
     return found
@@ -452,7 +453,7 @@ def _domains(sizes: Sequence[float]) -> list[tuple[float, float]]:
 def _axis(axis: Axis, *, is_x: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"automargin": True, "zeroline": False}
     if axis.title:
-        found["title"] = {"text": axis.title}
+        found["title"] = {"text": in_two_lines(axis.title).replace("\n", "<br>")}
     if axis.limits is not None:
         low, high = axis.limits
         if axis.kind == "log":

@@ -94,6 +94,11 @@ def log_ticks(low: float, high: float) -> list[Tick]:
     return [Tick(at=v, name=short(v)) for v in values if low <= v <= high]
 
 
+def in_two_lines(title: str) -> str:
+    """A long title of an axis, parted at its semicolon."""
+    return title.replace("; ", "\n") if len(title) > 36 else title
+
+
 def category_axis(
     names: Sequence[str],
     *,

@@ -38,14 +38,12 @@ ENDED = ("finished", "diverged", "failed")
 
 
 def differences(view: View) -> Figure | None:
-    """Difference of each variant to the baseline, with its interval and the verdict, best first.
+    """Difference of each variant to the baseline, with its interval and the verdict.
 
     None where no verdict has a difference.
     """
-    sign = 1 if view.analysis.better == "lower" else -1
     verdicts = view.analysis.verdicts
     rows = [v for v in verdicts if math.isfinite(v.decision.difference.value)]
-    rows.sort(key=lambda v: sign * v.decision.difference.value)
     here = _extent_of_differences(view, rows)
     if here is None:
         return None

@@ -26,7 +26,12 @@ class View:
 
     @property
     def labels(self) -> list[str]:
-        """Of all variants, in the order of the plan."""
+        """Of all variants, in the order of the page: better ones first, worse ones last."""
+        return [s.variant.label for s in self.analysis.summaries]
+
+    @property
+    def _planned(self) -> list[str]:
+        """The same in the order of the plan: each has one colour, whatever the metric."""
         return [v.label for v in self.analysis.comparison.variants]
 
     @property
@@ -45,18 +50,18 @@ class View:
 
     def colour(self, label: str) -> str:
         """`#rrggbb` of a variant."""
-        return colour_of(label, self.labels)
+        return colour_of(label, self._planned)
 
     def symbol(self, label: str) -> str:
         """Marker of a variant, one of `marks.SYMBOLS`."""
-        return symbol_of(label, self.labels)
+        return symbol_of(label, self._planned)
 
     def dash(self, label: str) -> str:
         """Dash of a variant's lines, one of `marks.DASHES`."""
-        return dash_of(label, self.labels)
+        return dash_of(label, self._planned)
 
     def rank(self, label: str) -> int:
-        """Place in a legend: in the order of the plan; what is no variant comes last."""
+        """Place in a legend: in the order of the page; what is no variant comes last."""
         return 1 + (self.labels.index(label) if label in self.labels else len(self.labels))
 
     def index(self, run: ReportRun) -> int | None:

@@ -29,7 +29,8 @@ function plotlySafe(value, key = "") {
 }
 // Figures: drawn by Plotly when they come into view, in the colours of the theme.
 
-const MODE_BAR = { displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+// The page is offline: nothing may offer to upload a figure.
+const MODE_BAR = { displaylogo: false, showSendToCloud: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
 const boxes = new Map(); // element -> {element, figure, plot, asked}
 
 /** What all figures share; their own layouts name no colour of text or ground. */
