@@ -97,7 +97,7 @@ def test_groups_are_the_largest_sets_without_a_different_pair() -> None:
 
 def test_words_and_differences_turn_round() -> None:
     random = random_kit.rng()
-    a, b = random.normal(0, 0.1, 8), random.normal(2, 0.1, 8)
+    a, b = (random.permutation(np.linspace(0, 1, 8)) + by for by in (0, 2))
     samples = {"a": Sample(a, a), "b": Sample(b, b)}
     decided = decide_pairs(samples, [("a", "b")], Design(SEEDS), Options())
     found = AllPairs(["a", "b"], decided)

@@ -258,7 +258,7 @@ def _task(analysis: Analysis, summaries: Sequence[Summary], options: Options) ->
     ]
     same = all(own == keys[0] for own in keys) and len(set(keys[0])) == len(keys[0])
     paired = same and (analysis.comparison.shared_draws or not search)
-    independent = search or not crossed_kinds(s.variant for s in summaries)
+    independent = search or not crossed_kinds(analysis.comparison.variants)
     return Task(runs, paired, options.share if search else 1.0, independent)
 
 
