@@ -109,6 +109,8 @@ def test_a_baseline_is_one_variant() -> None:
         choose_baseline("gru", VARIANTS, CELLS)
     with pytest.raises(UserError, match="no variant of this study"):
         choose_baseline("gru bptt.length=16", VARIANTS, CELLS)
+    crossed = [{"cell": c, "seeds.init": s} for c in ("gru", "rnn") for s in ("0", "1")]
+    assert choose_baseline(None, crossed, ["gru", "gru", "rnn", "rnn"]) == "cell=gru"
     # The cell may be the same in all, or the user's own.
     lengths = [{"bptt.length": n, "seed": "0"} for n in ("4", "8")]
     assert choose_baseline("bptt.length=8", lengths, ["mine", "mine"]) == "bptt.length=8"

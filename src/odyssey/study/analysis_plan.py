@@ -17,7 +17,7 @@ SHARE = 0.1  # of a search's trials that are compared
 DEFAULT_BASELINES = ("lstm_peephole", "lstm")  # cells, in order of preference
 KEYS = ("baseline", "metric", "margin", "alpha", "share", "looks")
 MOST_NAMED = 4  # variants in a message
-NO_BASELINE_OF = ("seed", "task")  # keys that tell no variants of one comparison apart
+NO_BASELINE_OF = ("seed", "seeds", "task")  # keys that tell no variants of one comparison apart
 
 
 @dataclass
