@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -183,6 +185,56 @@ def test_a_step_that_reads_numbers_and_switches_of_its_cell():
     cell.gain.fill_(1.0)
     cell.unread = "changes nothing"
     assert right() is plain
+
+
+class Reads(Cell):
+    """Its step reads a buffer, a class attribute and containers, which may change later."""
+
+    gates = ("h",)
+    share = 0.5
+    table: ClassVar[list] = [0.5, [0.25]]
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.register_buffer("leak", torch.tensor(0.5, dtype=torch.float64))
+        self.scales = {"in": [1.0, 2.0]}
+        self.more = SimpleNamespace(gain=1.5)
+
+    def step(self, x, R, p, s):
+        new = tanh(self.scales["in"][1] * x.h + self.more.gain * R.h(s.h))
+        return (self.leak * self.share * s.h + self.table[1][0] * self.table[0] * new,)
+
+
+def test_a_step_that_reads_buffers_class_attributes_and_containers():
+    """Whatever of them changes, the next call knows: no number of an earlier plan is left."""
+    cell = randomise(Reads(3, 5).double())
+    x, h = torch.randn(4, 2, 3, dtype=torch.float64), torch.randn(2, 5, dtype=torch.float64)
+
+    def share(value):
+        Reads.share = value
+
+    def table(value):
+        Reads.table[1][0] = value
+
+    changes = [
+        lambda: None,
+        lambda: cell.leak.fill_(0.9),
+        lambda: setattr(cell, "leak", torch.tensor(0.3, dtype=torch.float64)),
+        lambda: share(0.125),
+        lambda: table(0.75),
+        lambda: cell.scales["in"].__setitem__(1, 3.0),
+        lambda: setattr(cell.more, "gain", 0.75),
+    ]
+    plans = []
+    try:
+        for change in changes:
+            change()
+            assert_same(*(results(cell, x, (h,), backend=k) for k in ("compiled", "reference")))
+            plans.append(dispatch.plan_of(cell))
+        assert len(set(map(id, plans))) == len(changes)
+        assert dispatch.plan_of(cell) is plans[-1]  # nothing has changed since
+    finally:
+        share(0.5), table(0.25)
 
 
 def test_a_step_whose_numbers_always_change_is_for_the_reference():

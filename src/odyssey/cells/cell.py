@@ -125,7 +125,24 @@ class Cell(nn.Module):
             value = nn.Parameter(torch.empty(full, dtype=dtype)) if names else None
             self.register_parameter(letter, value)
         self.reset_parameters()
-        self.products = _products(self)
+        self._products: tuple[tuple[str, ...], ...] | None = None
+        try:
+            self._products = _products(self)
+        except ValueError as error:
+            # What the step misses may come later in an __init__ of the class's own.
+            missing = isinstance(error.__cause__, AttributeError)
+            if not missing or type(self).__init__ is Cell.__init__:
+                raise
+
+    @property
+    def products(self) -> tuple[tuple[str, ...], ...]:
+        """The names of `R` in groups that read the same operand.
+
+        Raises ValueError if `step` does not fit the class's declaration.
+        """
+        if self._products is None:
+            self._products = _products(self)
+        return self._products
 
     # -- weights ---------------------------------------------------------------------------
 

@@ -13,11 +13,12 @@ import itertools
 import logging
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from odyssey.cells.cell import Cell
 from odyssey.recurrence.compiled.autograd import Recurrence, without_autocast
@@ -150,8 +151,9 @@ def clear_cache() -> None:
 def plan_of(cell: Cell) -> Plan:
     """The cell's plan, made at the first call. Raises Untraceable where there is none.
 
-    A step may read numbers and switches of its cell (`self.leak`, `self.training`). These become
-    constants of the plan, and another plan is made when they have changed.
+    A step may read numbers, switches and containers of its cell (`self.leak`, `self.training`, a
+    registered buffer, an attribute of its class). These become constants of the plan, and another
+    plan is made when they have changed.
     """
     settings = _settings(cell)
     known = _plans.get(cell)
@@ -163,10 +165,57 @@ def plan_of(cell: Cell) -> Plan:
 
 
 def _settings(cell: Cell) -> tuple[Any, ...]:
-    """What a step could read besides its weights; tensors by identity and version."""
-    own = [(k, v) for k, v in vars(cell).items() if isinstance(v, (int, float, str))]
-    tensors = [(k, v) for k, v in vars(cell).items() if isinstance(v, Tensor)]
-    return *own, *((k, id(v), 0 if v.is_inference() else v._version) for k, v in tensors)
+    """What a step could read besides its weights: of the cell, its buffers and its own class."""
+    found: list[Any] = []
+    for name, value in vars(cell).items():
+        if isinstance(value, PLAIN):
+            found += (name, value)
+        elif name not in OF_MODULES:
+            found += (name, _frozen(value))
+    for name, value in cell._buffers.items():
+        found += (name, _frozen(value))
+    own: Any = type(cell)  # which mypy takes for unhashable
+    for kind, name in _own_attributes(own):
+        found += (name, _frozen(vars(kind).get(name)))
+    return tuple(found)
+
+
+PLAIN = (int, float, str)
+# What torch keeps of any module, and Odyssey of any cell.
+OF_MODULES = frozenset(vars(nn.Module())) | {"init", "shapes", "_products"}
+DEEPEST = 4  # containers within each other that are looked into
+
+
+def _frozen(value: Any, depth: int = 0) -> Any:
+    """What is equal as long as a value gives a step the same: tensors by identity and version."""
+    if value is None or isinstance(value, PLAIN):
+        return value
+    if isinstance(value, Tensor):
+        return id(value), 0 if value.is_inference() else value._version
+    if depth < DEEPEST:
+        if isinstance(value, Mapping):
+            return tuple((k, _frozen(v, depth + 1)) for k, v in value.items())
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return tuple(_frozen(v, depth + 1) for v in value)
+        if isinstance(value, SimpleNamespace):
+            return _frozen(vars(value), depth)
+    return id(value)
+
+
+@functools.cache
+def _own_attributes(kind: Any) -> tuple[tuple[type, str], ...]:
+    """Class attributes that a step may read as values; those of Odyssey's cells do not change."""
+    return tuple(
+        (base, name)
+        for base in kind.__mro__
+        if issubclass(base, Cell) and not base.__module__.startswith("odyssey.")
+        for name, value in vars(base).items()
+        if not (name.startswith("__") or name in DECLARED or callable(value))
+        and not isinstance(value, (property, classmethod, staticmethod))
+    )
+
+
+DECLARED = frozenset(Cell.__annotations__)  # which a class says once, before its first cell
 
 
 def _make_plan(cell: Cell, settings: tuple[Any, ...], plans: tuple[Plan, ...]) -> CellPlans:
