@@ -146,7 +146,7 @@ def null_settings() -> list[Setting]:
     found.append(Setting("seeds, one variant scatters 3 times, 5", SEEDS_DESIGN, n=5, spread=3.0))
     found.append(Setting("seeds, 5 and 10 runs", SEEDS_DESIGN, n=5, n_first=10))
     for share in (0.1, 0.2, 0.5, 0.7):
-        for n in (3, 5, 10, 20):
+        for n in (3, 5, 10, 20)[: 4 if share < 0.7 else 2]:
             name = f"seeds, paired, {share:.0%} lost, {n}"
             found.append(Setting(name, PAIRED_DESIGN, n=n, lost=share))
     found += crossed_settings()
