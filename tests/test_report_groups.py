@@ -109,6 +109,25 @@ def test_a_baseline_by_its_settings_as_they_were_typed(tmp_path: Path) -> None:
             only(folder, baseline=asked)
 
 
+def test_what_goes_along_with_a_setting_is_not_in_labels(tmp_path: Path) -> None:
+    compare = {"bptt.length": [5, 25], "task.batch_size": [8]}
+    folder = write_study(
+        tmp_path / "s", cells=["gru", "rnn"], trials=2, kind="seeds", compare=compare
+    )
+    joined = [["bptt.length=5", "task.batch_size=8"], ["bptt.length=25", "task.batch_size=8"]]
+    edit_json(
+        folder / "study.json",
+        compare={"cell": ["gru", "rnn"], "bptt.length,task.batch_size": joined},
+    )
+    assert list(labels(only(folder))) == ["gru 5", "gru 25", "rnn 5", "rnn 25"]
+    # Where the first does not tell all apart, the others are needed.
+    edit_json(
+        folder / "study.json",
+        compare={"cell": ["gru", "rnn"], "task.batch_size,bptt.length": joined},
+    )
+    assert list(labels(only(folder))) == ["gru 5", "gru 25", "rnn 5", "rnn 25"]
+
+
 def test_labels_of_two_settings_say_which_is_which(tmp_path: Path) -> None:
     compare = {"model.hidden_size": [16, 64], "bptt.length": [5, 25], "optimizer.nesterov": [True]}
     compare["optimizer.nesterov"].append(False)

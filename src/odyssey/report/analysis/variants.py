@@ -60,7 +60,7 @@ def split_by_variant(runs: Sequence[ReportRun], studies: Sequence[ReportStudy]) 
     split = _group(runs, full)
     variants = [
         Variant(label, dict(settings), dict(settings)["cell"], split[settings])
-        for settings, label in _make_labels(list(split), _settings_of_cells(studies)).items()
+        for settings, label in _make_labels(list(split), _settings_along(studies)).items()
     ]
     return VariantSplit(variants, _searched_axes(runs, studies, searched, split.values()), notes)
 
@@ -247,23 +247,27 @@ def _describe_search(key: str, study: ReportStudy, searched: Sequence[str]) -> s
     return f"varies in {study.name}"
 
 
-def _settings_of_cells(studies: Sequence[ReportStudy]) -> set[str]:
-    """Keys whose values belong to the cell: `optimizer.lr` of `cell,optimizer.lr`."""
-    entries = [entry.split(",") for study in studies for entry in study.compare]
-    return {key for keys in entries if "cell" in keys for key in keys if key != "cell"}
+def _settings_along(studies: Sequence[ReportStudy]) -> set[str]:
+    """Keys that go along with another: of `cell,optimizer.lr` the second, of others all but the first.
+
+    So `task.batch_size` of `bptt.length,task.batch_size`.
+    """
+    found: set[str] = set()
+    for keys in (entry.split(",") for study in studies for entry in study.compare):
+        first = "cell" if "cell" in keys else keys[0]
+        found |= {key for key in keys if key != first}
+    return found
 
 
-def _make_labels(
-    variants: Sequence[Settings], of_cells: Collection[str] = ()
-) -> dict[Settings, str]:
+def _make_labels(variants: Sequence[Settings], along: Collection[str] = ()) -> dict[Settings, str]:
     """Labels of variants by what they differ in: `gru 25` or `gru 64 units 25 steps`.
 
-    of_cells: keys whose values belong to the cell, which says them where it differs everywhere.
+    along: keys that go along with others, and are left out where these tell all variants apart.
     """
     if not variants:
         return {}
-    short = [tuple(pair for pair in own if pair[0] not in of_cells) for own in variants]
-    if of_cells and len(set(short)) == len(short):
+    short = [tuple(pair for pair in own if pair[0] not in along) for own in variants]
+    if along and len(set(short)) == len(short):
         labels = _make_labels(short)
         return {own: labels[one] for own, one in zip(variants, short, strict=True)}
     shared = set(variants[0]).intersection(*variants[1:])
