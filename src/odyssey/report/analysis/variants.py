@@ -248,9 +248,10 @@ def _describe_search(key: str, study: ReportStudy, searched: Sequence[str]) -> s
 
 
 def _settings_along(studies: Sequence[ReportStudy]) -> set[str]:
-    """Keys that go along with another: of `cell,optimizer.lr` the second, of others all but the first.
+    """Keys that go along with another: of `cell,optimizer.lr` all but the cell.
 
-    So `task.batch_size` of `bptt.length,task.batch_size`.
+    Of other keys that are joined all but the first: `task.batch_size` of
+    `bptt.length,task.batch_size`.
     """
     found: set[str] = set()
     for keys in (entry.split(",") for study in studies for entry in study.compare):
