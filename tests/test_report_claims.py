@@ -91,19 +91,21 @@ def test_a_value_beyond_all_bounds_is_the_worst_or_none(mode: str, kind: str, si
         made = compared(values, kind=kind, mode=mode)
         set_metric(made, (1, 2), f"{part}/nats", worse)
         analysis = analyse(made, "nats", Options(**FAST))
-        (outcome,) = [o for o in analysis.summaries[1].outcomes if o.run.name.endswith("00002")]
+        (a,) = [s for s in analysis.summaries if s.variant.label == "a"]
+        (outcome,) = [o for o in a.outcomes if o.run.name.endswith("00002")]
         value = outcome.valid if part == "valid" else outcome.test
         assert value == math.copysign(math.inf, worse)
         assert any("1 finished with an infinite value" in note for note in analysis.notes)
         made = compared(values, kind=kind, mode=mode)
         set_metric(made, (1, 2), f"{part}/nats", -worse)
         analysis = analyse(made, "nats", Options(**FAST))
+        (a,) = [s for s in analysis.summaries if s.variant.label == "a"]
         if part == "valid":
-            assert len(analysis.summaries[1].outcomes) == 10
+            assert len(a.outcomes) == 10
             assert any("1 finished run has no validation value" in n for n in analysis.notes)
         else:
             assert analysis.part == "valid"
-        best = analysis.summaries[1].best
+        best = a.best
         assert best is not None and abs(best.valid) < 10
 
 

@@ -410,20 +410,3 @@ def test_ticks_have_names() -> None:
         assert "one" in shown and "a note" in shown
         text = plotly.render(figure).layout[f"{way}axis"]["ticktext"][0]
         assert text == ("one<br>a note" if way == "x" else "one · a note")
-
-
-def test_the_pointer_names_run_and_seed() -> None:
-    """Of every point that stands for a run."""
-    analysis = MADE["seeds"]()
-    runs = {run.name: run.seed for run in analysis.comparison.runs}
-    index = {(run.study, run.name): i for i, run in enumerate(analysis.comparison.runs)}
-    found = 0
-    for figure in figures(analysis, run_index=index):
-        for mark in figure.marks:
-            if isinstance(mark, Points) and mark.runs:
-                assert mark.hover is None or "{text}" in mark.hover
-                for place, text in zip(mark.runs, mark.texts, strict=True):
-                    run = analysis.comparison.runs[place]
-                    assert text.endswith(f"{run.name}, seed {runs[run.name]}")
-                    found += 1
-    assert found > 10

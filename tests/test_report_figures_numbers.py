@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import random_kit
+from odyssey.report.analysis.analyse import order_best_first
 from odyssey.report.analysis.result import SEARCH, SEEDS, Analysis
 from odyssey.report.figures.curves import median_curve
 from odyssey.report.figures.marks import quartiles
@@ -296,10 +297,15 @@ def test_divergence_has_wilsons_limits() -> None:
 @pytest.mark.parametrize("better", ["lower", "higher"])
 def test_differences_are_best_first_in_the_colour_of_the_verdict(better: str) -> None:
     analysis = build(SEARCH, GREFF, 31, trees=1, better=better, shifts=SHIFTS, margin=0.1)
+    order_best_first(analysis)
     figure = named(analysis, "differences")
     by_name = {v.variant: v for v in analysis.verdicts}
-    values = [by_name[t["name"]].decision.difference.value for t in figure.traces]
-    assert values == sorted(values, reverse=better == "higher") and len(values) == 8
+    found = [by_name[t["name"]] for t in figure.traces]
+    assert [v.variant for v in found] == [v.variant for v in analysis.verdicts] and len(found) == 8
+    # Better ones first, worse ones last; among these by the mean of those without a lost run.
+    place = {"better": 0, "promising": 0, "worse": 2}
+    places = [place.get(v.conclusion, 1) for v in found]
+    assert places == sorted(places)
     for place, trace in enumerate(figure.traces):
         verdict = by_name[trace["name"]]
         assert trace["y"] == [place] and trace["x"] == four([verdict.decision.difference.value])

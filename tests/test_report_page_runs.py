@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import page_kit
+import random_kit
+from odyssey.report.io.collect import collect
+from odyssey.report.main import main
 from odyssey.report.page.build import write_page
 from page_kit import opened
+from report_kit import write_study
 
 RUNS = 1009
 
@@ -246,3 +251,29 @@ def test_tables_are_sorted_and_copied(many: Any) -> None:
     box.locator("button", has_text="Markdown").click()
     page.wait_for_function(f"{clip}.then(t => t.startsWith('| variant |'))")
     assert page.evaluate(clip).count("\n") == 11
+
+
+@pytest.mark.slow
+def test_the_pointer_names_the_run_of_a_point(tmp_path: Path) -> None:
+    """Of a real report: each point's text ends with its run, trial and seed."""
+    study = write_study(tmp_path / "s", trials=40, cells=("gru", "lstm"), seed=random_kit.seed())
+    assert main([str(study), "--no-figures", "--draws", "100"]) == 0
+    runs = {run.name: run for run in collect([study]).runs}
+    with page_kit.chromium() as browser, opened(browser, study / "report/index.html") as page:
+        plot = page.locator('[data-key="top"] .plot').first
+        plot.scroll_into_view_if_needed()
+        page.wait_for_function("el => el.dataset.drawn === 'yes'", arg=plot.element_handle())
+        traces = plot.evaluate(
+            "el => el.data.map(t => [t.customdata ?? [], t.text ?? [], t.hovertemplate ?? ''])"
+        )
+    texts = [
+        text
+        for marks, texts, template in traces
+        if "%{text}" in template
+        for mark, text in zip(marks, texts, strict=True)
+        if isinstance(mark, int)
+    ]
+    assert len(texts) == 8  # the best tenth of both
+    for text in texts:
+        run = runs[text.rpartition("<br>")[2].partition(",")[0]]
+        assert text.endswith(f"{run.name}, trial {run.trial}, seed {run.seed}")

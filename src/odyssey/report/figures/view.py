@@ -96,7 +96,8 @@ class View:
     ) -> Points:
         """A variant's runs as points in its colour and marker; a click on one opens the run.
 
-        The pointer's text ends with the run's name and its seed. more: further fields of Points.
+        The page adds the run's name and its seed to the pointer's text. more: further fields of
+        Points.
         """
         fields: dict[str, Any] = {
             "name": label,
@@ -105,15 +106,7 @@ class View:
             "symbol": self.symbol(label),
             "opacity": 0.75,
         }
-        fields |= more
-        own = fields.get("texts") or [""] * len(outcomes)
-        fields["texts"] = [
-            f"{text}\n{_named(o, self.searched)}".lstrip("\n")
-            for text, o in zip(own, outcomes, strict=True)
-        ]
-        hover = fields.get("hover", "{y}")
-        fields["hover"] = hover if hover is None or "{text}" in hover else f"{hover}\n{{text}}"
-        return Points(x=x, y=y, runs=self.indices(outcomes), **fields)
+        return Points(x=x, y=y, runs=self.indices(outcomes), **(fields | more))
 
     def lost(
         self,
@@ -127,15 +120,6 @@ class View:
         fields: dict[str, Any] = {"symbol": "thin-x", "size": 7, "hover": "{text}"}
         texts = [o.run.state for o in outcomes]
         return self.points(label, x, [edge] * len(x), outcomes, texts=texts, **(fields | more))
-
-
-def _named(outcome: Outcome, searched: bool) -> str:
-    """`gru-music-1a2b3c4d, trial 7, seed 0`; the trial of a search alone."""
-    run = outcome.run
-    parts = [run.name]
-    parts += [f"trial {run.trial}"] if searched and run.trial is not None else []
-    parts += [f"seed {run.seed}"] if run.seed is not None else []
-    return ", ".join(parts)
 
 
 def split_lost(

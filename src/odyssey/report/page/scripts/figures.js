@@ -70,7 +70,7 @@ function plotlyLayout(figure) {
 
 /** The traces of a figure; on a phone cells have their short texts, and no bar of colours beside them. */
 function plotlyTraces(figure) {
-  const traces = plotlySafe(figure.traces);
+  const traces = withRunNames(plotlySafe(figure.traces));
   if (!isNarrow()) return traces;
   return traces.map((trace) => (trace.meta?.short ? { ...trace, text: trace.meta.short, showscale: false } : trace));
 }
@@ -96,6 +96,30 @@ function runOfPoint(point) {
   if (!point || point.pointNumber === undefined) return null; // a box itself, say
   const mark = Array.isArray(point.customdata) ? point.customdata[0] : point.customdata;
   return Number.isInteger(mark) && mark >= 0 && mark < report.runs.rows.length ? mark : null;
+}
+
+/** `gru-music-1a2b3c4d, trial 7, seed 0` of the run with that index. */
+function nameOfRun(index) {
+  const row = report.runs.rows[index];
+  if (!row) return "";
+  const keys = report.runs.columns.map((column) => column.key);
+  const [name, trial, seed] = ["name", "trial", "seed"].map((key) => row[keys.indexOf(key)]);
+  const said = (word, value) => (value === null || value === undefined ? [] : [`${word} ${value}`]);
+  return [name, ...said("trial", trial), ...said("seed", seed)].join(", ");
+}
+
+/** The traces, with the run's name and seed at the end of each point's pointer text. */
+function withRunNames(traces) {
+  return traces.map((trace) => {
+    const { customdata, hovertemplate: template } = trace;
+    if (!template || !Array.isArray(customdata) || !customdata.some(Number.isInteger)) return trace;
+    const text = customdata.map((index, place) => {
+      const own = Array.isArray(trace.text) ? trace.text[place] : "";
+      return [own, nameOfRun(index)].filter(Boolean).join("<br>");
+    });
+    const asked = template.includes("%{text}") ? template : template.replace("<extra>", "<br>%{text}<extra>");
+    return { ...trace, text, hovertemplate: asked };
+  });
 }
 
 async function drawFigure(box) {
