@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -278,6 +279,46 @@ def test_a_signal_stops_all_cleanly(number: signal.Signals, to_all: bool, tmp_pa
         assert run["status"] == "interrupted" and run["error"] is None
         rows = [int(step) for step, *_ in metrics(path)]
         assert run["steps"] >= max(rows) > 0  # nothing of what was done is lost
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["study first", "trials first"])
+def test_sigterm_to_the_whole_job_is_one_request(order: str, tmp_path: Path) -> None:
+    """As a system sends it that ends a job: to each of its processes, in any order."""
+    study = start(tmp_path, "seed=0,1,2", "logger.mode=disabled")
+    until(lambda: training(tmp_path))
+    everyone = sorted(processes(tmp_path), reverse=order == "trials first")
+    for pid in everyone:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    err = study.communicate()[1].decode()
+    assert study.returncode == 130 and "Traceback" not in err
+    until(lambda: not processes(tmp_path), 5)
+    assert sorted(runs(tmp_path)) == [0, 1]
+    for path in runs(tmp_path).values():
+        run = record(path)
+        assert run["status"] == "interrupted" and run["error"] is None
+        rows = [int(step) for step, *_ in metrics(path)]
+        assert run["steps"] >= max(rows) > 0
+        assert (path / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.slow
+def test_sigterm_to_a_trial_alone_interrupts_it(tmp_path: Path) -> None:
+    """With a checkpoint; it has not failed, and the other goes on."""
+    study = start(tmp_path, "seed=0,1", "logger.mode=disabled")
+    until(lambda: training(tmp_path))
+    trials = [p for p in processes(tmp_path) if p != study.pid and os.getpgid(p) == p]
+    trials = [p for p in trials if os.getsid(p) != p]
+    assert len(trials) == 2
+    os.kill(trials[0], signal.SIGTERM)
+    until(lambda: trials[0] not in processes(tmp_path), 20)
+    assert sorted(record(p)["status"] for p in runs(tmp_path).values()) == [
+        *("interrupted", "running")
+    ]
+    study.send_signal(signal.SIGINT)
+    study.communicate()
+    assert [record(p)["status"] for p in runs(tmp_path).values()] == ["interrupted"] * 2
 
 
 @pytest.mark.slow

@@ -64,9 +64,10 @@ def run_trial(study: Mapping[str, Any], trial: Trial, result: int, lifeline: int
             threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
             returned = _returned(study, trial)
         except KeyboardInterrupt:
+            _heed_no_more()
             value = {"status": "interrupted", "folder": None, "error": None}
             returned = job.returned(trial.overrides, value)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # too late to stop anything
+        _heed_no_more()
         # Where the server is gone, there is nobody to tell; the run's folder says it all.
         with contextlib.suppress(BrokenPipeError), open(result, "wb") as pipe:
             pickle.dump(returned, pipe)
@@ -78,16 +79,22 @@ def run_trial(study: Mapping[str, Any], trial: Trial, result: int, lifeline: int
 
 
 def _heed_signals() -> None:
-    """Only the study stops a trial, by one SIGINT.
+    """The study stops a trial by SIGINT; who wants to end it alone sends SIGTERM.
 
-    Systems that end a whole job send SIGTERM to each of its processes; a trial that heeded both
-    would take the second for `at once`, and lose what it did since its last checkpoint.
+    Systems that end a whole job send SIGTERM to each of its processes, so that a trial gets both:
+    that is one request (see odyssey.training.callbacks.signals), with a checkpoint.
     """
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def _heed_no_more() -> None:
+    """It is too late to stop anything."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _leave_the_servers_end() -> None:

@@ -29,6 +29,7 @@ class Signals(Callback):
     def __init__(self) -> None:
         self.requested = False
         self.stopping = False  # at the end of this update; a checkpoint is due
+        self.handlers: dict[int, Any] = {}  # while signals are handled, ours by their numbers
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: Trainer, module: RecurrentModule, outputs: Any, batch: Any, batch_idx: int
@@ -48,6 +49,25 @@ class Signals(Callback):
 
     on_test_batch_end = on_validation_batch_end
 
+    def on_train_start(self, trainer: Trainer, *args: Any) -> None:
+        self._take_back(trainer)
+
+    def on_validation_start(self, trainer: Trainer, *args: Any) -> None:
+        self._take_back(trainer)
+
+    def on_test_start(self, trainer: Trainer, *args: Any) -> None:
+        self._take_back(trainer)
+
+    def _take_back(self, trainer: Trainer) -> None:
+        """Handle signals ourselves again: Lightning puts a handler of SIGTERM in front of ours.
+
+        It ends a fit at once, as if it had failed and without the checkpoint of the last update.
+        """
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        if self.handlers:
+            trainer._signal_connector.received_sigterm = False
+
     def raise_if_requested(self) -> None:
         """Raises Interrupted if a signal came."""
         if self.requested:
@@ -55,14 +75,23 @@ class Signals(Callback):
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """While it lasts, SIGINT or SIGTERM asks for a stop; a second one raises at once."""
+        """While it lasts, SIGINT or SIGTERM asks for a stop; a second one of a kind raises at once.
+
+        One of each is one request: who ends a whole job sends SIGTERM to each of its processes, of
+        which the first may pass it on as SIGINT.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
+        seen: set[int] = set()
+
         def ask(number: int, frame: Any) -> None:
-            if self.requested:
+            if number in seen:
                 raise KeyboardInterrupt
+            seen.add(number)
+            if self.requested:
+                return
             self.requested = True
             with suppress(Exception):  # the signal came in the middle of a print, or of a bar
                 console.line("stopping at the next update (again to stop at once) …")
@@ -71,9 +100,11 @@ class Signals(Callback):
         numbers = [
             n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN
         ]
+        self.handlers = dict.fromkeys(numbers, ask)
         before = {n: signal.signal(n, ask) for n in numbers}
         try:
             yield
         finally:
+            self.handlers = {}
             for number, handler in before.items():
                 signal.signal(number, handler)
