@@ -101,3 +101,33 @@ def test_numbers_have_three_digits(value: float, shown: str):
 
 def test_p_values():
     assert [format_p(p) for p in (0.0001, 0.012, 0.12, 1.0)] == ["<0.001", "0.012", "0.12", "1.00"]
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ('=HYPERLINK("http://a","b")', '\'=HYPERLINK("http://a","b")'),
+        ("+1+2", "'+1+2"),
+        ("-a", "'-a"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\tx", "'\tx"),
+        ("-1.5e-3", "-1.5e-3"),
+        ("-inf", "-inf"),
+        ("cell=gru", "cell=gru"),
+        (True, "true"),
+        (None, ""),
+        (math.nan, ""),
+        (-0.25, "-0.25"),
+    ],
+)
+def test_no_text_is_a_formula_of_a_spreadsheet(value, cell):
+    (row,) = list(csv.reader(io.StringIO(to_csv(Table("t", "T", [Column("a")], [[value]])))))[
+        1:
+    ] or [[""]]
+    assert (row or [""]) == [cell]
+
+
+def test_markdown_has_no_tags_of_html():
+    table = Table("t", "T", [Column("a")], [["<img src=x onerror=alert(1)> < 0.001 </b> <!-- -->"]])
+    line = to_markdown(table).splitlines()[4]
+    assert line == "| &lt;img src=x onerror=alert(1)> < 0.001 &lt;/b> &lt;!-- --> |"

@@ -144,6 +144,10 @@ def exit_status(action: Callable[[], None], on_error: int = 2) -> int:
 
 
 def see_current_folder() -> None:
-    """Let `cell._target_=my_cells.MyCell` find my_cells.py in the folder one starts from."""
+    """Let `cell._target_=my_cells.MyCell` find my_cells.py in the folder one starts from.
+
+    At the end of the path: a file there that is called as a package, such as tqdm.py, takes the
+    place of none.
+    """
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))

@@ -12,6 +12,7 @@ from typing import Any
 
 from odyssey.errors import UserError
 from odyssey.io import write_bytes
+from odyssey.report.io.formats import csv_cell
 from odyssey.report.io.runs import Collection, ReportRun
 
 NAME = "runs"
@@ -76,7 +77,7 @@ def export_runs(collection: Collection, folder: Path) -> list[Path]:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table)
-    writer.writerows([_csv_cell(v) for v in row] for row in zip(*table.values(), strict=True))
+    writer.writerows([csv_cell(v) for v in row] for row in zip(*table.values(), strict=True))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files = {folder / f"{NAME}.csv": out.getvalue().encode()}
@@ -131,9 +132,3 @@ def _none_if_missing(value: Any) -> Any:
 
 def _as_string(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _csv_cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, float) else value

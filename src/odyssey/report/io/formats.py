@@ -73,9 +73,9 @@ def to_csv(table: Table) -> str:
         for column, cell in zip(table.columns, row, strict=True):
             if column.kind == "interval":
                 ends = (cell.value, cell.low, cell.high) if isinstance(cell, Interval) else ()
-                cells += [_csv_cell(v) for v in ends] if ends else [""] * 3
+                cells += [csv_cell(v) for v in ends] if ends else [""] * 3
             else:
-                cells.append(_csv_cell(cell))
+                cells.append(csv_cell(cell))
         writer.writerow(cells)
     return out.getvalue()
 
@@ -166,14 +166,32 @@ def format_p(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def _csv_cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """A value for a cell of a CSV file, all digits of a number.
+
+    A text that a spreadsheet would take for a formula, and run, has an apostrophe before it.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(value)
+    if isinstance(value, str) and value[:1] in FORMULA and not NUMBER.fullmatch(value):
+        return f"'{value}"
     return "" if value is None else value
 
 
+# OWASP, "CSV injection": what begins a formula in Excel, LibreOffice and others.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
+
+
 def _markdown_row(cells: Any) -> str:
-    return "| " + " | ".join(c.replace("|", r"\|").replace("\n", " ") for c in cells) + " |"
+    return "| " + " | ".join(map(_markdown_cell, cells)) + " |"
+
+
+def _markdown_cell(text: str) -> str:
+    """Without what would end the cell, and without tags of HTML."""
+    return re.sub("<(?=[A-Za-z/!?])", "&lt;", text.replace("|", r"\|").replace("\n", " "))
 
 
 def _escape_latex(text: str) -> str:
