@@ -139,7 +139,8 @@ CONFIGS = {
         "a.c": {},
         "d": "2020-01-01",
     },
-    "a: &x [1]\nb: *x\n": {"a": [1], "b": [1]},
+    "a: &x [1]\nb: *x\n": None,  # which no run writes
+    "a: '*x'\nb: a *b\n": {"a": "*x", "b": "a *b"},
     "a: 1\n\n---\nb: 2\n": None,
     "a: |\n  two\n  lines\n1: yes\n": {"a": "two\nlines\n", "1": True},
     "\ufeffa: .nan\nb: 0x10\n": {"a": math.nan, "b": 16},

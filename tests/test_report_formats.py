@@ -121,10 +121,9 @@ def test_p_values():
     ],
 )
 def test_no_text_is_a_formula_of_a_spreadsheet(value, cell):
-    (row,) = list(csv.reader(io.StringIO(to_csv(Table("t", "T", [Column("a")], [[value]])))))[
-        1:
-    ] or [[""]]
-    assert (row or [""]) == [cell]
+    table = Table("t", "T", [Column("a"), Column("b")], [[value, "x"]])
+    (row,) = list(csv.reader(io.StringIO(to_csv(table))))[1:]
+    assert row == [cell, "x"]
 
 
 def test_markdown_has_no_tags_of_html():

@@ -30,6 +30,12 @@ FAST = [
 ]
 
 
+# Twelve lines that would be nine to the eleventh values.
+LAUGHS = "a0: &a0 [x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
+)
+
+
 @pytest.fixture(scope="module")
 def charlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that has learned a little text by heart, whose data is gone."""
@@ -175,8 +181,9 @@ def test_what_is_no_run_is_one_sentence(
     assert "my_gone_cells.Mine, is not to be found" in said(str(young))
     (young / "config.yaml").write_text(config.replace("odyssey.cells.LSTM", "odyssey.cells.GRU"))
     assert "do not fit its cell" in said(str(young))
-    (young / "config.yaml").write_text("cell: [")
-    assert "config.yaml cannot be read" in said(str(young))
+    for text in ("cell: [", LAUGHS):
+        (young / "config.yaml").write_text(text)
+        assert "config.yaml cannot be read" in said(str(young))
 
 
 def test_a_task_without_samples_is_one_sentence(

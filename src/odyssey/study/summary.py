@@ -15,6 +15,7 @@ from odyssey.cli_utils import typed_as
 from odyssey.config.seeds import SEED_KEYS
 from odyssey.study.formatting import duration, number, several, short, words
 from odyssey.study.state import LEFT, UNPLANNED, RunState, StudyState
+from odyssey.yaml_text import safe_load
 
 
 @dataclass
@@ -245,7 +246,7 @@ def _overrides(run: RunState) -> str | None:
     import yaml  # type: ignore[import-untyped]
 
     try:
-        found = yaml.safe_load((run.path / "overrides.yaml").read_text(encoding="utf-8"))
+        found = safe_load((run.path / "overrides.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return None
     return shlex.join(str(word) for word in found) if isinstance(found, list) else None

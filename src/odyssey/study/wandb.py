@@ -22,6 +22,7 @@ from odyssey.study.store import StudyRecord, TrialRow, read_text, search_of
 from odyssey.study.summary import sections
 from odyssey.training.record import WandbRun
 from odyssey.typed_json import from_values, to_text
+from odyssey.yaml_text import safe_load
 
 if TYPE_CHECKING:
     from odyssey.study.plan import Plan
@@ -291,7 +292,7 @@ def _logger(study: StudyState) -> Mapping[str, Any]:
 
     for run in study.runs.values():
         try:
-            found = yaml.safe_load(read_text(run.path / "config.yaml")[0])
+            found = safe_load(read_text(run.path / "config.yaml")[0])
         except (OSError, ValueError, yaml.YAMLError):
             continue
         if isinstance(found, dict) and isinstance(found.get("logger"), dict):

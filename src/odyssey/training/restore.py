@@ -5,11 +5,13 @@ torch is imported only once the folder is known to hold what is needed.
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import UserError
 from odyssey.registry import load_class
+from odyssey.yaml_text import without_aliases
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +41,8 @@ def read_config(run: Path) -> Any:
     from yaml import YAMLError  # type: ignore[import-untyped]
 
     try:
-        cfg = OmegaConf.load(run / "config.yaml")
+        text = (run / "config.yaml").read_text(encoding="utf-8")
+        cfg = OmegaConf.load(StringIO(without_aliases(text)))
         if not isinstance(cfg, DictConfig):
             raise ValueError("not a mapping")
         return cfg

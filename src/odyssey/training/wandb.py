@@ -23,6 +23,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from io import StringIO
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ from odyssey.errors import UserError
 from odyssey.registry import plain
 from odyssey.training.record import RunRecord, WandbRun
 from odyssey.training.run_dir import RunFolder
+from odyssey.yaml_text import without_aliases
 
 ASIDE = "earlier"  # a folder that neither `wandb sync` nor `wandb leet` looks into
 INSTEAD = "or type logger.mode=offline and upload later with `wandb sync`"
@@ -359,7 +361,8 @@ def mirror(path: Path, mode: str, study: Mapping[str, Any] | None) -> None:
     Raises UserError where W&B cannot start.
     """
     folder = RunFolder(path)
-    cfg = OmegaConf.load(path / "config.yaml")
+    text = (path / "config.yaml").read_text(encoding="utf-8")
+    cfg = OmegaConf.load(StringIO(without_aliases(text)))
     record = folder.read_record()
     assert record is not None and isinstance(cfg, DictConfig)
     tracker = Tracker(mode)

@@ -20,6 +20,7 @@ from odyssey.cli_utils import typed_as
 from odyssey.report.io.runs import Series
 from odyssey.study.formatting import words
 from odyssey.study.store import read_bytes, read_text
+from odyssey.yaml_text import without_aliases
 
 LARGEST_INT = 2**53  # larger integers are no counts, and do not fit the columns of a table
 
@@ -141,7 +142,7 @@ def read_settings(file: Path) -> dict[str, Any] | None:
 @lru_cache(maxsize=2048)
 def _parse(content: str) -> dict[str, Any] | None:
     try:
-        found = yaml.load(content, Loader)  # noqa: S506 - a safe loader
+        found = yaml.load(without_aliases(content), Loader)  # noqa: S506 - a safe loader
         return dict(_flatten(found, "")) if isinstance(found, dict) and found else None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError):
         return None
@@ -185,7 +186,7 @@ def read_command(file: Path) -> str:
         content, _ = read_text(file)
         if len(NESTING.findall(content)) > MOST_NESTING:
             return ""
-        found = yaml.load(content, Loader)  # noqa: S506 - a safe loader
+        found = yaml.load(without_aliases(content), Loader)  # noqa: S506 - a safe loader
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return ""
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
