@@ -185,7 +185,7 @@ class ExponentialConfig(DecayConfig):
 
     kind: str = "exponential"
     factor: float = key(0.97, "factor an epoch")
-    after: int = key(0, "epochs before the first decay")
+    after: int = key(1, "epochs before the first decay")
 
 
 @dataclass

@@ -84,7 +84,7 @@ RANGES: dict[str, Check] = {
     "optimizer.beta2": below_one,
     "optimizer.alpha": below_one,
     "decay.factor": share,
-    "decay.after": partial(at_least, low=0),
+    "decay.after": partial(at_least, low=1),
     "decay.final": share,
     "decay.patience": partial(at_least, low=1),
     "clip.threshold": positive,

@@ -91,7 +91,7 @@ def make_decay(
     if cfg.kind == "exponential":
         # After epoch e (from 1) the rate falls if e >= after, as in char-rnn.
         def factor(step: int) -> float:
-            falls = max(0, step // plan.steps_per_epoch - max(cfg.after, 1) + 1)
+            falls = max(0, step // plan.steps_per_epoch - cfg.after + 1)
             return cfg.factor**falls
 
         return Decay(LambdaLR(optimizer, factor))
