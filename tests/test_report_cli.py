@@ -209,3 +209,15 @@ def test_a_figure_of_another_signature_is_a_sentence(tmp_path: Path, capsys, mon
     assert status == 2 and "--figure odd_figures.two cannot be called with a View" in err
     with pytest.raises(TypeError, match="has no len"):  # a fault of the user's own code
         run(capsys, study, *QUICK, "--figure", "odd_figures.own")
+
+
+@pytest.mark.parametrize("words", [["s", "--out", ""], ["s", "--out", " "], [""]])
+def test_an_empty_path_is_not_the_current_folder(
+    words: list[str], tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "s", trials=2)
+    before = sorted(tmp_path.iterdir())
+    assert main(words) == 2
+    assert "is empty: type a path" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before

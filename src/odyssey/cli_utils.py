@@ -127,6 +127,13 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; --help lists the options")
 
 
+def typed_path(word: str) -> Path:
+    """A path of the command line. An empty word would be the current folder, and is refused."""
+    if not word.strip():
+        raise argparse.ArgumentTypeError(f"'{word}' is empty: type a path")
+    return Path(word)
+
+
 def exit_status(action: Callable[[], None], on_error: int = 2) -> int:
     """Do it: 0; `on_error` after its error's sentences; 130 on Ctrl-C; 0 if its reader has gone."""
     try:

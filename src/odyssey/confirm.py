@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from odyssey.cli_utils import Parser, exit_status, show, typed_as
+from odyssey.cli_utils import Parser, exit_status, show, typed_as, typed_path
 from odyssey.config.seeds import SEED_KEYS
 from odyssey.errors import UserError
 from odyssey.io import write_text
@@ -191,7 +191,7 @@ def _sweep(keys: Sequence[str], settings: Mapping[str, Mapping[str, str]]) -> st
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("confirm", __doc__.partition(": ")[2])
     add = parser.add_argument
-    add("study", type=Path, help="the folder of a search, outputs/<study>")
+    add("study", type=typed_path, help="the folder of a search, outputs/<study>")
     add("words", nargs="*", metavar="key=value", help="further settings, hydra.launcher.n_jobs=2")
     add("--seeds", type=int, default=10, help="of each configuration, none of the search's: 10")
     add("--runner-up", action="store_true", help="also the second best of each variant")

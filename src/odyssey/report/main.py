@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.cli_utils import Parser, exit_status, show
+from odyssey.cli_utils import Parser, exit_status, show, typed_path
 from odyssey.config.own import find_part
 from odyssey.errors import UserError
 from odyssey.report.analysis.options import Options
@@ -167,7 +167,13 @@ class _ProgressBar:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("report", __doc__.partition(": ")[2])
     add = parser.add_argument
-    add("studies", metavar="STUDY", type=Path, nargs="*", help="studies' folders, outputs/<study>")
+    add(
+        "studies",
+        metavar="STUDY",
+        type=typed_path,
+        nargs="*",
+        help="studies' folders, outputs/<study>",
+    )
     add("--wandb", metavar="ENTITY/PROJECT", help="runs of a W&B project, also beside folders")
     add("--group", help="of --wandb: one group (study) of the project alone")
     add(
@@ -199,7 +205,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODULE.FUNCTION",
         help="a figure of your own besides: a function of a View that returns a Figure",
     )
-    add("--out", type=Path, metavar="FOLDER", help="where to write; else report/ in the study")
+    add(
+        "--out", type=typed_path, metavar="FOLDER", help="where to write; else report/ in the study"
+    )
     add("--no-figures", action="store_true", help="no PDF and PNG files: quicker")
     add(
         "--format",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odyssey.cli_utils import Parser, exit_status, show, typed_as
+from odyssey.cli_utils import Parser, exit_status, show, typed_as, typed_path
 from odyssey.errors import UserError
 from odyssey.study.formatting import several
 
@@ -174,7 +174,7 @@ def _of_budget(analysis: Analysis) -> tuple[float, float | None]:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("plan", __doc__.partition(": ")[2])
     add = parser.add_argument
-    add("study", nargs="?", type=Path, help="a former study of repeated seeds, or a pilot")
+    add("study", nargs="?", type=typed_path, help="a former study of repeated seeds, or a pilot")
     add("--sd", type=float, help="standard deviation of a variant's seeds, in place of a study")
     add("--correlation", type=float, help="of runs of the same seed in two variants")
     add("--variants", type=int, help="beside the baseline: those of the study, else 1")

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from odyssey.cli_utils import Parser, exit_status, paint, typed_as
+from odyssey.cli_utils import Parser, exit_status, paint, typed_as, typed_path
 from odyssey.errors import UserError
 from odyssey.study.formatting import as_number, differing, duration, number, several
 from odyssey.study.progress import PAUSE, Progress, progress, throughput, time_left
@@ -248,7 +248,13 @@ def _fitting(page: str, height: int) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("status", __doc__.partition(": ")[2])
     add = parser.add_argument
-    add("study", metavar="STUDY", type=Path, nargs="?", help="a study's folder, outputs/<study>")
+    add(
+        "study",
+        metavar="STUDY",
+        type=typed_path,
+        nargs="?",
+        help="a study's folder, outputs/<study>",
+    )
     add(
         "--watch",
         type=float,

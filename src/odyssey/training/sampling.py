@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.cli_utils import Parser, exit_status
+from odyssey.cli_utils import Parser, exit_status, typed_path
 from odyssey.device import has_gpu, resolve_device
 from odyssey.errors import UserError
 from odyssey.training.restore import check_folder, read_config, restore_model
@@ -73,14 +73,24 @@ def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Traine
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("sample", DESCRIPTION)
     add = parser.add_argument
-    add("run", metavar="RUN", type=Path, help="a run folder, outputs/<study>/<cell>-<task>-<hash>")
+    add(
+        "run",
+        metavar="RUN",
+        type=typed_path,
+        help="a run folder, outputs/<study>/<cell>-<task>-<hash>",
+    )
     add("--prompt", help="text to go on from; for music a chord of MIDI notes, as '60 64 67'")
     add("--length", type=int, help="characters, words or frames; default: task.sample_length")
     add("--temperature", type=float, help="0 takes the likeliest; default: task.sample_temperature")
     add("--seed", type=int, default=0, help="the same seed gives the same sample; default 0")
     add("--checkpoint", choices=("best", "last"), default="best", help="default best")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
-    add("--output", type=Path, metavar="FILE.mid", help="music; default: a new one in RUN/samples")
+    add(
+        "--output",
+        type=typed_path,
+        metavar="FILE.mid",
+        help="music; default: a new one in RUN/samples",
+    )
     return parser
 
 

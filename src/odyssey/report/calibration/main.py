@@ -7,10 +7,9 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from odyssey.cli_utils import Parser, exit_status, show
+from odyssey.cli_utils import Parser, exit_status, show, typed_path
 from odyssey.errors import UserError, options
 from odyssey.io import write_text
 from odyssey.study.formatting import duration
@@ -85,6 +84,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of the simulation: 0")
     add("--processes", type=int, help="at a time; one for each core if none is given")
     add("--markdown", action="store_true", help="print tables of Markdown")
-    add("--figure", type=Path, metavar="FILE", help="draw false words against trials: null")
-    add("--output", type=Path, metavar="FILE", help="also write the rates as JSON")
+    add("--figure", type=typed_path, metavar="FILE", help="draw false words against trials: null")
+    add("--output", type=typed_path, metavar="FILE", help="also write the rates as JSON")
     return parser

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from odyssey.cli_utils import Parser, exit_status, typed_as
+from odyssey.cli_utils import Parser, exit_status, typed_as, typed_path
 from odyssey.errors import UserError
 from odyssey.report.io.wandb_project import connect, read_project, split_path
 from odyssey.report.wandb_dashboard.subject import Subject, make_subjects, read_folder
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--metric", help="the metric that is compared; the one that chose the checkpoints if none")
     add(
         "--dry-run",
-        type=Path,
+        type=typed_path,
         metavar="FILE",
         help="write what would be saved there as JSON, and save nothing; with a study's folder it "
         "needs neither login nor network",
