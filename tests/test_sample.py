@@ -56,9 +56,10 @@ def wordlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sampled(capsys: pytest.CaptureFixture[str], run: Path, *options: str) -> str:
-    """What is on standard output, and nothing on the other one."""
+    """What is on standard output, and nothing on the other one. Of seed 0, if none is given."""
     capsys.readouterr()
-    assert main([str(run), *options]) == 0
+    seed = [] if "--seed" in options else ["--seed", "0"]
+    assert main([str(run), *options, *seed]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     return out
@@ -72,10 +73,24 @@ def test_the_same_seed_gives_the_same_text(
     torch.rand(3)  # the global generator has no part in it
     assert sampled(capsys, charlm, *options, "--seed", "7") == first
     assert sampled(capsys, charlm, *options, "--seed", "8") != first
+
     assert first.startswith("the cell") and first.endswith("\n")
     assert len(first) == len("the cell") + 200 + 1
     # It has learned to write these words, not just these letters.
     assert sum(word in first.split() for word in ("cell", "reads", "gate,", "forgets;")) >= 3
+
+
+def test_without_a_seed_each_text_is_another_and_can_be_repeated(charlm: Path, capsys) -> None:
+    texts, words = [], ["--length", "60", "--temperature", "1"]
+    for _ in range(2):
+        assert main([str(charlm), *words]) == 0
+        out, err = capsys.readouterr()
+        seed = err.removeprefix("--seed ").removesuffix(" repeats it\n")
+        assert (
+            sampled(capsys, charlm, "--length", "60", "--temperature", "1", "--seed", seed) == out
+        )
+        texts.append(out)
+    assert texts[0] != texts[1]
 
 
 def test_defaults_are_the_runs_own(charlm: Path, capsys: pytest.CaptureFixture[str]) -> None:

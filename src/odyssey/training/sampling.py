@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--prompt", help="text to go on from; for music a chord of MIDI notes, as '60 64 67'")
     add("--length", type=int, help="characters, words or frames; default: task.sample_length")
     add("--temperature", type=float, help="0 takes the likeliest; default: task.sample_temperature")
-    add("--seed", type=int, default=0, help="the same seed gives the same sample; default 0")
+    add("--seed", type=int, help="the same seed gives the same sample; default: a new one")
     add("--checkpoint", choices=("best", "last"), default="best", help="default best")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
     add(
@@ -102,12 +103,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _sample(arguments: Sequence[str] | None) -> None:
     options = _parser().parse_args(arguments)
     _check(options)
+    drawn = options.seed is None
+    if drawn:
+        options.seed = secrets.randbelow(2**31)
     try:
         trained = load(options.run, checkpoint=options.checkpoint, device=options.device)
         if trained.task.name == "music":
             _play(trained, options)
         else:
             _write(trained, options)
+        if drawn:
+            print(f"--seed {options.seed} repeats it", file=sys.stderr)
     except KeyboardInterrupt:
         print(flush=True)  # the prompt of the shell begins a line
         raise
@@ -119,7 +125,7 @@ def _check(options: argparse.Namespace) -> None:
     heat = options.temperature
     if heat is not None and not (heat >= 0 and math.isfinite(heat)):
         raise UserError(f"--temperature {heat} is out of range: type 0 (no chance) or more")
-    if not 0 <= options.seed < 2**63:
+    if options.seed is not None and not 0 <= options.seed < 2**63:
         raise UserError(f"--seed {options.seed} is out of range: type 0 or more")
     output = options.output
     if output is not None and output.suffix != ".mid":
