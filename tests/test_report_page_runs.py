@@ -254,12 +254,13 @@ def test_tables_are_sorted_and_copied(many: Any) -> None:
 
 
 @pytest.mark.slow
-def test_the_pointer_names_the_run_of_a_point(tmp_path: Path) -> None:
+def test_the_pointer_names_the_run_of_a_point(kept: Any, tmp_path: Path) -> None:
     """Of a real report: each point's text ends with its run, trial and seed."""
     study = write_study(tmp_path / "s", trials=40, cells=("gru", "lstm"), seed=random_kit.seed())
     assert main([str(study), "--no-figures", "--draws", "100"]) == 0
     runs = {run.name: run for run in collect([study]).runs}
-    with page_kit.chromium() as browser, opened(browser, study / "report/index.html") as page:
+    browser = kept[0].context.browser
+    with opened(browser, study / "report/index.html") as page:
         plot = page.locator('[data-key="top"] .plot').first
         plot.scroll_into_view_if_needed()
         page.wait_for_function("el => el.dataset.drawn === 'yes'", arg=plot.element_handle())

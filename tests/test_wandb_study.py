@@ -44,6 +44,7 @@ def test_the_runs_of_a_study_are_a_group_that_knows_its_search(tmp_path: Path) -
         part, run = found[row["run"]], out / "s" / row["run"]
         assert part.run["run_group"] == "s"
         said = part.config.pop("search")
+        assert said.pop("plan")["baseline"] == "cell=rnn"
         assert said == {
             "name": "s",
             "sweeper": "search",
