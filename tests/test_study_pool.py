@@ -260,6 +260,18 @@ def said(out: Path, words: str) -> bool:
     return sum(words in path.read_text() for path in out.glob("default/logs/*")) == 2
 
 
+def nothing_is_lost(out: Path) -> None:
+    """The two trials that ran were interrupted, with a checkpoint of all that they did."""
+    until(lambda: not processes(out), 5)
+    assert sorted(runs(out)) == [0, 1]
+    for path in runs(out).values():
+        run = record(path)
+        assert run["status"] == "interrupted" and run["error"] is None
+        rows = [int(step) for step, *_ in metrics(path)]
+        assert run["steps"] >= max(rows) > 0
+        assert (path / "checkpoints" / "last.ckpt").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number, to_all", [(signal.SIGINT, True), (signal.SIGTERM, False)])
 def test_a_signal_stops_all_cleanly(number: signal.Signals, to_all: bool, tmp_path: Path) -> None:
@@ -272,13 +284,7 @@ def test_a_signal_stops_all_cleanly(number: signal.Signals, to_all: bool, tmp_pa
         (os.killpg if to_all else os.kill)(study.pid, number)
     err = study.communicate()[1].decode()
     assert study.returncode == 130 and "Traceback" not in err
-    until(lambda: not processes(tmp_path), 5)
-    assert sorted(runs(tmp_path)) == [0, 1]
-    for path in runs(tmp_path).values():
-        run = record(path)
-        assert run["status"] == "interrupted" and run["error"] is None
-        rows = [int(step) for step, *_ in metrics(path)]
-        assert run["steps"] >= max(rows) > 0  # nothing of what was done is lost
+    nothing_is_lost(tmp_path)
 
 
 @pytest.mark.slow
@@ -293,14 +299,7 @@ def test_sigterm_to_the_whole_job_is_one_request(order: str, tmp_path: Path) -> 
             os.kill(pid, signal.SIGTERM)
     err = study.communicate()[1].decode()
     assert study.returncode == 130 and "Traceback" not in err
-    until(lambda: not processes(tmp_path), 5)
-    assert sorted(runs(tmp_path)) == [0, 1]
-    for path in runs(tmp_path).values():
-        run = record(path)
-        assert run["status"] == "interrupted" and run["error"] is None
-        rows = [int(step) for step, *_ in metrics(path)]
-        assert run["steps"] >= max(rows) > 0
-        assert (path / "checkpoints" / "last.ckpt").exists()
+    nothing_is_lost(tmp_path)
 
 
 @pytest.mark.slow
