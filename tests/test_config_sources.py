@@ -233,3 +233,24 @@ def test_hydra_verbose(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("odyssey.some")
     words = ["hydra.verbose=[odyssey.some]", "-cd", str(folder), "experiment=tiny"]
     assert main(words) == 0 and logger.level == logging.DEBUG
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("hydra:\n  launcher:\n    n_jobs: 2\n", "hydra.launcher"),
+        ("hydra: {sweeper: {sampler: sobol}}\n", "hydra.sweeper"),
+        ("defaults:\n  - override /hydra/launcher: basic\n", "hydra/launcher"),
+        ("defaults:\n  - override hydra/sweeper: search\n", "hydra/sweeper"),
+    ],
+)
+def test_what_is_a_studys_is_not_taken_silently_from_an_experiment(
+    text: str, key: str, folder: Path
+) -> None:
+    (folder / "experiment").mkdir(exist_ok=True)
+    (folder / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{text}")
+    with pytest.raises(UserError) as raised:
+        prepare([word(folder), "experiment=mine", "cell=rnn,gru", "logger.mode=disabled"])
+    (message,) = raised.value.messages
+    assert message.startswith("experiment=mine is not usable with -m: ")
+    assert f"mine.yaml sets {key}, which is a study's" in message and "conf/sweep/" in message

@@ -125,10 +125,34 @@ def sweep_file(name: str) -> list[str]:
     inner = hydras if isinstance(hydras, dict) else {}
     others = [str(k) for k in found if k != "hydra"]
     others += [f"hydra.{k}" for k in inner if k not in ("sweeper", "launcher")]
+    way_out = "move that to conf/experiment/ or the command line, and leave hydra.sweeper alone"
     return [
         f"sweep={name} is not usable: {sources.place(path)} sets {key}, which its runs would not "
-        "have; move that to conf/experiment/ or the command line, and leave hydra.sweeper alone"
+        f"have; {'leave it out' if key.startswith('hydra.') else way_out}"
         for key in others
+    ]
+
+
+def preset_file(group: str, name: str) -> list[str]:
+    """What a file of conf/experiment/ or conf/debug/ sets of Hydra, which no study would read."""
+    path = sources.find(group, name)
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):  # which is said better when runs are composed
+        return []
+    if not isinstance(found, dict):
+        return []
+    defaults = found.get("defaults")
+    entries = [e for e in defaults if isinstance(e, dict)] if isinstance(defaults, list) else []
+    chosen = [str(key).removeprefix("override ").lstrip("/") for e in entries for key in e]
+    keys = [key for key in chosen if key.startswith("hydra/")]
+    hydras = found.get("hydra")
+    keys += [f"hydra.{key}" for key in hydras] if isinstance(hydras, dict) else []
+    return [
+        f"{group}={name} is not usable with -m: {sources.place(path)} sets {key}, which is a "
+        f"study's and not a run's; type it on the command line, as in hydra/launcher=slurm, or "
+        "move it to a file of conf/sweep/"
+        for key in keys
     ]
 
 
@@ -265,6 +289,9 @@ def _parse(typed: Sequence[Setting], sweep: Setting | None) -> tuple[Settings | 
     """
     hydras = [s for s in typed if s.is_of_hydra]
     mistakes = refused(hydras) + (sweep_file(sweep.value) if sweep else [])
+    for s in typed:
+        if s.key in keys.PRESETS and isinstance(s.value, str) and s.value in sources.choices(s.key):
+            mistakes += preset_file(s.key, s.value)
     if mistakes:
         raise UserError(*mistakes)
     words = [s.typed for s in hydras] + ([sweep.typed] if sweep else [])
