@@ -149,7 +149,7 @@ def _verdicts(analysis: Analysis) -> Table:
     title = f"Verdicts against {base}"
     note = (
         f"“No difference found” is not “the same”: the latter takes an equivalence test"
-        f"{'' if analysis.margin is not None else ' with a margin of your choice (--margin)'}."
+        f"{'' if analysis.margin is not None else ' with a margin of your choice (plan.margin)'}."
     )
     if any(d.chances.known for d in decisions):
         note += (
