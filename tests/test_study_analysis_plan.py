@@ -289,3 +289,26 @@ def test_a_single_run_has_no_plan(tmp_path: Path, capsys) -> None:
     assert capsys.readouterr().err == (
         "error: plan.margin=0.1 is for studies: leave it out, or type -m too\n"
     )
+
+
+def test_a_metric_that_no_run_measures_is_said(tmp_path: Path) -> None:
+    folder = planned_study(tmp_path / "s", metric="nats_per_fram")
+    analysis, verdict = verdict_of(folder)
+    (note,) = plan_notes(analysis.comparison)
+    assert (
+        "No run measures the plan's metric, nats_per_fram (did you mean 'nats_per_frame'?)" in note
+    )
+    assert verdict.exploratory == "the plan's metric is nats_per_fram"
+    edit_json(
+        folder / "study.json", plan={"baseline": "cell=lstm", "metric": "test/nats_per_frame"}
+    )
+    analysis, verdict = verdict_of(folder)
+    assert not verdict.exploratory and "No run measures" not in plan_notes(analysis.comparison)[0]
+
+
+def test_an_edited_plan_out_of_range_is_named_as_the_files(tmp_path: Path) -> None:
+    folder = planned_study(tmp_path / "s", margin=-1.0)
+    with pytest.raises(UserError) as error:
+        verdict_of(folder)
+    (message,) = error.value.messages
+    assert message.startswith(f"the plan in {folder}/study.json: plan.margin -1 is out of range")

@@ -284,13 +284,8 @@ class _CrossedMeans(_Values):
         return NAN if options.margin is None else self.mean.not_within(options.margin)
 
     def detectable(self, alpha: float) -> float:
-        from scipy import special
-
-        found = [
-            error * float(special.stdtrit(df, [1 - alpha / 2, POWER]).sum())
-            for error, df in self.mean.errors
-        ]
-        return max(found, default=NAN)
+        sizes = [e * standard_errors_needed(df, alpha, POWER) for e, df in self.mean.errors]
+        return max(sizes, default=NAN)
 
 
 @dataclass

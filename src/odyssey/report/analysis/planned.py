@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from odyssey.errors import UserError, did_you_mean
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.result import SEARCH, Comparison, Variant
 from odyssey.report.analysis.settings import format_value
@@ -37,6 +38,11 @@ def planned_baseline(plan: AnalysisPlan | None, variants: Sequence[Variant]) -> 
     return found[0] if len(found) == 1 else None
 
 
+def planned_metric(plan: AnalysisPlan) -> str:
+    """The plan's metric without its part: `accuracy` for `test/accuracy`; empty for none."""
+    return (plan.metric or "").removeprefix("valid/").removeprefix("test/")
+
+
 def normalised(baseline: str) -> str:
     """Settings with their values as the report has them: `optimizer.lr=0.001` for `=1e-3`."""
     pairs = (word.partition("=") for word in baseline.split())
@@ -52,12 +58,20 @@ def planned_options(comparison: Comparison, options: Options) -> Options:
     if plan is None:
         return options
     alpha = options.alpha if "alpha" in options.chosen else plan.alpha
-    return replace(
-        options,
-        margin=options.margin if "margin" in options.chosen else plan.margin,
-        share=options.share if "share" in options.chosen else plan.share,
-        alpha=replace(plan, alpha=alpha).level,
-    )
+    try:
+        return replace(
+            options,
+            margin=options.margin if "margin" in options.chosen else plan.margin,
+            share=options.share if "share" in options.chosen else plan.share,
+            alpha=replace(plan, alpha=alpha).level,
+        )
+    except UserError as error:  # somebody has edited it
+        files = " and ".join(
+            f"{study.path or study.name}/study.json" for study in comparison.studies
+        )
+        raise UserError(
+            *(f"the plan in {files}: {m.replace('--', 'plan.')}" for m in error.messages)
+        ) from None
 
 
 def late_choices(comparison: Comparison, options: Options, metric: str) -> dict[str, str]:
@@ -87,7 +101,7 @@ def late_choices(comparison: Comparison, options: Options, metric: str) -> dict[
         found["alpha"] = f"level {AFTER}"
     if comparison.kind == SEARCH and "share" in options.chosen and options.share != plan.share:
         found["share"] = f"share {AFTER}"
-    if metric != (planned := plan.metric or comparison.monitor):
+    if metric != (planned := planned_metric(plan) or comparison.monitor):
         found["metric"] = f"the plan's metric is {planned}"
     return found
 
@@ -107,6 +121,14 @@ def plan_notes(comparison: Comparison) -> list[str]:
             "No plan of the analysis is common to these runs: that baseline, metric and margin "
             "were chosen before the results cannot be shown."
         ]
+    metric = planned_metric(plan)
+    measured = {name.partition("/")[2] for run in comparison.runs for name in run.metrics}
+    missing = (
+        f" No run measures the plan's metric, {metric}{did_you_mean(metric, measured)}: no verdict "
+        "here is as planned."
+        if metric and measured and metric not in measured
+        else ""
+    )
     when = f" ({plan.time[:10]})" if plan.time else ""
     changes = [
         f"{c.key} from {format_value(c.was)} to {format_value(c.now)} on {c.time[:10]}, with "
@@ -114,4 +136,4 @@ def plan_notes(comparison: Comparison) -> list[str]:
         for c in plan.changes
     ]
     late = f" Changed since: {'; '.join(changes)}." if changes else ""
-    return [f"Planned before the first run{when}: {plan.original().in_words()}.{late}"]
+    return [f"Planned before the first run{when}: {plan.original().in_words()}.{late}{missing}"]
