@@ -83,6 +83,9 @@ def test_what_is_typed_is_written_and_is_no_part_of_a_run(study, tmp_path: Path)
             "plan.baseline=lstm",
         ),
         ("plan.margn=1", "did you mean 'plan.margin'?"),
+        ("plan.baseline=", "plan.baseline= is empty: type a name, as in plan.baseline=lstm"),
+        ("plan.metric=' '", "plan.metric= is empty: type a name, as in plan.metric=accuracy"),
+        ("plan.looks=5", "plan.looks=5 is not a list of numbers"),
     ],
 )
 def test_a_plan_that_is_none_is_refused(study, word: str, said: str) -> None:

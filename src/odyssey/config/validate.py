@@ -119,7 +119,7 @@ def config_errors(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
                 found.append(error)
                 known.add(subject(error))
 
-    checks = (_choices, _ranges, _combinations, _looks, _task, _places, _device, lightning_errors)
+    checks = (_choices, _ranges, _combinations, _plan, _task, _places, _device, lightning_errors)
     for check in (*checks, part_errors):
         add(check(cfg))
     if not known & {"cell", "cell._target_"}:
@@ -189,7 +189,10 @@ def _combinations(cfg: DictConfig) -> Iterator[str]:
             )
 
 
-def _looks(cfg: DictConfig) -> Iterator[str]:
+def _plan(cfg: DictConfig) -> Iterator[str]:
+    for name, example in (("baseline", "lstm"), ("metric", "accuracy")):
+        if cfg.plan[name] is not None and not cfg.plan[name].strip():
+            yield f"plan.{name}= is empty: type a name, as in plan.{name}={example}, or leave it out"
     looks = list(cfg.plan.looks or [])
     if looks and (looks[0] < 2 or any(b <= a for a, b in pairwise(looks))):
         yield (
