@@ -192,7 +192,8 @@ def _combinations(cfg: DictConfig) -> Iterator[str]:
 def _plan(cfg: DictConfig) -> Iterator[str]:
     for name, example in (("baseline", "lstm"), ("metric", "accuracy")):
         if cfg.plan[name] is not None and not cfg.plan[name].strip():
-            yield f"plan.{name}= is empty: type a name, as in plan.{name}={example}, or leave it out"
+            key = f"plan.{name}="
+            yield f"{key} is empty: type a name, as in {key}{example}, or leave it out"
     looks = list(cfg.plan.looks or [])
     if looks and (looks[0] < 2 or any(b <= a for a, b in pairwise(looks))):
         yield (
