@@ -54,7 +54,7 @@ def results(
     """Outputs, final states and the gradient of `cotangent` by everything, by name."""
     x, *state = leaves(x, *state)
     outputs, last = run(cell, x, tuple(state), lengths, **options)
-    weights = dict(cell.named_parameters())
+    weights = {k: v for k, v in cell.named_parameters() if v.requires_grad}
     given = [x, *state, *weights.values()]
     gradients = torch.autograd.grad(cotangent(outputs, last), given, materialize_grads=True)
     names = ["x", *cell.state, *weights]

@@ -238,18 +238,16 @@ def layer_norm(v, gain, bias):
 
 
 def lstm_layernorm(w, x, h, c):
-    """One norm for each gate's sum and one for the cell that the output reads.
+    """The same paper's supplement, equations 20 to 22: each norm is over all four gates."""
 
-    The paper's supplement has LN(R h) + LN(W x) + b, each over the four gates together; the cell
-    says that it differs there. What it shares with the paper: c is carried as it is, and the
-    output is o * tanh(LN(c)).
-    """
+    def stacked(of, letter=""):
+        return np.concatenate([of[letter + k] for k in "fioz"])
 
-    def gate(k):
-        return layer_norm(w.W[k] @ x + w.R[k] @ h, w.p["g_" + k], w.p["b_" + k])
-
-    c = sigm(gate("f")) * c + sigm(gate("i")) * tanh(gate("z"))
-    return sigm(gate("o")) * tanh(layer_norm(c, w.p["g_c"], w.p["b_c"])), c
+    reads = layer_norm(stacked(w.W) @ x, stacked(w.p, "g_W"), stacked(w.p, "b_W"))
+    remembers = layer_norm(stacked(w.R) @ h, stacked(w.p, "g_R"), stacked(w.p, "b_R"))
+    f, i, o, g = np.split(remembers + reads + stacked(w.p, "b_"), 4)
+    c = sigm(f) * c + sigm(i) * tanh(g)
+    return sigm(o) * tanh(layer_norm(c, w.p["g_c"], w.p["b_c"])), c
 
 
 ORACLES = {

@@ -34,7 +34,7 @@ COUNTS = {
     "gru_reset_after": lambda X, H: 3 * (X * H + H * H + H) + H,
     "lstm": lambda X, H: 4 * (X * H + H * H + H),
     "lstm_peephole": lambda X, H: 4 * (X * H + H * H + H) + 3 * H,
-    "lstm_layernorm": lambda X, H: 4 * (X * H + H * H) + 2 * 5 * H,
+    "lstm_layernorm": lambda X, H: 4 * (X * H + H * H) + 5 * 4 * H + 2 * H,
     "nig": lambda X, H: 3 * (X * H + H * H + H) + 2 * H,
     "nfg": lambda X, H: 3 * (X * H + H * H + H) + 2 * H,
     "nog": lambda X, H: 3 * (X * H + H * H + H) + 2 * H,

@@ -132,13 +132,6 @@ def test_short_types_are_as_near_to_the_truth_as_the_reference(name, dtype):
         assert error <= 2 * usual + 2 * torch.finfo(dtype).eps * size, key
 
 
-def test_x_and_state_are_taken_to_the_type_of_the_weights():
-    cell, x, state = setting("lstm", torch.float64)
-    want, _ = run(cell, x.float().double(), state, backend="compiled")
-    got, last = run(cell, x.float(), state, backend="compiled")
-    assert torch.equal(got, want) and last.c.dtype == torch.float64
-
-
 # -- second derivatives ---------------------------------------------------------------------------
 
 

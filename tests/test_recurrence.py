@@ -9,7 +9,7 @@ import torch
 from torch.func import functional_call, stack_module_state, vmap
 
 from cell_cases import NAMES, PAIRS, able, assert_same, inputs, make, results
-from odyssey.cells import CELLS
+from odyssey.cells import CELLS, LSTM
 from odyssey.errors import UserError
 from odyssey.nn.stack import Stack
 from odyssey.recurrence import backends, choose, run
@@ -116,6 +116,43 @@ def test_vmap_over_models(name, lengths):
 
 
 # -- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["reference", "compiled", "library"])
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"truncation": 2}, {"lengths": True}])
+def test_results_can_be_changed_in_place(backend, options):
+    cell = LSTM(3, 5)
+    x = torch.randn(6, 4, 3, requires_grad=True)
+    options = dict(options)
+    if "lengths" in options:
+        options["lengths"] = torch.tensor([3, 6, 1, 5])
+
+    def gradients(change):
+        outputs, (h, c) = run(cell, x, backend=backend, **options)
+        loss = sum((change(v) ** 3).sum() for v in (outputs, h, c))
+        return torch.autograd.grad(loss, [x, *cell.parameters()])
+
+    changed, other = gradients(lambda v: v.mul_(2).add_(1)), gradients(lambda v: v * 2 + 1)
+    for a, b in zip(changed, other, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("backend", ["reference", "compiled", "library"])
+def test_other_dtypes_are_refused_but_under_autocast(backend):
+    cell, x = LSTM(3, 5), torch.randn(6, 4, 3)
+    state = (torch.zeros(4, 5), torch.zeros(4, 5, dtype=torch.float64))
+    says = r"are torch\.float32: convert one"
+    for wrong in (x.double(), x.half(), x.long()):
+        with pytest.raises(ValueError, match=rf"x is {wrong.dtype} and the weights {says}"):
+            run(cell, wrong, backend=backend)
+        with pytest.raises(ValueError, match=rf"x is {wrong.dtype} and the weights {says}"):
+            cell(wrong[0])
+    for call in (lambda: run(cell, x, state, backend=backend), lambda: cell(x[0], state)):
+        with pytest.raises(ValueError, match=rf"the state c is torch\.float64 and the .*{says}"):
+            call()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs, _ = run(cell, x.bfloat16(), backend=backend)
+    torch.testing.assert_close(outputs.float(), run(cell, x)[0], atol=0.05, rtol=0.05)
 
 
 def test_library_refuses_a_cell_it_cannot_run():
@@ -226,7 +263,8 @@ def test_a_models_backend_follows_its_weights():
 
 def test_a_model_knows_why_it_has_only_the_plain_loop(no_compiler):
     assert (
-        Stack(CELLS["lstm_layernorm"], 3, 5).why_plain(CPU) == "its step asks for .shape of a value"
+        Stack(CELLS["lstm_layernorm"], 3, 5).why_plain(CPU)
+        == "its step calls cat, which has no rule here"
     )
     assert Stack(CELLS["lstm_layernorm"], 3, 5, backend="reference").why_plain(CPU) is None
     assert Stack(CELLS["mgu"], 3, 5).why_plain(CPU) is None  # which a warning of its own says

@@ -31,6 +31,9 @@ class Cell(nn.Module):
     - `forget_gate`: the gate, or the one of `biases`, that the option `forget_bias` sets.
     - `label`: its name in figures; by default the class's name.
 
+    A class may have further parameters (`self.alpha = nn.Parameter(torch.tensor(0.5))` after
+    `super().__init__`) and buffers: numbers, or one value a unit, (H).
+
     In `step(x, R, p, s)`: `x.k` is W_k x_t + b_k, `R.k(v)` is R_k v, `p.k` a vector, `s.k` the
     state of the step before. It returns the new states in the order of `state`. Everything else
     must act on each unit by itself and must not branch on values, so that a step can be traced,
@@ -237,6 +240,7 @@ class Cell(nn.Module):
                 f"a cell runs one step, of x (B, {X}) or ({X}), not {tuple(x.shape)}; for "
                 f"sequences say odyssey.RNN({this}, {X}, {H})(x)"
             )
+        check_tensor(self, "x", x)
         one = len(self.state) == 1
         want = (*x.shape[:-1], H)
         if state is None:
@@ -251,6 +255,8 @@ class Cell(nn.Module):
                     f"{[tuple(v.shape) for v in values]}"
                 )
             given = self.State(*values)
+            for name, value in zip(self.state, values, strict=True):
+                check_tensor(self, f"the state {name}", value)
         if x.dim() == 1:  # a step may count on the batch
             x, given = x.unsqueeze(0), self.State(*(v.unsqueeze(0) for v in given))
         new = self.step(self.project(x), Products(self), self.peeps(), given)
@@ -271,6 +277,26 @@ class Cell(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
+
+
+def a_weight(cell: Cell) -> Tensor:
+    """One of the cell's weights, for its dtype and device."""
+    # A replica for another thread has its weights as attributes, but no parameters.
+    for weight in (cell.W, cell.R, cell.b, cell.p, cell.P):
+        if weight is not None:
+            return weight
+    return next(cell.parameters())
+
+
+def check_tensor(cell: Cell, name: str, value: Tensor) -> None:
+    """Raise ValueError for an input or a state of another dtype or device than the weights."""
+    weight = a_weight(cell)
+    if value.device != weight.device:
+        raise ValueError(
+            f"{name} is on {value.device} and the weights are on {weight.device}: move one"
+        )
+    if value.dtype != weight.dtype and not torch.is_autocast_enabled(value.device.type):
+        raise ValueError(f"{name} is {value.dtype} and the weights are {weight.dtype}: convert one")
 
 
 class Products:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from odyssey.cells import CELLS
-from odyssey.cells.cell import Cell
+from odyssey.cells.cell import Cell, a_weight
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.nn.stack import MakeCell, Stack, StackState
 from odyssey.recurrence import exporting, library
@@ -229,11 +229,6 @@ class RNN(nn.Module):
         single: bool,
     ) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]:
         """x (T, B, X) -> outputs (T, B, H·D), and the last state as `forward` returns it."""
-        weight = _a_weight(self.stack.grid()[0][0])
-        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
-            raise ValueError(f"x is {x.dtype} and the weights are {weight.dtype}: convert one")
-        if x.device != weight.device:
-            raise ValueError(f"x is on {x.device} and the weights are on {weight.device}: move one")
         state = None if hx is None else self._split(hx, x.shape[1], single)
         y, ends = self.stack(x, lengths, state, truncation)
         each = zip(*(s for layer in ends for s in layer), strict=True)
@@ -383,7 +378,7 @@ class RNN(nn.Module):
         }
         make, more = kinds[function]
         trained = any(c.b.requires_grad or bool(c.b.any()) for c in self.stack.cells())
-        weight = _a_weight(first)
+        weight = a_weight(first)
         module: nn.RNNBase = make(
             self.input_size,
             self.hidden_size,
@@ -419,12 +414,6 @@ def _copy(into: Tensor, value: Tensor) -> None:
     with torch.no_grad():
         into.copy_(value)
     into.requires_grad_(value.requires_grad)
-
-
-def _a_weight(cell: Cell) -> Tensor:
-    """Not by cell.parameters(): a replica for another thread has its weights but no parameters."""
-    weights = (cell.W, cell.R, cell.b, cell.p, cell.P)
-    return next(w for w in weights if w is not None)
 
 
 def _as_lengths(lengths: Tensor | Sequence[int] | None) -> Tensor | None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odyssey.cells.cell import Cell
+from odyssey.cells.cell import Cell, a_weight, check_tensor
 from odyssey.errors import UserError, did_you_mean
 from odyssey.recurrence import compiled, library, reference
 
@@ -104,7 +104,8 @@ def run(
     Returns the outputs (T, B, H), zero at padding and in the order of the input's time, and the
     state at each sequence's own end (with `reverse`, after its step 0).
 
-    Raises ValueError for shapes and lengths that do not fit, UserError for the backend.
+    Raises ValueError for shapes, dtypes, devices and lengths that do not fit, UserError for the
+    backend. Under autocast dtypes may differ.
 
     Example:
         >>> import torch, odyssey
@@ -114,7 +115,7 @@ def run(
         (torch.Size([7, 5, 4]), True)
     """
     _check(cell, x, state, lengths, truncation)
-    dtype = next((v.dtype for v in cell.parameters()), x.dtype)
+    dtype = a_weight(cell).dtype
     chosen = choose(cell, backend, x.device, dtype)
     if backend == "auto" and not exporting() and (type(cell), chosen) not in _announced:
         _announced.add((type(cell), chosen))
@@ -139,7 +140,13 @@ def run(
     outputs, last = _MODULES[chosen].forward(cell, x, given, ragged, truncation)
     if ragged is not None:
         outputs = outputs.masked_fill(~valid, 0.0)
-    return (_flip(outputs, ragged) if reverse else outputs), last
+    if reverse:
+        outputs = _flip(outputs, ragged)
+    elif ragged is None and chosen != "reference" and outputs.requires_grad:
+        # Kernels read their outputs again in the backward pass. A copy (1% of the time) can be
+        # changed in place, as the loop's outputs can.
+        outputs = outputs.clone()
+    return outputs, last
 
 
 def _ragged(lengths: Tensor, steps: int) -> bool:
@@ -175,6 +182,7 @@ def _check(
         raise ValueError(
             f"x must be (T, B, {cell.input_size}) with T of at least 1, not {tuple(x.shape)}"
         )
+    check_tensor(cell, "x", x)
     if state is not None:
         want = (x.shape[1], cell.hidden_size)
         if len(state) != len(cell.state) or any(tuple(v.shape) != want for v in state):
@@ -182,6 +190,8 @@ def _check(
                 f"the state of {type(cell).__name__} is {', '.join(cell.state)}, each {want}, "
                 f"not {[tuple(v.shape) for v in state]}"
             )
+        for name, value in zip(cell.state, state, strict=True):
+            check_tensor(cell, f"the state {name}", value)
     if lengths is not None:
         if lengths.device.type != "cpu" or lengths.dtype != torch.int64:
             raise ValueError("lengths must be int64 on the CPU")

@@ -335,5 +335,5 @@ def _vector_gradients(plan: Plan, sums: Tensor) -> tuple[Tensor | None, Tensor |
     names = (*plan.vectors, *(f"x.{k}" for k in plan.biased))
     rows = dict(zip(names, sums, strict=True))
     b = [rows[f"x.{k}"] for k in plan.rows["b"]]
-    p = [rows[f"p.{k}"] for k in plan.rows["p"]]
+    p = [rows[k] for k in plan.rows_of_p]
     return (torch.cat(b) if b else None, torch.stack(p) if p else None)

@@ -90,7 +90,7 @@ def stacked_vectors(plan: Plan, b: Tensor | None, p: Tensor | None, like: Tensor
         return p.clone(memory_format=torch.contiguous_format)
     parts: dict[str, Tensor] = {}
     if p is not None:
-        parts |= {f"p.{k}": v for k, v in zip(plan.rows["p"], p, strict=True)}
+        parts |= zip(plan.rows_of_p, p, strict=True)
     if b is not None:
         parts |= {f"x.{k}": v for k, v in zip(plan.rows["b"], b.split(hidden), strict=True)}
     return torch.stack([parts[k] for k in plan.vectors])

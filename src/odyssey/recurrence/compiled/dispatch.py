@@ -20,13 +20,13 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-from odyssey.cells.cell import Cell
+from odyssey.cells.cell import Cell, a_weight
 from odyssey.recurrence.compiled.autograd import Recurrence, without_autocast
 from odyssey.recurrence.compiled.buffers import CannotCompile, Engine, Loop
 from odyssey.recurrence.compiled.interpreter import Interpreter
 from odyssey.recurrence.compiled.precision import precision_for
 from odyssey.recurrence.compiled.schedule import Plan, make_plan
-from odyssey.recurrence.compiled.tracing import Untraceable, refusal
+from odyssey.recurrence.compiled.tracing import Untraceable, own_vectors, refusal
 
 log = logging.getLogger("odyssey")
 
@@ -80,18 +80,17 @@ def outside_torch_compile(function: Callable[A, B]) -> Callable[A, B]:
 def forward(
     cell: Cell, x: Tensor, state: Any, lengths: Tensor | None, truncation: int | None
 ) -> tuple[Tensor, Any]:
-    """As `reference.forward`, in the dtype of the weights, to which x and state are converted.
+    """As `reference.forward`, in the dtype of the weights, to which autocast's x are converted.
 
-    This holds under autocast too: with float32 weights, outputs and gradients are float32. On a GPU
-    the products then follow autocast to bfloat16, and torch's setting for TF32 (precision.py).
+    With float32 weights, outputs and gradients are float32 under autocast too. On a GPU the
+    products then follow autocast to bfloat16, and torch's setting for TF32 (precision.py).
     """
-    weights = (cell.W, cell.b, cell.R, cell.p, cell.P)
-    # Not by cell.parameters(): a replica for another thread has its weights but no parameters.
-    dtype = next(w.dtype for w in weights if w is not None)
+    dtype = a_weight(cell).dtype
     x = x.to(dtype).contiguous()
     if lengths is not None:
         lengths = lengths.to(x.device).contiguous()
     plan = plan_of(cell)
+    weights = (cell.W, cell.b, cell.R, _vectors(cell, plan), cell.P)
     precision = precision_for(x.device.type, dtype)
     engine = engine_for(plan, x.device, dtype, precision)
     loop = Loop(plan, engine, truncation or 0)
@@ -99,6 +98,14 @@ def forward(
     with without_autocast(x.device.type):
         outputs, *rest = Recurrence.apply(loop, lengths, x, *weights, *given)
     return outputs, cell.State(*rest[: len(given)])
+
+
+def _vectors(cell: Cell, plan: Plan) -> Tensor | None:
+    """p (#, H), and below it the cell's own parameters and buffers that the step reads."""
+    if not plan.own:
+        return cell.p
+    own = [getattr(cell, name).reshape(1, -1).expand(1, cell.hidden_size) for name in plan.own]
+    return torch.cat(own if cell.p is None else [cell.p, *own])
 
 
 def reason_against(cell: Cell) -> str | None:
@@ -153,7 +160,7 @@ def plan_of(cell: Cell) -> Plan:
 
     A step may read numbers, switches and containers of its cell (`self.leak`, `self.training`, a
     registered buffer, an attribute of its class). These become constants of the plan, and another
-    plan is made when they have changed.
+    plan is made when they have changed. Parameters, and buffers of one value a unit, are operands.
     """
     settings = _settings(cell)
     known = _plans.get(cell)
@@ -172,8 +179,11 @@ def _settings(cell: Cell) -> tuple[Any, ...]:
             found += (name, value)
         elif name not in OF_MODULES:
             found += (name, _frozen(value))
+    vectors = own_vectors(cell)  # whose values are read in each call
     for name, value in cell._buffers.items():
-        found += (name, _frozen(value))
+        if name not in vectors:
+            found += (name, _frozen(value))
+    found.append(vectors)
     own: Any = type(cell)  # which mypy takes for unhashable
     for kind, name in _own_attributes(own):
         found += (name, _frozen(vars(kind).get(name)))
@@ -331,7 +341,7 @@ def _trial_results(
         "W": (len(plan.rows["W"]) * hidden, input_size),
         "b": (len(plan.rows["b"]) * hidden,),
         "R": (len(plan.rows["R"]) * hidden, hidden),
-        "p": (len(plan.rows["p"]), hidden),
+        "p": (len(plan.rows_of_p), hidden),
         "P": (len(plan.rows["P"]) * hidden, input_size),
     }
     if input_size == hidden:  # then bare inputs are x itself

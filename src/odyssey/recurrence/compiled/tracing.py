@@ -6,6 +6,7 @@ values or calls a function without a rule raises `Untraceable`, and has no kerne
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from odyssey.cells.cell import Cell
+from odyssey.cells.cell import Cell, a_weight
 from odyssey.errors import UserError
 from odyssey.recurrence.compiled.graph import BINARY, UNARY, Graph
 
@@ -42,6 +43,8 @@ class Step:
     graph: Graph
     states: tuple[str, ...]
     new: tuple[int, ...]
+    vectors: tuple[str, ...]  # those of `vectors` as p.k, lone biases as x.k, the cell's own
+    own: tuple[str, ...]  # the cell's own parameters and buffers that the step reads
 
     def names(self) -> dict[int, str]:
         """Names of nodes: new states, and activations, which are named after their gate."""
@@ -118,6 +121,18 @@ class Symbol:
 
     def __iter__(self) -> Any:
         raise self._tracer.refusal("takes a value apart")
+
+
+class OwnVector(Symbol):
+    """Stands for a parameter or buffer of the cell's own; its node is made when a step reads it."""
+
+    def __init__(self, tracer: Tracer, name: str) -> None:
+        self._tracer = tracer
+        self._name = name
+
+    @property
+    def _number(self) -> int:  # type: ignore[override]
+        return self._tracer.graph.leaf("vector", f"self.{self._name}")
 
 
 def _arithmetic(name: str) -> Callable[..., Any]:
@@ -221,7 +236,7 @@ def trace(cell: Cell) -> Step:
     """One step of `cell` as a graph. Raises Untraceable where no kernels can be derived from it."""
     tracer = Tracer(cell)
     try:
-        out = cell.step(*_symbols(tracer))
+        out = _with_symbols(tracer).step(*_symbols(tracer))
     except Untraceable:
         raise
     except Exception as error:  # a step may fail in any way when it meets symbols
@@ -231,7 +246,39 @@ def trace(cell: Cell) -> Step:
     new = tuple(tracer.number(v) for v in values)
     for name, number in zip(cell.state, new, strict=True):
         _check_state(tracer, name, number)
-    return Step(tracer.graph, tuple(cell.state), new)
+    vectors = [node.name for node in tracer.graph.nodes if node.op == "vector"]
+    own = tuple(k.removeprefix("self.") for k in vectors if k.startswith("self."))
+    return Step(tracer.graph, tuple(cell.state), new, tuple(vectors), own)
+
+
+def own_vectors(cell: Cell) -> tuple[str, ...]:
+    """The parameters of a cell's own class, and its buffers, that a step may read as vectors.
+
+    Parameters hold one number or one value a unit, buffers one value a unit. Buffers of one number
+    are constants, on which a step may branch.
+    """
+    # A replica for another thread has former parameters instead.
+    given: dict[str, Tensor | None] = {**getattr(cell, "_former_parameters", {})}
+    given |= {**cell._parameters, **cell._buffers}
+    if given.keys() <= cell.rows.keys():
+        return ()
+    weight, hidden = a_weight(cell), cell.hidden_size
+    vector, number = ((hidden,), (1, hidden)), ((), (1,), (1, 1))
+    return tuple(
+        name
+        for name, value in given.items()
+        if name not in cell.rows and value is not None and value.dtype == weight.dtype
+        if value.shape in (vector if name in cell._buffers else vector + number)
+    )
+
+
+def _with_symbols(tracer: Tracer) -> Cell:
+    """A copy of the cell in which a symbol stands for each of `own_vectors`."""
+    stand_in = copy.copy(tracer.cell)
+    for name in own_vectors(tracer.cell):
+        # Python looks into the object's own dictionary before it asks nn.Module.
+        vars(stand_in)[name] = OwnVector(tracer, name)
+    return stand_in
 
 
 def _symbols(tracer: Tracer) -> tuple[Any, SimpleNamespace, SimpleNamespace, Any]:

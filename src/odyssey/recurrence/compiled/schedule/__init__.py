@@ -28,6 +28,7 @@ class Plan:
 
     name: str  # of the cell's class
     rows: dict[str, tuple[str, ...]]  # parameter -> the names it stacks, as in Cell
+    own: tuple[str, ...]  # the cell's own parameters and buffers that the step reads
     step: Step
     graph: Graph
     adjoints: Mapping[int, int]  # forward node -> node of its adjoint
@@ -58,7 +59,12 @@ class Plan:
     @functools.cached_property
     def vectors_are_p(self) -> bool:
         """Whether the vectors are p, row by row."""
-        return self.vectors == tuple(f"p.{k}" for k in self.rows["p"])
+        return self.vectors == self.rows_of_p
+
+    @functools.cached_property
+    def rows_of_p(self) -> tuple[str, ...]:
+        """The vectors in p, and those of the cell's own that follow them (`self.alpha`)."""
+        return (*(f"p.{k}" for k in self.rows["p"]), *(f"self.{k}" for k in self.own))
 
 
 def make_plan(cell: Cell) -> Plan:
@@ -69,7 +75,7 @@ def make_plan(cell: Cell) -> Plan:
     names = SlotNames(
         gates=gates,
         bare=cell.bare,
-        vectors=tuple(n.name for n in step.graph.nodes if n.op == "vector"),
+        vectors=step.vectors,
         biased=tuple(k for k in gates if k in cell.rows["b"]),
     )
     forward = schedule_forward(step, derived, names)
@@ -77,6 +83,7 @@ def make_plan(cell: Cell) -> Plan:
     return Plan(
         name=type(cell).__name__,
         rows=cell.rows,
+        own=step.own,
         step=step,
         graph=derived.graph,
         adjoints=derived.adjoints,
