@@ -20,6 +20,8 @@ import random_kit
 # The tests' models are so small that a second thread costs more than it brings. Read when torch is
 # first loaded, so it must be set before; the processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+for _name in [name for name in os.environ if name.startswith("WANDB_")]:
+    del os.environ[_name]  # which would change what the tests log
 
 # Kernels that the tests compile: not among the user's, and there at the next run of the tests.
 os.environ.setdefault(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import wandb
 from omegaconf import OmegaConf
 
+from odyssey.config.compose import compose
+from odyssey.training.run_dir import RunFolder
 from odyssey.training.wandb import Tracker
 from run_kit import folder, record, train
 from wandb_kit import Part, overrides, parts, python, rows_in, rows_of, serving
@@ -165,25 +168,67 @@ def test_offline_asks_nothing_of_the_network(tmp_path: Path) -> None:
     assert server.requests == []
 
 
+KILL_SERVICE = """
+import os, signal, subprocess, sys
+from pytorch_lightning import Callback
+from odyssey.config.compose import compose
+from odyssey.training.train import train
+
+class Kill(Callback):
+    def on_train_batch_end(self, trainer, module, *_):
+        if module.updates in WHEN:
+            mine = ["pgrep", "-P", str(os.getpid()), "wandb-core"]
+            for pid in subprocess.run(mine, capture_output=True).stdout.split():
+                os.kill(int(pid), signal.SIGKILL)
+
+print(train(compose(WORDS), extra=[Kill()]).status)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", [[7], [23], [4, 12]], ids=str)
+def test_a_service_that_was_killed_is_started_again(tmp_path: Path, when: list[int]) -> None:
+    out = tmp_path / "out"
+    words = [*overrides(tmp_path), f"output_dir={out}"]
+    done = python(f"WHEN, WORDS = {when}, {words}\n{KILL_SERVICE}")
+    assert done.stdout.endswith("finished\n") and "Traceback" not in done.stderr
+    assert done.stderr.count("no row is lost") == len(when)
+    (part,) = parts(out)
+    (kept,) = out.glob("*/*/run.json")
+    same(part, kept.parent)
+    assert part.exits == [0]
+
+
 @pytest.mark.slow
 def test_training_outlives_wandb(tmp_path: Path) -> None:
-    code = f"""
-import os, signal, subprocess
-from odyssey.training.wandb import Tracker
-tracker = Tracker("offline")
-tracker.start(output_dir={str(tmp_path)!r}, project="p", entity=None, name="n", study="s",
-              cell="c", config={{}}, id=None)
-tracker.log(1, 0.1, {{"x": 1.0}})
-core = subprocess.run(["pgrep", "-P", str(os.getpid()), "wandb-core"], capture_output=True)
-os.kill(int(core.stdout), signal.SIGKILL)
-for step in range(2, 200):
-    tracker.log(step, 0.1, {{"x": 1.0}})
-tracker.finish({{}}, 0)
-print("still here")
-"""
-    done = python(code)
-    assert done.stdout == "still here\n"
+    out = tmp_path / "out"
+    words = [*overrides(tmp_path), f"output_dir={out}"]
+    done = python(f"WHEN, WORDS = range(2, 24, 3), {words}\n{KILL_SERVICE}")
+    assert done.stdout.endswith("finished\n") and "Traceback" not in done.stderr
     assert "W&B failed" in done.stderr and done.stderr.count("the run folder has") == 1
+
+
+@pytest.mark.slow
+def test_a_kill_while_wandb_begins_leaves_no_run_of_its_own(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = [*overrides(tmp_path), f"output_dir={out}"]
+    first = f"""
+import os, signal
+from odyssey.training import wandb
+real = wandb.begin
+def begin(*args, **options):
+    real(*args, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+wandb.begin = begin
+from odyssey.cli import main
+main({words})
+"""
+    assert python(first).returncode == -9
+    assert train(out, *overrides(tmp_path), mode="offline") == 0
+    (part,) = parts(out)
+    (kept,) = out.glob("*/*/run.json")
+    same(part, kept.parent)
+    assert part.path.name.endswith(json.loads(kept.read_text())["wandb"]["id"])
 
 
 def test_an_impossible_project_is_a_sentence(
@@ -194,12 +239,32 @@ def test_an_impossible_project_is_a_sentence(
     assert "logger.mode=offline: W&B could not start the run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_the_variables_of_wandb_are_followed(tmp_path: Path) -> None:
+    given = overrides(tmp_path, "trainer.max_steps=2", f"output_dir={tmp_path / 'out'}")
+    code = (
+        f"from odyssey.cli import main; raise SystemExit(main({[*given, 'logger.tags=[t1, t2]']}))"
+    )
+    variables = {"PROJECT": "theirs", "DIR": str(tmp_path / "there"), "NOTES": "a note"}
+    done = python(code, WANDB_TAGS="not,these", **{f"WANDB_{k}": v for k, v in variables.items()})
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "out" / "wandb").exists()
+    (part,) = parts(tmp_path / "there")
+    begun = [part.run[key] for key in ("project", "tags", "notes")]
+    assert begun == ["theirs", ["t1", "t2"], "a note"]
+    (record,) = (tmp_path / "out").glob("*/*/run.json")
+    assert json.loads(record.read_text())["wandb"]["dir"] == str(part.path)
+
+    done = python(code.replace("max_steps=2", "max_steps=3"), WANDB_MODE="disabled")
+    assert done.returncode == 0 and not (tmp_path / "out" / "wandb").exists()
+
+
 def test_disabled_keeps_nothing(tmp_path: Path) -> None:
     tracker = Tracker("disabled")
-    started = tracker.start(
-        output_dir=str(tmp_path), project="p", entity=None, name="n", study="s", cell="c",
-        config={}, id=None,
+    tracker.start(
+        folder=RunFolder(tmp_path / "s" / "n"), logger=compose([]).logger, cell="c",
+        config={}, id="abc",
     )  # fmt: skip
     tracker.log(1, 0.1, {"x": 1.0})
     tracker.finish({}, 0)
-    assert started is None and not list(tmp_path.iterdir())
+    assert tracker.where is None and not list(tmp_path.iterdir())

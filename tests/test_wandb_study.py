@@ -233,7 +233,7 @@ def test_a_run_goes_on_after_its_study_has_grown(tmp_path: Path) -> None:
     code = f"""
 from odyssey.training.wandb import begin
 for trials in (2, 4):
-    run = begin("online", output_dir={str(tmp_path)!r}, project="p", entity=None, name="n",
+    run = begin("online", folder={str(tmp_path)!r}, project="p", entity=None, name="n",
                 group="s", job_type="gru", id="abc",
                 config={{"study": "s", "search": {{"trials": trials, "space": {SPACE!r}}}}})
     run.log({{"x": trials}})

@@ -24,6 +24,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
 from odyssey.config import keys, sources
+from odyssey.config.environment import fill_logger
 from odyssey.config.overrides import OPTIONS, Setting, choice_errors, parse_overrides
 from odyssey.config.schema import CALLBACKS, flat, register
 from odyssey.config.validate import config_errors
@@ -87,6 +88,8 @@ def finish(cfg: DictConfig) -> DictConfig:
     if "hydra" in cfg:
         cfg = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
     OmegaConf.resolve(cfg)
+    if "logger" in cfg:
+        fill_logger(cfg.logger)
     task = cfg.get("task")
     if task is not None and task.name == keys.OWN and not OmegaConf.is_missing(task, "_target_"):
         task.name = snake_case(task._target_.rpartition(".")[2])

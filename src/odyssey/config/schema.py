@@ -270,9 +270,16 @@ class SeedsConfig:
 class LoggerConfig:
     """Weights & Biases."""
 
-    mode: str = key("offline", "offline, online (needs a login) or disabled")
-    project: str = key("odyssey", "W&B project")
-    entity: str | None = key(None, "W&B user or team; null: your default")
+    mode: str | None = key(
+        None, "offline, online (needs a login) or disabled; null: WANDB_MODE, else offline"
+    )
+    project: str | None = key(None, "W&B project; null: WANDB_PROJECT, else odyssey")
+    entity: str | None = key(None, "W&B user or team; null: WANDB_ENTITY, else your default")
+    tags: list[str] | None = key(None, "tags of the run, as [first, second]; null: WANDB_TAGS")
+    notes: str | None = key(None, "a text about the run; null: WANDB_NOTES")
+    dir: str | None = key(
+        None, "where W&B makes its folder `wandb`; null: WANDB_DIR, else output_dir"
+    )
 
 
 @dataclass

@@ -213,21 +213,21 @@ def log_summary(
         mode = "online" if logger.get("mode") == "online" else "offline"
     project, entity = project or logger.get("project"), entity or logger.get("entity")
     with _options_of_status():
-        return _log(study, mode, project or "odyssey", entity)
+        return _log(study, mode, project or "odyssey", entity, logger.get("dir"))
 
 
-def _log(study: StudyState, mode: str, project: str, entity: str | None) -> str:
+def _log(study: StudyState, mode: str, project: str, entity: str | None, folder: str | None) -> str:
     from odyssey.training import wandb as odyssey_wandb
 
     if mode == "online":
         odyssey_wandb.check_login()
     known = _earlier(study)
     runs, variants = runs_table(study), variants_table(study)
-    out = study.folder.resolve().parent
+    out = Path(folder) if folder else study.folder.resolve().parent
     with _quiet(out / "wandb"):
         run = odyssey_wandb.begin(
             mode,
-            output_dir=str(out),
+            folder=str(out),
             project=project,
             entity=entity,
             name=f"{study.name}-summary",

@@ -7,6 +7,7 @@ import errno
 import logging
 import math
 import os
+import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ from odyssey.training.items import Items
 from odyssey.training.logger import RunLogger
 from odyssey.training.module import Diverged, RecurrentModule
 from odyssey.training.provenance import device_name, new_record
-from odyssey.training.record import Data, MetricInfo, Monitor, RunRecord
+from odyssey.training.record import Data, MetricInfo, Monitor, RunRecord, WandbRun
 from odyssey.training.run_dir import Refused, RunFolder, run_path
 from odyssey.training.schedule import Schedule
 from odyssey.training.wandb import Tracker, prepare, run_config, run_summary
@@ -287,18 +288,18 @@ class Run:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         self.folder.rewind_metrics(-1 if saved is None else self.module.updates)
         self.folder.write_configuration(self.cfg, list(overrides))
+        if self.record.wandb is None and self.tracker.mode != "disabled":
+            # Known before W&B begins, so that a session killed then leaves no run of its own.
+            self.record.wandb = WandbRun(secrets.token_hex(6))
         self.folder.write_record(self.record)
-        begun = self.tracker.start(
-            output_dir=self.cfg.output_dir,
-            project=self.cfg.logger.project,
-            entity=self.cfg.logger.entity,
-            name=self.folder.path.name,
-            study=self.cfg.study,
+        self.tracker.start(
+            folder=self.folder,
+            logger=self.cfg.logger,
             cell=self.record.cell,
             config=run_config(self.cfg, self.record, study),
-            id=None if self.record.wandb is None else self.record.wandb.id,
+            id="" if self.record.wandb is None else self.record.wandb.id,
         )
-        self.record.wandb = begun or self.record.wandb
+        self.record.wandb = self.tracker.where or self.record.wandb
         self.folder.write_record(self.record)
         console.opening(
             self.cfg, self.record, self.module, self.folder.path, self.device, not self.of_study
@@ -365,6 +366,7 @@ class Run:
         self.tracker.finish(
             run_summary(record), exit_code=255 if record.status == "interrupted" else 0
         )
+        record.wandb = self.tracker.where or record.wandb
         self.folder.write_record(record)
         self.closed = True
         console.closing(self.folder.path, record)

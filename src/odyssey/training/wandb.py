@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from io import StringIO
@@ -55,6 +55,9 @@ SETTINGS = {
     "finish_timeout_raises": True,
 }
 
+# Errors of W&B's, beside those of a connection, that mean that its service has ended.
+SERVICE_GONE = ("MailboxClosedError", "HandleAbandonedError", "WandbServiceConnectionError")
+MAX_RESTARTS = 2
 
 _starting: threading.Thread | None = None  # what starts W&B's service
 
@@ -120,7 +123,7 @@ def check_login() -> None:
 def begin(
     mode: str,
     *,
-    output_dir: str,
+    folder: str,
     project: str,
     entity: str | None,
     name: str,
@@ -128,20 +131,30 @@ def begin(
     job_type: str,
     config: Mapping[str, Any],
     id: str,
+    tags: Sequence[str] = (),
+    notes: str | None = None,
 ) -> Any:
     """W&B's run `id`, begun or gone on with; under `wandb agent` it is the agent's run instead.
+
+    folder: where W&B makes its own folder `wandb`.
 
     Raises UserError where W&B cannot start.
     """
     if _starting is not None:
         _starting.join()
-    os.makedirs(output_dir, exist_ok=True)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"logger.dir={folder} cannot be made ({error.strerror}): type another, or "
+            "logger.mode=disabled to go without W&B"
+        ) from None
     with _own_environment(offline=mode == "offline"):
         import wandb
 
         try:
             run = wandb.init(
-                dir=output_dir,
+                dir=folder,
                 mode=mode,  # type: ignore[arg-type]
                 project=project,
                 entity=entity,
@@ -149,6 +162,8 @@ def begin(
                 group=group,
                 job_type=job_type,
                 id=id,
+                tags=list(tags) or None,
+                notes=notes,
                 # Offline too: it is in the run's file, and makes `wandb sync` number the rows
                 # after those that the server has instead of from 0 again.
                 resume="allow",
@@ -184,44 +199,52 @@ class Tracker:
     def __init__(self, mode: str) -> None:
         self.mode = mode
         self.run: Any = None
+        self.where: WandbRun | None = None  # what `run.json` keeps of it
+        self._begin: Callable[[], None] | None = None  # begins or goes on with the run
+        self._restarts = 0  # of W&B's service
 
     def start(
         self,
         *,
-        output_dir: str,
-        project: str,
-        entity: str | None,
-        name: str,
-        study: str,
+        folder: RunFolder,
+        logger: DictConfig,
         cell: str,
         config: Mapping[str, Any],
-        id: str | None,
-    ) -> WandbRun | None:
-        """Begin, or continue the run `id`; returns what `run.json` keeps of it.
+        id: str,
+    ) -> None:
+        """Begin or continue the W&B run `id`; `where` then says which it is.
+
+        logger: the section of that name of the run's configuration.
 
         Raises UserError where W&B cannot start.
         """
         if self.mode == "disabled":
-            return None
-        self.run = begin(
-            self.mode,
-            output_dir=output_dir,
-            project=project,
-            entity=entity,
-            name=name,
-            group=study,
-            job_type=cell,
-            config=config,
-            id=id or secrets.token_hex(6),
-        )
-        # W&B counts its rows itself; ours are placed by the number of updates.
-        self.run.define_metric("step")
-        self.run.define_metric("*", step_metric="step")
-        part = Path(self.run.dir).parent
-        started = WandbRun(self.run.id, str(part), self.run.url if self.mode == "online" else None)
-        if id is not None:
-            self._catch_up(RunFolder(Path(output_dir) / study / name), part, id)
-        return started
+            return
+
+        def go_on() -> None:
+            self.run = begin(
+                self.mode,
+                folder=logger.dir or str(folder.path.parent.parent),
+                project=logger.project,
+                entity=logger.entity,
+                name=folder.path.name,
+                group=folder.path.parent.name,
+                job_type=cell,
+                config=config,
+                id=id,
+                tags=logger.tags,
+                notes=logger.notes,
+            )
+            # W&B counts its rows itself; ours are placed by the number of updates.
+            self.run.define_metric("step")
+            self.run.define_metric("*", step_metric="step")
+            part = Path(self.run.dir).parent
+            url = self.run.url if self.mode == "online" else None
+            self.where = WandbRun(self.run.id, str(part), url)
+            self._catch_up(folder, part, id)
+
+        self._begin = go_on
+        go_on()
 
     def _catch_up(self, folder: RunFolder, part: Path, id: str) -> None:
         """Log what the run folder has and W&B has not, from sessions before this one, as `id`."""
@@ -272,21 +295,53 @@ class Tracker:
             run.summary.update(dict(summary))
             run.finish(exit_code=exit_code)
 
-        self._hand_over(close)
+        self._hand_over(close, again=True)
         self.run = None
 
-    def _hand_over(self, action: Callable[[Any], None]) -> None:
+    def _hand_over(self, action: Callable[[Any], None], again: bool = False) -> None:
+        """Do it with W&B's run. Where its service has gone, start another and catch up.
+
+        again: whether that leaves the action still to be done.
+        """
         if self.run is None:
             return
         try:
             action(self.run)
         except Exception as error:  # whatever breaks in W&B, hours of training go on
+            why, part = _short(error), Path(self.run.dir).parent
+            self.run = None
+            gone = isinstance(error, OSError) or type(error).__name__ in SERVICE_GONE
+            if gone and self._restart():
+                if again:
+                    self._hand_over(action)
+                return
             print(
-                f"W&B failed ({_short(error)}) and gets no more of this run; the run folder has "
-                f"all of it, and `wandb sync {Path(self.run.dir).parent}` uploads what W&B has",
+                f"W&B failed ({why}) and gets no more of this run; the run folder has all of it, "
+                f"and `wandb sync {part}` uploads what W&B has",
                 file=sys.stderr,
             )
+
+    def _restart(self) -> bool:
+        """Go on with the run in a new service; whether that is possible."""
+        end_service()
+        if self._begin is None or self._restarts == MAX_RESTARTS:
+            return False
+        self._restarts += 1
+        try:
+            self._begin()
+        except UserError:
             self.run = None
+        if self.run is not None:
+            print("W&B's service was gone and was started again: no row is lost", file=sys.stderr)
+        return self.run is not None
+
+
+def end_service() -> None:
+    """End the connection to a service that is gone, which W&B would try to reach at exit."""
+    import wandb
+
+    with _own_environment(offline=True), contextlib.suppress(Exception, SystemExit):
+        wandb.teardown(exit_code=1)
 
 
 @contextmanager
@@ -367,19 +422,12 @@ def mirror(path: Path, mode: str, study: Mapping[str, Any] | None) -> None:
     assert record is not None and isinstance(cfg, DictConfig)
     tracker = Tracker(mode)
     tracker.start(
-        output_dir=str(path.parent.parent),
-        project=cfg.logger.project,
-        entity=cfg.logger.entity,
-        name=path.name,
-        study=path.parent.name,
+        folder=folder,
+        logger=cfg.logger,
         cell=record.cell,
         config=run_config(cfg, record, study),
-        id=None,
+        id=secrets.token_hex(6),
     )
-    for entry in entries(folder, -1):
-        tracker.log(entry.step, entry.epoch, entry.values)
-        if entry.sample is not None:
-            tracker.sample(entry.step, entry.sample)
     tracker.finish(run_summary(record), exit_code=0)
 
 
