@@ -231,10 +231,10 @@ def janet(w, x, h):
 
 
 def layer_norm(v, gain, bias):
-    """Ba, Kiros, Hinton 2016 (1607.06450), with the usual 1e-5 under the root."""
+    """Ba, Kiros, Hinton 2016 (1607.06450), with the cell's 1e-3 under the root."""
     mean = v.sum() / v.size
     variance = ((v - mean) ** 2).sum() / v.size
-    return gain * (v - mean) / np.sqrt(variance + 1e-5) + bias
+    return gain * (v - mean) / np.sqrt(variance + 1e-3) + bias
 
 
 def lstm_layernorm(w, x, h, c):

@@ -53,6 +53,7 @@ CONFIG: dict[str, Any] = {
     "trainer.max_epochs": 10,
     "trainer.max_steps": None,
     "trainer.val_every": None,
+    "trainer.val_within": None,
     "trainer.patience": 15,
     "trainer.precision": "32",
     "trainer.overfit_batch": False,

@@ -292,7 +292,7 @@ def test_a_run_tells_what_its_files_say(hello: Run) -> None:
         assert frame.loc[int(step), name] == float(value)
         assert frame.loc[int(step), "epoch"] == float(epoch)
     figure = run.plot()
-    assert figure._repr_png_().startswith(b"\x89PNG") and len(figure.axes) == 3
+    assert figure._repr_png_().startswith(b"\x89PNG") and len(figure.axes) == 2
 
 
 def test_metrics_of_an_empty_and_of_a_cut_file(hello: Run, tmp_path: Path) -> None:

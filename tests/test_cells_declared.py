@@ -182,6 +182,17 @@ def test_layer_norm_is_of_each_sequence_by_itself() -> None:
     torch.testing.assert_close(together[:, 2:3], alone)
 
 
+def test_layer_norm_has_finite_gradients_through_steps_of_zeros() -> None:
+    """As at the first rows of a digit, where its inputs and states are all zero."""
+    cell = LayerNormLSTM(28, 24, forget_bias=1.0)
+    x = torch.zeros(28, 2, 28)
+    x[5:] = torch.rand(23, 2, 28)
+    _, (h, _) = run(cell, x)
+    h.square().sum().backward()
+    norm = torch.cat([p.grad.flatten() for p in cell.parameters() if p.grad is not None]).norm()
+    assert 0 < float(norm) < torch.inf
+
+
 def test_the_documented_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "own_cell.md").read_text(encoding="utf-8")
     code = "\n\n".join(re.findall(r"```python\n(.*?)```", page, re.S))

@@ -63,6 +63,24 @@ def test_from_the_configuration(epochs, steps, every, total, val_every):
     )
 
 
+@pytest.mark.parametrize(
+    ("batches", "total", "within", "every"),
+    [
+        (66, 132, 500, 66),  # each of two epochs, not the end alone
+        (2000, 4000, 500, 500),
+        (500, 1000, 500, 500),
+        (1, 400, 500, 8),  # 50 validations instead of 400
+        (1, 25_000, 500, 500),
+        (3, 1, 500, 3),
+        (7, 30, 3, 3),
+    ],
+)
+def test_by_the_size_of_the_data(batches, total, within, every):
+    assert Schedule.make(batches, None, total, None, within).val_every == every
+    assert Schedule.make(batches, None, total, 11, within).val_every == 11
+    assert Schedule.make(batches, None, total, None).val_every == batches
+
+
 class _Numbered:
     """Batches that say which they are."""
 

@@ -232,6 +232,11 @@ class TrainerConfig:
     max_epochs: int | None = key(5, "passes over the training data; null: no limit")
     max_steps: int | None = key(None, "updates; null: no limit")
     val_every: int | None = key(None, "updates between validations; null: each epoch")
+    val_within: int | None = key(
+        None,
+        "with val_every=null: the most updates between validations, of which there are then 50 at "
+        "most where epochs are short; null: each epoch whatever its length",
+    )
     patience: int | None = key(None, "stop after so many validations without a better one")
     precision: str = key("32", "64, 32, tf32 (a GPU's faster 32-bit products) or bf16-mixed")
     overfit_batch: bool = key(False, "train and validate on the first batch alone")

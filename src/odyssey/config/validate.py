@@ -91,6 +91,7 @@ RANGES: dict[str, Check] = {
     "trainer.max_epochs": partial(at_least, low=1),
     "trainer.max_steps": partial(at_least, low=1),
     "trainer.val_every": partial(at_least, low=1),
+    "trainer.val_within": partial(at_least, low=1),
     "trainer.patience": partial(at_least, low=1),
     "trainer.log_every": partial(at_least, low=1),
     "trainer.checkpoint_every": partial(at_least, low=1),

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from odyssey.errors import UserError
 
+MOST = 50  # validations of a run whose epochs are short
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -33,9 +35,15 @@ class Schedule:
         max_epochs: int | None,
         max_steps: int | None,
         val_every: int | None,
+        val_within: int | None = None,
+        *,
         accumulate: int = 1,
     ) -> Schedule:
         """From the configuration; one of the two limits is given.
+
+        Without `val_every` there is a validation after each epoch. With `val_within`, there is one
+        after that many updates where epochs are longer, and where they are short, at most MOST in
+        the run (or one each `val_within` updates, if that is more).
 
         Batches that are left over at the end of an epoch, fewer than `accumulate`, are not used.
         Raises UserError where an epoch has fewer batches than one update takes.
@@ -49,7 +57,10 @@ class Schedule:
             )
         limits = [max_steps, max_epochs and max_epochs * steps_per_epoch]
         total = min(n for n in limits if n is not None)
-        return cls(steps_per_epoch, total, val_every or steps_per_epoch, accumulate)
+        every = val_every or steps_per_epoch
+        if not val_every and val_within:
+            every = min(val_within, max(steps_per_epoch, -(-total // MOST)))
+        return cls(steps_per_epoch, total, every, accumulate)
 
     @property
     def batches_per_epoch(self) -> int:

@@ -161,8 +161,15 @@ def make_schedule(cfg: Any, task: Task, device: torch.device) -> Schedule:
     limit = cfg.trainer.lightning.get("limit_train_batches")
     if limit is not None:
         batches = min(limit, batches) if isinstance(limit, int) else int(limit * batches)
-    t, accumulate = cfg.trainer, cfg.trainer.lightning.get("accumulate_grad_batches", 1)
-    schedule = Schedule.make(batches, t.max_epochs, t.max_steps, t.val_every, accumulate)
+    t = cfg.trainer
+    schedule = Schedule.make(
+        batches,
+        t.max_epochs,
+        t.max_steps,
+        t.val_every,
+        t.val_within,
+        accumulate=t.lightning.get("accumulate_grad_batches", 1),
+    )
     task.train_batches = schedule.batches_per_epoch
     return schedule
 
