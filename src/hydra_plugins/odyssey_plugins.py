@@ -45,6 +45,9 @@ class StudyConfig:
     seed: int = 0
     only: Any = None  # a trial's number, or several; of any type, for a sentence of our own
     batch: int | None = None
+    # Of any type too.
+    dry_run: Any = False
+    on_failure: Any = "continue"
 
 
 @dataclass
@@ -141,7 +144,9 @@ class LocalPoolLauncher(Launcher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         places = local.slots(self.settings, self.config.trainer.threads)
-        return local.launch(job.study_of(self), job_overrides, initial_job_idx, places)
+        return local.launch(
+            job.study_of(self), job_overrides, initial_job_idx, places, job.stops_early(self)
+        )
 
 
 ConfigStore.instance().store(

@@ -65,6 +65,7 @@ class Plan:
     data: dict[str, str] = field(default_factory=dict)  # options of the user's files -> their hash
     sources: dict[str, str] = field(default_factory=dict)  # the user's cells -> their source's hash
     trials: list[Trial] = field(default_factory=list)  # of an adaptive search, those so far
+    startup: list[Trial] = field(default_factory=list)  # the first ones of an adaptive search
     analysis: Mapping[str, Any] = field(default_factory=dict)  # plan.…; null is not said
     baseline: str = ""  # by analysis_plan.choose_baseline
     exit_code: int = 0  # how it ended, for the command that started it
@@ -171,7 +172,9 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
     runs = dict(zip(variants, map(run_name, firsts), strict=True))
     _check_contents(runs)
     trials = list(_trials(plan, number, runs))
-    if not plan.adaptive:
+    if plan.adaptive:
+        plan.startup = trials
+    else:
         plan.trials = trials
     return plan
 

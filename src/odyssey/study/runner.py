@@ -21,6 +21,7 @@ from odyssey.study.analysis_plan import updated
 from odyssey.study.compatibility import check, replaced_runs
 from odyssey.study.display import Display
 from odyssey.study.formatting import several
+from odyssey.study.launchers.job import Stopped, has_failed
 from odyssey.study.plan import Plan, Trial
 from odyssey.study.state import StudyState, read_study
 from odyssey.study.store import Command, locked, write_study_record, write_trials
@@ -107,6 +108,7 @@ class Session:
         self.launched: dict[str, int] = {}  # run -> times
         self.jobs = 0
         self.unrecorded: dict[str, str] = {}  # run -> error that its folder does not hold
+        self.stopped = False  # at a failed run
 
     def conduct(self) -> int:
         """Run all that is to be run. Returns the exit status: 0, or 1 where some are not done.
@@ -133,6 +135,10 @@ class Session:
             print(told, file=sys.stderr, flush=True)
         for name, why in self._unrecorded(state).items():
             print_error(f"{name} has stopped: {why}")
+        if self.stopped:
+            print_error(_stopped(plan, state))
+        elif any(run.state in DONE for run in state.runs.values()):
+            show(f"\nreport: {typed_as('report')} {shlex.quote(str(plan.folder))}")
         names = {t.run for t in plan.trials}
         ended = {n for n in names if n in state.runs and state.runs[n].state in (*DONE, "running")}
         return int(ended != names)
@@ -142,8 +148,10 @@ class Session:
 
         An adaptive search then has further trials, until it has all.
         """
-        while True:
+        while not self.stopped:
             if todo := self._todo(state):
+                if self._one_by_one():
+                    todo = todo[:1]
                 for trial in todo:
                     self.launched[trial.run] = self.launched.get(trial.run, 0) + 1
                 self._launch(todo)
@@ -159,8 +167,12 @@ class Session:
         Ours never do so for one of their trials; Hydra's own for Ray, Slurm and others do.
         """
         jobs = [self._words(trial) for trial in trials]
+        returned: Any
         try:
             returned = self.launch(jobs, initial_job_idx=self.jobs)
+        except Stopped as stopped:
+            self.stopped = True
+            returned = [stopped.returned.get(number) for number in range(len(jobs))]
         except UserError:
             raise
         except Exception as error:
@@ -176,6 +188,13 @@ class Session:
             # Without a folder it is a process that was lost, and another may do better.
             if isinstance(value, dict) and value.get("status") == "failed" and value.get("folder"):
                 self.unrecorded[trial.run] = str(value.get("error") or "no error is recorded")
+            if self._one_by_one() and has_failed(one):
+                self.stopped = True
+
+    def _one_by_one(self) -> bool:
+        """Whether to hand the launcher one trial at a time: Hydra's own does not stop early."""
+        settings = self.plan.settings
+        return settings.on_failure == "stop" and settings.launcher_name == "basic"
 
     def _unrecorded(self, state: StudyState) -> dict[str, str]:
         """Runs that failed and could not write so, as on a full disk, with what they said."""
@@ -216,6 +235,19 @@ class Session:
             words.append("resume.mixed=true")
         words.append(f"{RUN}'{trial.run}'")
         return to_hydra(words)
+
+
+def _stopped(plan: Plan, state: StudyState) -> str:
+    """The sentence for a study that has stopped at a failed run."""
+    runs = [state.runs[name].state for name in {t.run for t in plan.trials} if name in state.runs]
+    named = {"interrupted": "interrupted", "missing": "not begun"}
+    left = [f"{runs.count(s):,} {how}" for s, how in named.items() if s in runs]
+    rest = f" ({' and '.join(left)})" if left else ""
+    return (
+        f"study={plan.study} has stopped at a failed run, as hydra.sweeper.on_failure=stop says"
+        f"{rest}; the same command goes on with the others, and tries it again with "
+        "resume.failed=true"
+    )
 
 
 def _to_come(plan: Plan) -> dict[str, Any]:
