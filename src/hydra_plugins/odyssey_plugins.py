@@ -86,7 +86,8 @@ class GridSweeper(Sweeper):
             hydras.append(f"{CONFIG_NAME}={primary}")
         plan = prepare([*hydras, *arguments])
         assert plan is not None
-        return conduct(plan, self.launcher.launch)
+        look = self.launcher.load_data if isinstance(self.launcher, LocalPoolLauncher) else None
+        return conduct(plan, self.launcher.launch, look)
 
 
 class SearchSweeper(GridSweeper):
@@ -131,8 +132,31 @@ class LocalPoolLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
+        from odyssey.study.launchers import job
+
+        if job_overrides and self.config is not None:
+            Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        return self._launch(
+            job_overrides, initial_job_idx, job.study_of(self), job.stops_early(self)
+        )
+
+    def load_data(self, job_overrides: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
+        """Load the data of each of these trials, and train none."""
+        from odyssey.study import data_check
+        from odyssey.study.launchers import job
+
+        study = job.study_of(self) | {"task_function": data_check.load}
+        return self._launch(job_overrides, 0, study | {"on_death": data_check.died})
+
+    def _launch(
+        self,
+        job_overrides: Sequence[Sequence[str]],
+        initial_job_idx: int,
+        study: Any,
+        stop_early: bool = False,
+    ) -> Sequence[JobReturn]:
         from odyssey.errors import UserError
-        from odyssey.study.launchers import job, local
+        from odyssey.study.launchers import local
 
         assert self.config is not None
         found = local.check_settings(self.settings)
@@ -142,11 +166,8 @@ class LocalPoolLauncher(Launcher):
             return []
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         places = local.slots(self.settings, self.config.trainer.threads)
-        return local.launch(
-            job.study_of(self), job_overrides, initial_job_idx, places, job.stops_early(self)
-        )
+        return local.launch(study, job_overrides, initial_job_idx, places, stop_early)
 
 
 ConfigStore.instance().store(

@@ -21,6 +21,7 @@ from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS, flat
 from odyssey.errors import UserError
 from odyssey.registry import cell_name, plain
 from odyssey.study.analysis_plan import choose_baseline
+from odyssey.study.data_check import data_key
 from odyssey.study.display import StudyBar
 from odyssey.study.sampling import uniforms
 from odyssey.study.spec import LIMIT, Settings, read_settings
@@ -43,6 +44,7 @@ class Trial:
     variant: str  # the compared values, as in `cell=gru bptt.length=25`
     words: tuple[str, ...]  # `python train.py` with them is this trial alone
     run: str  # the name of its run folder
+    data: str = ""  # trials of the same text read the same data; see data_check
 
     def row(self) -> TrialRow:
         """As a row of trials.csv."""
@@ -102,7 +104,12 @@ class Plan:
         whole = self.words(variant, words)
         cfg = compose(whole)
         _same_folder([self.folder, _folder(cfg)])
-        return Trial(number, " ".join(variant), whole, run_name(cfg))
+        return Trial(number, " ".join(variant), whole, run_name(cfg), self.data_key(cfg))
+
+    def data_key(self, cfg: DictConfig) -> str:
+        """What a trial has in common with those that read the same data."""
+        searched = [p for p in self.settings.searched if p.distribution != "choice"]
+        return data_key(cfg, [key for p in searched for key in p.keys])
 
     def words(self, variant: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
         """All words of a run."""
@@ -171,7 +178,8 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
     )
     runs = dict(zip(variants, map(run_name, firsts), strict=True))
     _check_contents(runs)
-    trials = list(_trials(plan, number, runs))
+    data = dict(zip(variants, map(plan.data_key, firsts), strict=True))
+    trials = list(_trials(plan, number, runs, data))
     if plan.adaptive:
         plan.startup = trials
     else:
@@ -235,10 +243,16 @@ def draw(settings: Settings, variant: Sequence[str], number: int) -> list[str]:
     return [w for p, u in zip(settings.searched, values, strict=True) for w in p.words(u)]
 
 
-def _trials(plan: Plan, first: int, runs: Mapping[tuple[str, ...], str]) -> Iterator[Trial]:
+def _trials(
+    plan: Plan,
+    first: int,
+    runs: Mapping[tuple[str, ...], str],
+    data: Mapping[tuple[str, ...], str],
+) -> Iterator[Trial]:
     """Number by number, so that a study that is cut short has as many of each variant.
 
-    runs: variant -> the run that its trial number `first` is, which is known already.
+    runs, data: variant -> the run that its trial number `first` is, and its data's key, which are
+    known already.
     """
     settings = plan.settings
     numbers = settings.only if settings.only is not None else range(settings.trials or 1)
@@ -249,7 +263,8 @@ def _trials(plan: Plan, first: int, runs: Mapping[tuple[str, ...], str]) -> Iter
         drawn = draw(settings, variant, number)
         try:
             if number == first:
-                yield Trial(number, " ".join(variant), plan.words(variant, drawn), runs[variant])
+                words = plan.words(variant, drawn)
+                yield Trial(number, " ".join(variant), words, runs[variant], data[variant])
             else:
                 yield plan.trial(number, variant, drawn)
         except UserError as error:

@@ -185,8 +185,9 @@ def launch(
 ) -> list[Any]:
     """Run the jobs, as many at a time as there are places; their JobReturns, in the jobs' order.
 
-    study: what the trials share: hydra_context, config, task_function, singletons. first: Hydra's
-    number of the first job. Of a JobReturn, `cfg` and `hydra_cfg` are None.
+    study: what the trials share: hydra_context, config, task_function, singletons; `on_death` too
+    where they train nothing: what stands in for a trial whose process ends without a word. first:
+    Hydra's number of the first job. Of a JobReturn, `cfg` and `hydra_cfg` are None.
     stop_early: whether to stop at the first run that fails.
 
     Raises KeyboardInterrupt on SIGINT or SIGTERM, once the trials have ended: they are asked to
