@@ -34,7 +34,7 @@ def grow(plan: Plan, before: StudyState) -> list[Trial]:
         state = read_study(plan.folder, before=before)
         new = recorded(plan, state)
         if not new and (new := _next(plan, state)):
-            write_trials(plan.folder, [*state.trials, *(trial.row() for trial in new)])
+            write_trials(plan.folder, [*state.trials, *(t.row(plan.command) for t in new)])
     plan.trials += new
     return new
 

@@ -46,9 +46,9 @@ class Trial:
     run: str  # the name of its run folder
     data: str = ""  # trials of the same text read the same data; see data_check
 
-    def row(self) -> TrialRow:
-        """As a row of trials.csv."""
-        return TrialRow(self.number, self.run, self.variant, shlex.join(self.words))
+    def row(self, command: int | None = None) -> TrialRow:
+        """As a row of trials.csv, by that command of study.json."""
+        return TrialRow(self.number, self.run, self.variant, shlex.join(self.words), command)
 
 
 @dataclass
@@ -70,6 +70,7 @@ class Plan:
     startup: list[Trial] = field(default_factory=list)  # the first ones of an adaptive search
     analysis: Mapping[str, Any] = field(default_factory=dict)  # plan.…; null is not said
     baseline: str = ""  # by analysis_plan.choose_baseline
+    command: int | None = None  # which of study.json's it is, once the study has begun
     exit_code: int = 0  # how it ended, for the command that started it
 
     @property

@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, TextIO
 
 from odyssey.cli_utils import is_installed, print_error, show, typed_as
@@ -67,7 +68,10 @@ def begin(plan: Plan) -> StudyState:
             RunFolder(run.path).set_aside()
         names = {run.name for run in replaced}
         kept = [row for row in state.trials if row.run not in names]
-        write_trials(plan.folder, [*kept, *(trial.row() for trial in plan.trials)])
+        if old is None:  # a study.json written anew has not the commands of the rows that are there
+            kept = [replace(row, command=None) for row in kept]
+        plan.command = len(record.commands) - 1
+        write_trials(plan.folder, [*kept, *(t.row(plan.command) for t in plan.trials)])
         return read_study(plan.folder, before=state)
 
 

@@ -31,7 +31,7 @@ LOCK_FILE = ".study.lock"
 LOCK_SECONDS = 60.0  # to wait for another process that writes the same two files
 
 SCHEMA = 1  # of study.json: raise it when a key changes its meaning; a later one is refused
-COLUMNS = ("trial", "run", "variant", "overrides")  # of trials.csv
+COLUMNS = ("trial", "run", "variant", "overrides", "command")  # of trials.csv
 
 Stamp = tuple[int, int, int]  # a file's time of change (ns), size and inode: equal if unchanged
 
@@ -79,6 +79,7 @@ class TrialRow:
     run: str  # the name of its run folder
     variant: str  # the compared values, as in `cell=gru bptt.length=25`
     overrides: str  # `python train.py` with them is this trial alone
+    command: int | None = None  # the last of study.json's commands that has it; None: not known
 
 
 # -- reading -------------------------------------------------------------------------------------
@@ -154,7 +155,8 @@ def read_trials(folder: Path) -> tuple[list[TrialRow], str]:
             name, number = row.get("run") or "", row.get("trial")
             variant, overrides = row.get("variant") or "", row.get("overrides")
             if _is_run_name(name) and overrides is not None:
-                rows.append(TrialRow(_trial_number(number), name, variant, overrides))
+                command = _trial_number(row.get("command"))
+                rows.append(TrialRow(_trial_number(number), name, variant, overrides, command))
             else:
                 lost += 1
     except (csv.Error, ValueError):  # such as a field beyond all bounds
@@ -251,7 +253,8 @@ def write_trials(folder: Path, rows: Iterable[TrialRow]) -> None:
     writer.writerow(COLUMNS)
     for row in sorted(unique.values(), key=lambda row: row.trial or 0):
         trial = "" if row.trial is None else row.trial
-        writer.writerow((trial, row.run, row.variant, row.overrides))
+        command = "" if row.command is None else row.command
+        writer.writerow((trial, row.run, row.variant, row.overrides, command))
     write_text(folder / TRIALS_FILE, out.getvalue())
 
 
