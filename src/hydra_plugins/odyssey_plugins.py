@@ -134,8 +134,6 @@ class LocalPoolLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         from odyssey.study.launchers import job
 
-        if job_overrides and self.config is not None:
-            Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         return self._launch(
             job_overrides, initial_job_idx, job.study_of(self), job.stops_early(self)
         )
@@ -166,6 +164,8 @@ class LocalPoolLauncher(Launcher):
             return []
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        if "on_death" not in study:  # runs that are trained
+            Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         places = local.slots(self.settings, self.config.trainer.threads)
         return local.launch(study, job_overrides, initial_job_idx, places, stop_early)
 

@@ -9,7 +9,7 @@ from typing import Any
 from odyssey.code_hash import code_version
 from odyssey.config.schema import PLACE_KEYS
 from odyssey.errors import UserError
-from odyssey.study.plan import CONTENT, Plan, is_under
+from odyssey.study.plan import CONTENT, Plan
 from odyssey.study.state import RunState, StudyState
 from odyssey.study.store import COLUMNS, STUDY_FILE, TRIALS_FILE, StudyRecord, data_error
 from odyssey.training.record import DONE, Code
@@ -94,7 +94,8 @@ def _other_fixed(old: StudyRecord, new: StudyRecord) -> Iterable[Difference]:
     if CONTENT in old.fixed and old.fixed[CONTENT] == new.fixed.get(CONTENT):
         both -= set(PLACE_KEYS)  # the same data elsewhere are the same data
     for key in sorted(both, key=lambda k: (not k.endswith((".name", ".kind")), k)):
-        if old.fixed[key] != new.fixed[key] and not is_under(key, varied):
+        # What is fixed below a compared group, as cell.forget_bias, was typed for all its choices.
+        if old.fixed[key] != new.fixed[key] and key not in varied:
             yield key, old.fixed[key], new.fixed[key]
 
 

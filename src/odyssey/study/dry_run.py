@@ -23,6 +23,8 @@ def dry_run(plan: Plan, state: StudyState, width: int, limit: int | None) -> str
     trials = plan.trials or plan.startup
     shown = trials[:limit]
     lines = [*textwrap.wrap(_counted(plan, trials, state), width, break_on_hyphens=False), ""]
+    for note in plan.notes:
+        lines += [*textwrap.wrap(f"note: {note}", width, break_on_hyphens=False), ""]
     lines += _table(plan, shown, state, width)
     if more := len(trials) - len(shown):
         lines.append(f"… and {more:,} more (hydra.sweeper.dry_run=all shows them)")

@@ -53,6 +53,9 @@ def begin(plan: Plan) -> StudyState:
             for key, values in old.compare.items():
                 new = [v for v in record.compare.get(key, []) if v not in values]
                 record.compare[key] = values + new
+            labels = {" ".join(variant) for variant in plan.variants}
+            labels |= {row.variant for row in state.trials}
+            record.variants = max(len(labels), old.variants or 0)
             if record.trials is not None:
                 record.trials = max(record.trials, old.trials or 0)
             record.commands, record.data = old.commands, old.data
@@ -125,6 +128,8 @@ class Session:
         plan = self.plan
         self._check_data()
         state = begin(plan)
+        for note in plan.notes:
+            show(textwrap.fill(f"note: {note}", WIDTH, break_on_hyphens=False))
         for line in _analysis_plan(plan, state):
             show(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
         if plan.adaptive:

@@ -263,7 +263,7 @@ def _to_come(study: StudyState) -> int:
     record = study.record
     if record is None or record.sampler != "tpe" or record.trials is None:
         return 0
-    variants = math.prod(map(len, record.compare.values()))
+    variants = record.variants or math.prod(map(len, record.compare.values()))
     proposed = {(row.trial, row.variant) for row in study.trials}
     return max(variants * record.trials - len(proposed), 0)
 

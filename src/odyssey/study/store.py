@@ -53,6 +53,8 @@ class StudyRecord:
     sweeper: str = ""  # grid or search
     compare: dict[str, list[Any]] = field(default_factory=dict)  # scientific: key -> values
     space: dict[str, dict[str, Any]] = field(default_factory=dict)  # nuisance: key -> distribution
+    variants: int | None = None  # fewer than the product of the compared values where some do not
+    # apply to all; None in studies of earlier versions
     trials: int | None = None  # of each variant; None for a grid
     sampler: str | None = None
     draws: str | None = None
