@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from grid_kit import records, sweep
 from odyssey.config.compose import compose
 from odyssey.config.identity import run_name
 from odyssey.errors import UserError
+from odyssey.report.analysis.grids import find_grid
 from odyssey.study.plan import Plan, prepare
 from odyssey.study.state import read_study
 from odyssey.study.summary import sections
@@ -194,3 +196,51 @@ def test_an_adaptive_search_proposes_what_applies(tmp_path, capsys):
     said = capsys.readouterr().out
     assert re.search(r"26 trials, \d+ runs: \d+ finished already, 0 to do|26 runs: 26 fin", said)
     assert (tmp_path / "s" / "trials.csv").read_text().count("\n") == before.count("\n")
+
+
+@pytest.mark.slow
+def test_a_fixed_setting_that_applies_to_some_choices(tmp_path):
+    """Hydra itself would refuse it beside the default optimizer."""
+    assert sweep(tmp_path, "optimizer=sgd,adam", "optimizer.momentum=0.3") == 0
+    given = {row.variant: row.overrides for row in read_study(tmp_path / "s").trials}
+    assert "optimizer.momentum=0.3" in given["optimizer=sgd"]
+    assert "optimizer.momentum" not in given["optimizer=adam"]
+
+
+@pytest.mark.slow
+def test_a_search_of_conditional_settings_is_reported_and_confirmed(tmp_path):
+    from odyssey.confirm import main as confirm
+    from odyssey.report.main import main as report
+
+    lr = "optimizer.lr=tag(log,interval(1e-3,1e-1))"
+    pool = "hydra.launcher.n_jobs=2"
+    assert sweep(tmp_path, *MOMENTUM, lr, "hydra.sweeper.trials=12", pool) == 0
+    assert report([str(tmp_path / "s")]) == 0
+    (file,) = (tmp_path / "s" / "report" / "tables").glob("*/bits_per_char/importance.csv")
+    head, *rows = csv.reader(file.open())
+    by_name = {row[0]: row for row in rows}
+    momentum = [place for place, column in enumerate(head) if column.startswith("momentum")]
+    adam, sgd, both = (
+        [by_name[name][place] for place in momentum]
+        for name in ("optimizer adam", "optimizer sgd", "all variants")
+    )
+    assert momentum and not any(adam) and not any(both) and all(sgd)
+    assert [row[1] for row in rows] == ["12", "12", "24"]
+    assert "optimizer.momentum is no setting of all variants" in by_name["all variants"][-1]
+
+    assert confirm([str(tmp_path / "s"), "--seeds", "2", pool]) == 0
+    found = read_study(tmp_path / "s-confirmed")
+    assert found.counts()["finished"] == 4
+    for row in found.trials:
+        assert ("optimizer.momentum=" in row.overrides) == ("sgd" in row.variant)
+
+
+def test_no_factor_is_claimed_of_a_setting_that_one_level_has():
+    cells = {f"decaying {r}": {"cell": "decaying", "rate": str(r)} for r in (0.5, 0.9)}
+    alone = cells | {"lstm": {"cell": "lstm"}}
+    assert find_grid(alone, "lstm") is None
+    both = {f"{label} {c}": s | {"clip": c} for label, s in alone.items() for c in ("norm", "none")}
+    both |= {f"gru {c}": {"cell": "gru", "clip": c} for c in ("norm", "none")}
+    grid = find_grid(both, "lstm norm")
+    assert grid is not None and [f.keys for f in grid.factors] == [("cell",), ("clip",)]
+    assert set(grid.left_out) == {label for label in both if label.startswith("decaying")}

@@ -76,7 +76,7 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from odyssey.config.sources import CONFIG_NAME, PRIMARY
-        from odyssey.study.plan import prepare
+        from odyssey.study.plan import handed_over, prepare
         from odyssey.study.runner import conduct
 
         assert self.config is not None and self.launcher is not None
@@ -84,7 +84,7 @@ class GridSweeper(Sweeper):
         primary = self.config.hydra.job.config_name  # which is not among Hydra's overrides
         if primary not in (None, PRIMARY):
             hydras.append(f"{CONFIG_NAME}={primary}")
-        plan = prepare([*hydras, *arguments])
+        plan = handed_over() or prepare([*hydras, *arguments])
         assert plan is not None
         look = self.launcher.load_data if isinstance(self.launcher, LocalPoolLauncher) else None
         return conduct(plan, self.launcher.launch, look)

@@ -239,6 +239,7 @@ def _plan(overrides: Sequence[str]) -> Plan | None:
 def _study(overrides: Sequence[str]) -> int:
     """A study: its plan is checked, then Hydra's sweeper and launcher run it."""
     from odyssey.study.launchers import local
+    from odyssey.study.plan import hand_over
 
     if not any(o.startswith(("hydra/launcher=", "hydra.sweeper.dry_run=")) for o in overrides):
         local.warm()  # its imports take as long as the checks
@@ -248,8 +249,13 @@ def _study(overrides: Sequence[str]) -> int:
         if plan.settings.dry_run:
             _show_trials(plan)
             return 0
-    _through_hydra(["-m", *overrides])
-    return plan.exit_code if plan is not None else 0
+    if plan is None:
+        _through_hydra(["-m", *overrides])
+        return 0
+    hand_over(plan)
+    # Hydra composes what is fixed, and refuses what does not apply to its default choices.
+    _through_hydra(["-m", *(o for o in overrides if o.lstrip("+") not in plan.partly)])
+    return plan.exit_code
 
 
 def _show_trials(plan: Plan) -> None:

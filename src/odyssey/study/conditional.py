@@ -88,6 +88,11 @@ class Applied:
         """The sentence for each setting that applies to no variant."""
         return [m for setting, m in self._not.items() if setting not in self._somewhere]
 
+    @property
+    def partly(self) -> frozenset[str]:
+        """The settings that do not apply to all variants."""
+        return frozenset(self._not)
+
     def notes(self) -> Iterator[str]:
         """For each key that applies to some variants, a sentence on one where it does not."""
         seen = set()

@@ -35,6 +35,7 @@ MOST_MISTAKES = 20  # that are said at once: what is wrong with one variant is s
 PATIENCE = 3.0  # seconds without a word while the trials are checked
 
 Item = TypeVar("Item")
+_handed_over: list[Plan] = []  # at most one; the sweeper is called by Hydra, which has its words
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Plan:
     analysis: Mapping[str, Any] = field(default_factory=dict)  # plan.…; null is not said
     baseline: str = ""  # by analysis_plan.choose_baseline
     notes: Sequence[str] = ()  # on settings that do not apply to all variants
+    partly: frozenset[str] = frozenset()  # fixed words that do not apply to all variants
     active: Mapping[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
     """Variant -> keys of which a value is drawn for it."""
     command: int | None = None  # which of study.json's it is, once the study has begun
@@ -138,9 +140,20 @@ def prepare(words: Sequence[str]) -> Plan | None:
     return _prepare(tuple(sorted(kept, key=lambda w: not w.lstrip("+").startswith("hydra"))))
 
 
+def hand_over(plan: Plan) -> None:
+    """Let the next `handed_over` give this plan, whatever words have made it."""
+    _handed_over.append(plan)
+
+
+def handed_over() -> Plan | None:
+    """The plan that was handed over, once; None where there is none."""
+    return _handed_over.pop() if _handed_over else None
+
+
 def forget() -> None:
     """Let the next `prepare` look at the user's files anew, as another process would."""
     _prepare.cache_clear()
+    _handed_over.clear()
 
 
 @lru_cache(maxsize=1)
@@ -153,7 +166,7 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
     mistakes = dict(zip(wrong, wrong, strict=True))
     # One trial of each variant says what is wrong with all the others, but for their drawn values.
     number = settings.only[0] if settings.only else 0
-    made, active, notes = _variants(settings, number, mistakes)
+    made, active, applied = _variants(settings, number, mistakes)
     variants = tuple(made)
     firsts = [cfg for one in made.values() if (cfg := one.cfg) is not None]
     first = firsts[0]
@@ -173,7 +186,8 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
         _sources(firsts),
         analysis=analysis,
         baseline=_baseline(analysis["baseline"], variants, firsts),
-        notes=notes,
+        notes=tuple(applied.notes()),
+        partly=applied.partly,
         active=active,
     )
     runs = dict(zip(variants, map(run_name, firsts), strict=True))
@@ -193,11 +207,10 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
 
 def _variants(
     settings: Settings, number: int, mistakes: dict[str, str]
-) -> tuple[dict[tuple[str, ...], Composed], dict[tuple[str, ...], frozenset[str]], list[str]]:
-    """Variants with their trials of that number, their searched keys, and notes for the user.
+) -> tuple[dict[tuple[str, ...], Composed], dict[tuple[str, ...], frozenset[str]], Applied]:
+    """Variants with their trials of that number, their searched keys, and what applies to which.
 
-    The words of a variant are those that apply to it, so that variants may become one. The notes
-    are on what does not apply to some.
+    The words of a variant are those that apply to it, so that variants may become one.
     mistakes: those of the settings, to which those of the variants are added.
     Raises UserError where there are any.
     """
@@ -237,7 +250,7 @@ def _variants(
     for own in dict.fromkeys(several):
         if whole.setdefault(names[own], own) != own:
             del found[own]
-    return found, active, list(applied.notes())
+    return found, active, applied
 
 
 def _composed(settings: Settings, variant: Sequence[str], number: int) -> Composed:
