@@ -69,9 +69,10 @@ def test_an_option_of_ones_own_cell_beside_a_cell_that_has_none(decaying):
     assert len({t.run for t in p.trials}) == 6
     alone = plan("cell=lstm", "seed=0,1")
     assert [t.run for t in alone.trials] == [t.run for t in p.trials[-2:]]
-    assert p.notes == [
-        "cell.options.rate is not an option of LSTM; it is left out there, and set where it applies"
-    ]
+    assert p.notes == (
+        "cell.options.rate is not an option of LSTM; it is left out there, and set where it "
+        "applies",
+    )
     assert p.record().variants == 6
     with pytest.raises(UserError, match="cell.options.rat=0.5 is not an option of"):
         prepare([decaying, "cell=decaying,lstm", "cell.options.rat=0.5,0.9"])

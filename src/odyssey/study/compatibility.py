@@ -61,15 +61,24 @@ def _other_configuration(plan: Plan, old: StudyRecord | None) -> list[str]:
     start = f"study={plan.study} is taken by another configuration"
     if old.sweeper != new.sweeper:
         return [f"{start}: a {old.sweeper} there, a {new.sweeper} by this command; {way_out}"]
-    differing = [*_other_search(old, new), *_other_fixed(old, new)]
-    if not differing:
-        return []
+    found = differences(old, new)
+    return [f"{start}: {found}; {way_out}"] if found else []
+
+
+def differences(there: StudyRecord, here: StudyRecord) -> str:
+    """In what two studies are no parts of one, in words; empty where they may be.
+
+    They may compare other values, and have other numbers of trials.
+    """
+    if there.sweeper != here.sweeper:
+        return f"a {there.sweeper} there and a {here.sweeper} here"
+    differing = [*_other_search(there, here), *_other_fixed(there, here)]
     named = "; ".join(
         f"{key} is {_in_brief(a)} there and {_in_brief(b)} here"
         for key, a, b in differing[:MOST_NAMED]
     )
     more = f"; and {len(differing) - MOST_NAMED} more" if len(differing) > MOST_NAMED else ""
-    return [f"{start}: {named}{more}; {way_out}"]
+    return named + more
 
 
 def _other_search(old: StudyRecord, new: StudyRecord) -> Iterable[Difference]:

@@ -25,6 +25,7 @@ from odyssey.study.display import Display
 from odyssey.study.formatting import several
 from odyssey.study.launchers.job import Stopped, has_failed, returned
 from odyssey.study.plan import Plan, Trial
+from odyssey.study.session_lock import running
 from odyssey.study.state import StudyState, read_study
 from odyssey.study.store import Command, locked, write_study_record, write_trials
 from odyssey.study.summary import closing_table, failures
@@ -125,8 +126,14 @@ class Session:
 
         Runs that another process is still at are its own matter.
         """
-        plan = self.plan
         self._check_data()
+        with locked(self.plan.folder):  # makes it
+            pass
+        with running(self.plan.folder):
+            return self._conduct()
+
+    def _conduct(self) -> int:
+        plan = self.plan
         state = begin(plan)
         for note in plan.notes:
             show(textwrap.fill(f"note: {note}", WIDTH, break_on_hyphens=False))

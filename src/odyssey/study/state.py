@@ -27,7 +27,8 @@ from odyssey.typed_json import LaterSchema
 
 STATES = ("finished", "diverged", "failed", "interrupted", "running", "missing", "damaged")
 LEFT = ("missing", "interrupted")  # what the same command would train
-NOT_RUNS = ("logs", "report", "wandb")
+DROPPED = "dropped"  # a folder in a study's, with what was left out of it
+NOT_RUNS = ("logs", "report", "wandb", DROPPED)
 UNPLANNED = "not in the plan"
 CONFIRMS = "confirms.json"  # in the folder of a study that confirms a search
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 import shutil
 import sys
 import textwrap
@@ -179,11 +180,30 @@ def commands_left(study: StudyState) -> dict[str, int]:
             continue
         number = rows[run.name].command
         known = number is not None and number < len(commands)
-        found[commands[number or 0].command if known else last] += 1
+        command = commands[number or 0].command if known else last
+        found[_without_dropped(command, study)] += 1
     if study.to_come:
-        found[last] += study.to_come
-    order = [command.command for command in reversed(commands)]
+        found[_without_dropped(last, study)] += study.to_come
+    order = [_without_dropped(command.command, study) for command in reversed(commands)]
     return {c: found[c] for c in sorted(found, key=lambda c: order.index(c) if c in order else -1)}
+
+
+def _without_dropped(command: str, study: StudyState) -> str:
+    """A command less the compared values that were dropped from the study."""
+    compare = study.record.compare if study.record else {}
+    try:
+        line = shlex.split(command)
+    except ValueError:
+        return command
+    found = []
+    for word in line:
+        key, equals, text = word.partition("=")
+        values = [v.strip() for v in text.split(",")]
+        there = {str(value) for value in compare.get(key, [])}
+        if len(values) > 1 and there.intersection(values) and not set(text) & set("()[]{}'\""):
+            word = f"{key}{equals}{','.join(v for v in values if v in there)}"
+        found.append(word)
+    return command if found == line else shlex.join(found)
 
 
 def _one_command(study: StudyState) -> str:
