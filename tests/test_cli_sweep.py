@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from odyssey.cli import main
-from odyssey.study import plan as planning
+from odyssey.study import conditional
 from odyssey.study.plan import prepare
 
 WRONG = [
@@ -17,7 +17,7 @@ WRONG = [
         ["cell=lstm,gru", "seed=0,1", "optimizer.lr=abc,-1,0.1"],
         ["optimizer.lr=abc is not a number", "optimizer.lr=-1 is out of range"],
     ),
-    (["cell=gru,rnn", "cell.forget_bias=1"], ["cell.forget_bias=1 is without effect, since"]),
+    (["cell=rnn,irnn", "cell.forget_bias=1"], ["cell.forget_bias=1 is without effect, since"]),
     (["bptt.length=5,9", "model.dropout=0,0.5"], ["model.dropout=0.5 is without effect"]),
     (["optimizer=adam,adagrad", "optimizer.momentum=0.5"], ["optimizer.momentum=0.5 is not an"]),
     (["optimizer=adam,sgd", "optimizer.momentum=0,2"], ["optimizer.momentum=2 is out of range"]),
@@ -80,9 +80,9 @@ def test_a_sweep_is_no_run(capsys):
 
 def test_every_combination_is_composed_once(monkeypatch):
     seen: list[tuple[str, ...]] = []
-    real = planning.compose
+    real = conditional.compose
     monkeypatch.setattr(
-        planning, "compose", lambda words: (seen.append(tuple(words)), real(words))[1]
+        conditional, "compose", lambda words: (seen.append(tuple(words)), real(words))[1]
     )
     plan = prepare(["cell=lstm,gru,rnn,fgr,mgu", "seed=range(0,7)"])
     assert plan is not None and len(plan.trials) == 35

@@ -97,7 +97,7 @@ def conduct(*words: str, launcher: Launcher | None = None) -> Launcher:
 
 def table() -> list[tuple[str, ...]]:
     with Path("outputs/s/trials.csv").open() as file:
-        return [tuple(row.values()) for row in csv.DictReader(file)]
+        return [tuple(row.values())[:4] for row in csv.DictReader(file)]  # less the command
 
 
 def learning_rates(variant: str) -> list[float]:

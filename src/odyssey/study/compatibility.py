@@ -65,16 +65,18 @@ def _other_configuration(plan: Plan, old: StudyRecord | None) -> list[str]:
     return [f"{start}: {found}; {way_out}"] if found else []
 
 
-def differences(there: StudyRecord, here: StudyRecord) -> str:
+def differences(
+    old: StudyRecord, new: StudyRecord, there: str = "there", here: str = "here"
+) -> str:
     """In what two studies are no parts of one, in words; empty where they may be.
 
-    They may compare other values, and have other numbers of trials.
+    They may compare other values, and have other numbers of trials. there, here: where the two are.
     """
-    if there.sweeper != here.sweeper:
-        return f"a {there.sweeper} there and a {here.sweeper} here"
-    differing = [*_other_search(there, here), *_other_fixed(there, here)]
+    if old.sweeper != new.sweeper:
+        return f"a {old.sweeper} {there} and a {new.sweeper} {here}"
+    differing = [*_other_search(old, new), *_other_fixed(old, new)]
     named = "; ".join(
-        f"{key} is {_in_brief(a)} there and {_in_brief(b)} here"
+        f"{key} is {_in_brief(a)} {there} and {_in_brief(b)} {here}"
         for key, a, b in differing[:MOST_NAMED]
     )
     more = f"; and {len(differing) - MOST_NAMED} more" if len(differing) > MOST_NAMED else ""

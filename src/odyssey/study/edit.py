@@ -485,7 +485,8 @@ class Merged:
 
     taken: how many runs have come. twice: runs that both had, of which the first study's stays.
     better: runs that both had, of which the other's was further. conflicts: runs that are done in
-    both with other results. aside: where the rest of the others is.
+    both with other results. aside: where the rest of the others is. in_wandb: how many of the runs
+    that have come W&B has.
     """
 
     taken: int = 0
@@ -494,6 +495,7 @@ class Merged:
     conflicts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     aside: list[Path] = field(default_factory=list)
+    in_wandb: int = 0
 
 
 def merge(folder: Path, others: Sequence[Path], *, mixed: bool = False) -> Merged:
@@ -522,7 +524,8 @@ def _check_merge(state: StudyState, other: StudyState, mixed: bool) -> None:
         lacking = state if state.record is None else other
         raise UserError(f"{lacking.folder} has no study.json, which says what its runs share")
     way_out = "a report of both, report.py A B, holds them apart"
-    if found := differences(state.record, other.record):
+    names = f"in {state.folder}", f"in {other.folder}"
+    if found := differences(state.record, other.record, *names):
         raise UserError(f"{other.folder} is another study than {state.folder}: {found}; {way_out}")
     if mixed:
         return
@@ -654,6 +657,7 @@ def _take(
     _move_run(run.path.parent, run.name, folder)
     _name_run(folder / run.name, settings)
     found.taken += 1
+    found.in_wandb += bool(run.record and run.record.wandb)
 
 
 def _results(run: RunState) -> Any:

@@ -134,7 +134,8 @@ def _merge(words: list[str]) -> int:
     done = merge(asked.study, asked.others, mixed=asked.mixed)
     show(f"{several(done.taken, 'run')} moved into {asked.study}")
     if done.twice:
-        show(f"{several(len(done.twice), 'run')} were in both: those of {asked.study} stay")
+        were = "was" if len(done.twice) == 1 else "were"
+        show(f"{several(len(done.twice), 'run')} {were} in both: what {asked.study} has stays")
     for name in done.better:
         show(f"{name} was further there, and is taken; the one that was here is in {DROPPED}/")
     for name in done.conflicts:
@@ -143,7 +144,11 @@ def _merge(words: list[str]) -> int:
         show(f"note: {note}")
     for aside in done.aside:
         show(f"what is left of the other study is in {_near(aside)}")
-    show("W&B: runs keep their ids and the groups that they were logged in")
+    if done.in_wandb:
+        show(
+            f"W&B: {several(done.in_wandb, 'run')} keep their ids, and what was logged of them is "
+            "in the other study's group still"
+        )
     return 0
 
 
