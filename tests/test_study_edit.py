@@ -12,10 +12,13 @@ from zlib import crc32
 
 import pytest
 
+import odyssey
 from grid_kit import records, results, sweep
 from odyssey.errors import UserError
-from odyssey.study.edit import drop, merge, rename
+from odyssey.study.drop import drop
 from odyssey.study.edit_main import main
+from odyssey.study.merge import merge
+from odyssey.study.rename import rename
 from odyssey.study.session_lock import running
 from odyssey.study.state import StudyState, read_study
 from odyssey.study.status import commands_left
@@ -361,6 +364,17 @@ def test_nothing_is_lost_by_a_kill_and_the_same_command_goes_on(tmp_path, name):
             break
         at += 1
     assert at >= 4
+
+
+def test_the_same_from_python(tmp_path):
+    make(tmp_path / "s")
+    make(tmp_path / "t", cells=["mgu"])
+    one = odyssey.study(tmp_path / "s")
+    assert len(one.drop("cell=rnn", "seed=0")) == 1 and len(one) == 5
+    one.merge(odyssey.study(tmp_path / "t"))
+    assert len(one) == 7
+    one.rename("u")
+    assert one.name == "u" and one.folder == tmp_path / "u" and one.counts == {"finished": 7}
 
 
 @pytest.mark.slow

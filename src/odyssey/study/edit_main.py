@@ -9,8 +9,10 @@ from pathlib import Path
 
 from odyssey.cli_utils import Parser, exit_status, show, typed_as, typed_path
 from odyssey.errors import UserError, did_you_mean
-from odyssey.study.edit import Drop, drop, merge, rename, to_drop
+from odyssey.study.drop import Drop, drop, to_drop
 from odyssey.study.formatting import several
+from odyssey.study.merge import merge
+from odyssey.study.rename import rename
 from odyssey.study.state import DROPPED, not_a_study, read_study
 
 SHOWN = 10  # runs that are named before it is asked whether they are to go
