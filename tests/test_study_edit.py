@@ -39,7 +39,12 @@ def make(folder: Path, cells=CELLS, seeds=(0, 1), done: int = 99, **definition) 
     rows = [row | {"command": "0"} for row in rows]
     definition = {"sweeper": "grid", "fixed": {"task.name": "charlm"}} | definition
     compare = {"cell": list(cells), "seed": [str(seed) for seed in seeds]}
-    commands = [{"time": folder.name, "command": COMMAND.format(folder.name)}]
+    commands = [
+        {
+            "time": f"2026-01-{ord(folder.name[0]) % 28 + 1:02}",
+            "command": COMMAND.format(folder.name),
+        }
+    ]
     write_plan(folder, rows, compare=compare, commands=commands, **definition)
     (folder / "logs").mkdir()
     for place, row in enumerate(rows[:done]):
@@ -85,9 +90,15 @@ def test_runs_of_a_cell_go_and_the_tables_say_so(tmp_path, delete, capsys):
     aside = folder / "dropped"
     assert (aside / gone[1] / "run.json").exists() != delete
     assert (aside / "logs" / f"{gone[1]}.log").exists() != delete and aside.exists() != delete
+    assert study.record.dropped[0].runs == gone and study.record.dropped[0].results == 1
     assert status([str(folder)]) == 0
     page = capsys.readouterr().out
-    assert "rnn" not in page and "3 of 4 done" in page
+    assert page.count("rnn") == 1 and "3 of 4 done" in page
+    assert "dropped   2 runs of cell=rnn were dropped on 20" in page
+    assert ", 1 of them with results\n" in page
+    found = odyssey.compare(folder, metric="bits_per_char")[0]
+    assert {verdict.variant for verdict in found.verdicts} == {"gru", "lstm"}
+    assert any("Of study s, 2 runs of cell=rnn were dropped" in note for note in found.notes)
     # What is left is trained by the command without what was dropped.
     assert commands_left(study) == {COMMAND.format("s").replace("rnn,", ""): 1}
 
@@ -237,6 +248,8 @@ def test_runs_of_two_studies_are_one(tmp_path):
     found = merge(tmp_path / "s", [tmp_path / "t"])
     study = read_study(tmp_path / "s")
     assert study.record is not None and study.record.variants == 7
+    assert len(study.record.commands) == 2
+    assert {row.command for row in study.trials if "lstm" in row.variant} == {1}
     assert study.record.compare == {"cell": CELLS, "seed": ["0", "1", "2"]}
     assert len(study.runs) == len(study.trials) == 7
     # Of the run that both had planned, the one that is finished came.
@@ -340,7 +353,9 @@ def test_nothing_is_lost_by_a_kill_and_the_same_command_goes_on(tmp_path, name):
         study = read_study(folder)
         rows = [(row.run, row.variant, row.overrides, row.command) for row in study.trials]
         assert study.record is not None
-        return rows, study.counts(), study.record.compare, study.record.commands, study.record.study
+        record = study.record
+        dropped = [(d.settings, d.runs, d.results) for d in record.dropped]
+        return rows, study.counts(), record.compare, record.commands, record.study, dropped
 
     folders = fresh("whole")
     every = contents(tmp_path / "whole")

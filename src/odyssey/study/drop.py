@@ -30,6 +30,7 @@ from odyssey.study.state import (
     StudyState,
 )
 from odyssey.study.store import (
+    Dropped,
     StudyRecord,
     TrialRow,
     locked,
@@ -196,6 +197,10 @@ def drop(
         if not ask(found):
             return None
         aside = folder / DROPPED
+        if state.record is not None:  # it is noted before anything goes
+            with locked(folder):
+                _note(state.record, found, settings)
+                write_study_record(folder, state.record)
         for run in found.runs:
             move_run(folder, run.name, aside)
         with locked(folder):
@@ -211,6 +216,16 @@ def drop(
                 with suppress(OSError):
                     empty.rmdir()
     return found
+
+
+def _note(record: StudyRecord, found: Drop, settings: Sequence[str]) -> None:
+    """Add to study.json what goes, unless it is there from a process that was killed at it."""
+    names = [run.name for run in found.runs]
+    typed = " ".join(settings)
+    last = record.dropped[-1] if record.dropped else Dropped()
+    trained_since = any(command.time > last.time for command in record.commands)
+    if (last.settings, last.runs) != (typed, names) or trained_since:
+        record.dropped.append(Dropped(_now(), typed, names, _ended(found.runs)))
 
 
 def _without(record: StudyRecord, found: Drop) -> StudyRecord:

@@ -190,6 +190,7 @@ def _joined(
                 *record.commands[first + len(commands) :],
             ],
             data=theirs.data | record.data,
+            dropped=[*record.dropped, *(d for d in theirs.dropped if d not in record.dropped)],
         ),
         first,
     )

@@ -60,6 +60,7 @@ def begin(plan: Plan) -> StudyState:
             if record.trials is not None:
                 record.trials = max(record.trials, old.trials or 0)
             record.commands, record.data = old.commands, old.data
+            record.dropped = old.dropped
         now = _this_command()
         record.plan = updated(
             old.plan if old else None, plan.analysis, plan.baseline, now.time, _ended(state)

@@ -88,6 +88,7 @@ def _head(study: StudyState, width: int) -> str:
         lines.append(f"searched  {searched}  (trials for each variant: {record.trials})")
     if record.plan:
         lines.append(f"plan      {record.plan.in_words()}")
+    lines += [f"dropped   {dropped.in_words()}" for dropped in record.dropped]
     wrapped = [
         line
         for long in lines

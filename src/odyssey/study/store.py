@@ -45,6 +45,27 @@ class Command:
 
 
 @dataclass
+class Dropped:
+    """Runs that were left out of a study."""
+
+    time: str = ""  # ISO 8601
+    settings: str = ""  # what they had, as typed
+    runs: list[str] = field(default_factory=list)  # their names
+    results: int = 0  # how many of them had ended
+
+    def in_words(self) -> str:
+        """`2 runs of cell=rnn were dropped on 2026-11-30, 2 of them with results`."""
+        many = len(self.runs) != 1
+        were = f"{len(self.runs):,} run{'s were' if many else ' was'}"
+        start, _, verb = were.rpartition(" ")
+        had = f"{self.results:,} of them with results" if many else "with a result"
+        return (
+            f"{start} of {self.settings} {verb} dropped on {self.time[:10]}"
+            f"{f', {had}' if self.results else ', none with results'}"
+        )
+
+
+@dataclass
 class StudyRecord:
     """study.json."""
 
@@ -62,6 +83,7 @@ class StudyRecord:
     fixed: dict[str, Any] = field(default_factory=dict)  # what all its runs have in common
     plan: AnalysisPlan | None = None  # of the analysis, made before the first run
     commands: list[Command] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
     code: Code | None = None  # of the last command
     data: dict[str, Data] = field(default_factory=dict)  # what chooses the data -> the data
     odd: list[str] = field(default_factory=list, compare=False)  # keys of values not understood
