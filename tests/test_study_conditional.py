@@ -78,6 +78,18 @@ def test_an_option_of_ones_own_cell_beside_a_cell_that_has_none(decaying):
         prepare([decaying, "cell=decaying,lstm", "cell.options.rat=0.5,0.9"])
 
 
+def test_the_note_has_no_question(decaying, tmp_path):
+    text = (tmp_path / "cells_with_a_rate.py").read_text()
+    other = text.replace("Decaying", "Other").replace("rate", "rates")
+    (tmp_path / "other_cells.py").write_text(other)
+    cells = "cell._target_=cells_with_a_rate.Decaying,other_cells.Other"
+    p = plan("cell=rnn", cells, "cell.options.rate=0.5")
+    assert p.notes == (
+        "cell.options.rate is not an option of Other; it is left out there, and set where it "
+        "applies",
+    )
+
+
 CASES = [
     ("optimizer=sgd,adam optimizer.momentum=0,0.5", ["sgd 0", "sgd 0.5", "adam"]),
     ("optimizer.beta1=0.8 optimizer=rmsprop,adam,sgd", ["rmsprop", "adam", "sgd"]),

@@ -100,5 +100,6 @@ class Applied:
             key = key_of(setting)
             if setting in self._somewhere and key not in seen:
                 seen.add(key)
-                why = message.partition(": ")[0].partition(" ")[2].replace(" (did you mean", "")
+                why = re.sub(r" \(did you mean .*?\)", "", message.partition(": ")[0])
+                why = why.partition(" ")[2]
                 yield f"{key} {why}; it is left out there, and set where it applies"
