@@ -31,7 +31,7 @@ LOCK_FILE = ".study.lock"
 LOCK_SECONDS = 60.0  # to wait for another process that writes the same two files
 
 SCHEMA = 1  # of study.json: raise it when a key changes its meaning; a later one is refused
-COLUMNS = ("trial", "run", "variant", "overrides", "command")  # of trials.csv
+COLUMNS = ("trial", "run", "variant", "command", "overrides")  # of trials.csv
 
 Stamp = tuple[int, int, int]  # a file's time of change (ns), size and inode: equal if unchanged
 
@@ -278,7 +278,7 @@ def write_trials(folder: Path, rows: Iterable[TrialRow]) -> None:
     for row in sorted(unique.values(), key=lambda row: row.trial or 0):
         trial = "" if row.trial is None else row.trial
         command = "" if row.command is None else row.command
-        writer.writerow((trial, row.run, row.variant, row.overrides, command))
+        writer.writerow((trial, row.run, row.variant, command, row.overrides))
     write_text(folder / TRIALS_FILE, out.getvalue())
 
 
