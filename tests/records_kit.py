@@ -80,7 +80,14 @@ def trial_rows(rows: Sequence[Mapping[str, str]]) -> list[TrialRow]:
 def write_plan(folder: Path, rows: Sequence[Mapping[str, str]], **definition: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ("trial", "run", "variant", "overrides"), lineterminator="\n")
+        columns = (
+            "trial",
+            "run",
+            "variant",
+            "overrides",
+            *[c for c in ("command",) if rows and c in rows[0]],
+        )
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     replace_json(folder / "study.json", {"study": folder.name, **definition})

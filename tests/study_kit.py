@@ -168,6 +168,14 @@ class Buggy(Ends):
         raise ZeroDivisionError("a bug in a cell")
 
 
+class Late(Ends):
+    """Fails when runs beside it have begun."""
+
+    def end(self) -> None:
+        time.sleep(0.7)
+        raise ZeroDivisionError("a bug in a cell")
+
+
 class Float64(Ends):
     def end(self) -> None:
         torch.set_default_dtype(torch.float64)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from odyssey.cli import main
-from odyssey.study import plan as planning
+from odyssey.study import conditional
 from odyssey.study.plan import prepare
 
 WRONG = [
@@ -17,10 +17,15 @@ WRONG = [
         ["cell=lstm,gru", "seed=0,1", "optimizer.lr=abc,-1,0.1"],
         ["optimizer.lr=abc is not a number", "optimizer.lr=-1 is out of range"],
     ),
-    (["cell=lstm,rnn", "cell.forget_bias=1"], ["cell.forget_bias=1 is without effect, since Elm"]),
-    (["model.num_layers=1,2", "model.dropout=0.5"], ["model.dropout=0.5 is without effect"]),
-    (["optimizer=adam,sgd", "optimizer.momentum=0.5"], ["optimizer.momentum=0.5 is not an option"]),
-    (["task=charlm,mnist", "task.order=rows"], ["task.order=rows is not an option of task=charlm"]),
+    (["cell=rnn,irnn", "cell.forget_bias=1"], ["cell.forget_bias=1 is without effect, since"]),
+    (["bptt.length=5,9", "model.dropout=0,0.5"], ["model.dropout=0.5 is without effect"]),
+    (["optimizer=adam,adagrad", "optimizer.momentum=0.5"], ["optimizer.momentum=0.5 is not an"]),
+    (["optimizer=adam,sgd", "optimizer.momentum=0,2"], ["optimizer.momentum=2 is out of range"]),
+    (
+        ["optimizer=adam,sgd", "optimizer.momentun=0"],
+        ["optimizer.momentun=0 is not an option (did"],
+    ),
+    (["task=charlm,music", "task.order=rows"], ["task.order=rows is not an option of task=charlm"]),
     (["seed=range(0,3)", "lr=1", "~clip"], ["lr=1 is not an option", "~clip is not allowed"]),
     (["seed=1", "seed=2,3"], ["seed is given twice, as 1 and 2,3"]),
     (["hydra.foo=3", "seed=0,1"], ["hydra.foo=3 is not a setting that Hydra has"]),
@@ -28,6 +33,9 @@ WRONG = [
     (["hydra/sweeper=serch"], ["hydra/sweeper=serch is not there (did you mean 'search'?)"]),
     (["hydra.sweeper.trails=5"], ["hydra.sweeper.trails=5 is not an option (did you mean"]),
     (["hydra.sweeper.trials=5"], ["hydra.sweeper.trials=5 is without effect"]),
+    (["hydra.sweeper.dry_run=yess", "seed=0,1"], ["hydra.sweeper.dry_run=yess is unknown"]),
+    (["hydra.sweeper.on_failure=halt", "seed=0,1"], ["hydra.sweeper.on_failure=halt is unknown"]),
+    (["on_failure=stop"], ["on_failure=stop is not an option: type hydra.sweeper.on_failure=stop"]),
     (["hydra.launcher.n_jobs=0"], ["hydra.launcher.n_jobs=0 is not a number of processes"]),
     (["n_jobs=4"], ["n_jobs=4 is not an option: type hydra.launcher.n_jobs=4"]),
     (["optimizer.lr=interval(0,1)"], ["optimizer.lr=interval(0,1) is not countable"]),
@@ -72,9 +80,9 @@ def test_a_sweep_is_no_run(capsys):
 
 def test_every_combination_is_composed_once(monkeypatch):
     seen: list[tuple[str, ...]] = []
-    real = planning.compose
+    real = conditional.compose
     monkeypatch.setattr(
-        planning, "compose", lambda words: (seen.append(tuple(words)), real(words))[1]
+        conditional, "compose", lambda words: (seen.append(tuple(words)), real(words))[1]
     )
     plan = prepare(["cell=lstm,gru,rnn,fgr,mgu", "seed=range(0,7)"])
     assert plan is not None and len(plan.trials) == 35

@@ -97,7 +97,8 @@ def conduct(*words: str, launcher: Launcher | None = None) -> Launcher:
 
 def table() -> list[tuple[str, ...]]:
     with Path("outputs/s/trials.csv").open() as file:
-        return [tuple(row.values()) for row in csv.DictReader(file)]
+        columns = ("trial", "run", "variant", "overrides")  # the command is the session's
+        return [tuple(row[column] for column in columns) for row in csv.DictReader(file)]
 
 
 def learning_rates(variant: str) -> list[float]:

@@ -14,7 +14,7 @@ import pytest
 
 from odyssey.study.progress import Progress, progress
 from odyssey.study.state import read_run, read_study
-from odyssey.study.status import main, plain, text
+from odyssey.study.status import commands_left, main, plain, text
 from records_kit import NOW, hold, let_go, plan, replace_json, write_plan, write_run
 
 ROOT = Path(__file__).parents[1]
@@ -204,3 +204,49 @@ def test_watching_until_the_last_run_is_there(study: Path) -> None:
     assert watcher.returncode == 0
     last = json.loads(output.splitlines()[-1])["counts"]
     assert (last["finished"], last["missing"], last["interrupted"]) == (10, 0, 0)
+
+
+COMMANDS = [
+    {"time": "", "command": f"python train.py -m {words} study=s"}
+    for words in ("cell=rnn,gru seed=0,1", "cell=lstm seed=0,1", "cell=mgu hydra.launcher.n_jobs=2")
+]
+
+
+def test_the_command_of_each_run_that_is_left_is_named(tmp_path: Path) -> None:
+    """Also of runs of earlier commands, and of one that belongs to no study's plan."""
+    rows = plan({"cell": ["rnn", "gru", "lstm"], "seed": [0, 1]})
+    for row in rows:
+        row["command"] = "1" if "lstm" in row["variant"] else "0"
+    folder = tmp_path / "s"
+    write_plan(folder, rows, compare={"cell": ["rnn", "gru", "lstm"]}, commands=COMMANDS[:2])
+    for row in (rows[0], rows[5]):
+        write_run(folder, row["run"])
+    study = read_study(folder)
+    assert commands_left(study) == {COMMANDS[1]["command"]: 1, COMMANDS[0]["command"]: 3}
+    page = text(study, NOW, 80)
+    expected = (
+        "time left unknown, since nothing runs, and what is left is of 2 commands:\n"
+        f"  1 run:\n    {COMMANDS[1]['command']}\n  3 runs:\n    {COMMANDS[0]['command']}\n"
+    )
+    assert expected in page
+    write_run(folder, rows[4]["run"])  # all of the last command are done
+    page = text(read_study(folder), NOW, 80)
+    assert f"the same command goes on:\n    {COMMANDS[0]['command']}\n" in page
+    path = write_run(folder, "mgu-charlm-12345678", "interrupted")
+    (path / "overrides.yaml").write_text("- cell=mgu\n- task=charlm\n")
+    left = plain(read_study(folder), NOW)["commands_left"]
+    assert left == {"python train.py cell=mgu task=charlm": 1, COMMANDS[0]["command"]: 3}
+
+
+def test_a_run_of_several_commands_is_the_latest_ones(tmp_path: Path) -> None:
+    rows = plan({"cell": ["rnn"], "seed": [0, 1]})
+    again = [row | {"trial": "7", "command": "2"} for row in rows[:1]]
+    rows = [row | {"command": "0"} for row in rows]
+    write_plan(tmp_path / "s", [*again, *rows], commands=COMMANDS)
+    left = {COMMANDS[2]["command"]: 1, COMMANDS[0]["command"]: 1}
+    assert commands_left(read_study(tmp_path / "s")) == left
+
+
+def test_rows_of_an_earlier_version_are_the_last_commands(tmp_path: Path) -> None:
+    write_plan(tmp_path / "s", plan({"cell": ["rnn", "gru"]}), commands=COMMANDS)
+    assert commands_left(read_study(tmp_path / "s")) == {COMMANDS[2]["command"]: 2}

@@ -8,19 +8,24 @@ import shlex
 import pytest
 
 from grid_kit import numbers, records, results, start, sweep
+from odyssey import cli_utils
 from odyssey.cli import main
 from run_kit import write_text
 
 GRID = ("cell=rnn,gru", "seed=0,1")
 
 
-def test_a_grid_runs_every_combination_and_says_so(tmp_path, capsys):
+def test_a_grid_runs_every_combination_and_says_so(tmp_path, monkeypatch, capsys):
     assert sweep(tmp_path, *GRID) == 0
     told = capsys.readouterr().out
     assert "4 runs: 4 to do" in told
     lines = [line for line in told.splitlines() if "finished" in line and "/4" in line]
     assert len(lines) == 4 and lines[-1].startswith("4/4")
     assert "charlm on hello: bits_per_char" in told  # the closing table
+    assert told.endswith(f"\nreport: python scripts/report.py {tmp_path / 's'}\n")
+    monkeypatch.setattr(cli_utils, "_installed", True)
+    assert sweep(tmp_path, *GRID) == 0
+    assert capsys.readouterr().out.endswith(f"\nreport: odyssey report {tmp_path / 's'}\n")
     found = records(tmp_path)
     assert sorted((r["cell"], r["seed"]) for r in found.values()) == [
         ("gru", 0),
@@ -68,7 +73,9 @@ def test_a_failing_trial_stops_no_other_and_is_told(tmp_path, monkeypatch, launc
         write_text(tmp_path / f"{name}.txt", characters)
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00 not a text \x80" * 99)
     here = (f"hydra/launcher={launcher}", "cell=rnn", "task.data=file")
+    assert sweep(tmp_path, *here, "task.path=b.txt") == 1  # alone it is only tried
     here += ("task.path=a.txt,b.txt,c.txt",)
+    capfd.readouterr()
     assert sweep(tmp_path, *here) == 1
     said = capfd.readouterr()
     assert "UTF-8" in said.err and "task.path=b.txt" in said.err

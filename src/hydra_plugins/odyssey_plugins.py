@@ -45,6 +45,9 @@ class StudyConfig:
     seed: int = 0
     only: Any = None  # a trial's number, or several; of any type, for a sentence of our own
     batch: int | None = None
+    # Of any type too.
+    dry_run: Any = False
+    on_failure: Any = "continue"
 
 
 @dataclass
@@ -73,7 +76,7 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from odyssey.config.sources import CONFIG_NAME, PRIMARY
-        from odyssey.study.plan import prepare
+        from odyssey.study.plan import handed_over, prepare
         from odyssey.study.runner import conduct
 
         assert self.config is not None and self.launcher is not None
@@ -81,9 +84,10 @@ class GridSweeper(Sweeper):
         primary = self.config.hydra.job.config_name  # which is not among Hydra's overrides
         if primary not in (None, PRIMARY):
             hydras.append(f"{CONFIG_NAME}={primary}")
-        plan = prepare([*hydras, *arguments])
+        plan = handed_over() or prepare([*hydras, *arguments])
         assert plan is not None
-        return conduct(plan, self.launcher.launch)
+        look = self.launcher.load_data if isinstance(self.launcher, LocalPoolLauncher) else None
+        return conduct(plan, self.launcher.launch, look)
 
 
 class SearchSweeper(GridSweeper):
@@ -128,8 +132,29 @@ class LocalPoolLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
+        from odyssey.study.launchers import job
+
+        return self._launch(
+            job_overrides, initial_job_idx, job.study_of(self), job.stops_early(self)
+        )
+
+    def load_data(self, job_overrides: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
+        """Load the data of each of these trials, and train none."""
+        from odyssey.study import data_check
+        from odyssey.study.launchers import job
+
+        study = job.study_of(self) | {"task_function": data_check.load}
+        return self._launch(job_overrides, 0, study | {"on_death": data_check.died})
+
+    def _launch(
+        self,
+        job_overrides: Sequence[Sequence[str]],
+        initial_job_idx: int,
+        study: Any,
+        stop_early: bool = False,
+    ) -> Sequence[JobReturn]:
         from odyssey.errors import UserError
-        from odyssey.study.launchers import job, local
+        from odyssey.study.launchers import local
 
         assert self.config is not None
         found = local.check_settings(self.settings)
@@ -139,9 +164,10 @@ class LocalPoolLauncher(Launcher):
             return []
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        if "on_death" not in study:  # runs that are trained
+            Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         places = local.slots(self.settings, self.config.trainer.threads)
-        return local.launch(job.study_of(self), job_overrides, initial_job_idx, places)
+        return local.launch(study, job_overrides, initial_job_idx, places, stop_early)
 
 
 ConfigStore.instance().store(

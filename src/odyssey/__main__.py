@@ -23,6 +23,10 @@ COMMANDS = {
     "benchmark": ("odyssey.benchmark.main", "time cells and runs against torch's"),
     "dashboard": ("odyssey.report.wandb_dashboard.main", "make a view and a report at W&B"),
     "confirm": ("odyssey.confirm", "train the best of a search anew, with fresh seeds"),
+    "study": (
+        "odyssey.study.edit_main",
+        "drop runs of a study, rename it, or merge it with others",
+    ),
     "plan": ("odyssey.report.planning", "say how many seeds a comparison needs"),
     "calibrate": ("odyssey.report.calibration.main", "measure how often a report's words err"),
 }

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from odyssey.cli_utils import exit_status, open_closed, print_error, see_current_folder, show
+from odyssey.cli_utils import (
+    columns,
+    exit_status,
+    open_closed,
+    print_error,
+    see_current_folder,
+    show,
+)
 from odyssey.config import keys, sources
 from odyssey.config.compose import compose
 from odyssey.config.help import help_text
@@ -202,8 +209,8 @@ def _show_study(plan: Plan, asked: Arguments) -> None:
             f"{' '.join(asked.questions)} is not possible with {asked.many}: type --cfg job, or "
             f"leave {asked.many} out"
         )
-    first = plan.trials[0]
-    runs = len({trial.run for trial in plan.trials})
+    first = (plan.trials or plan.startup)[0]
+    runs = len({trial.run for trial in plan.trials}) or "an adaptive search's"
     show(f"# {runs} runs in {plan.folder}; this is the first of them, {first.run}")
     _through_hydra([*asked.questions, *first.words])
     for key, values in plan.record().compare.items():
@@ -232,14 +239,33 @@ def _plan(overrides: Sequence[str]) -> Plan | None:
 def _study(overrides: Sequence[str]) -> int:
     """A study: its plan is checked, then Hydra's sweeper and launcher run it."""
     from odyssey.study.launchers import local
+    from odyssey.study.plan import hand_over
 
-    if not any(o.startswith("hydra/launcher=") for o in overrides):
+    if not any(o.startswith(("hydra/launcher=", "hydra.sweeper.dry_run=")) for o in overrides):
         local.warm()  # its imports take as long as the checks
     plan = _plan(overrides)
     if plan is not None:
         _check(plan)
-    _through_hydra(["-m", *overrides])
-    return plan.exit_code if plan is not None else 0
+        if plan.settings.dry_run:
+            _show_trials(plan)
+            return 0
+    if plan is None:
+        _through_hydra(["-m", *overrides])
+        return 0
+    hand_over(plan)
+    # Hydra composes what is fixed, and refuses what does not apply to its default choices.
+    _through_hydra(["-m", *(o for o in overrides if o.lstrip("+") not in plan.partly)])
+    return plan.exit_code
+
+
+def _show_trials(plan: Plan) -> None:
+    """The trials of a study that is not to start: all of them, or on a terminal the first."""
+    from odyssey.study.dry_run import SHOWN, dry_run
+    from odyssey.study.state import read_study
+
+    terminal = sys.stdout.isatty()
+    limit = SHOWN if terminal and plan.settings.dry_run != "all" else None
+    show(dry_run(plan, read_study(plan.folder), columns(80), limit))
 
 
 def _check(plan: Plan) -> None:

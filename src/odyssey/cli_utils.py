@@ -24,6 +24,7 @@ SCRIPTS = {
     "dashboard": "python scripts/dashboard.py",
     "plan": "python scripts/plan.py",
     "confirm": "python scripts/confirm.py",
+    "study": "python scripts/study.py",
     "calibrate": "python scripts/calibrate.py",
 }
 _installed = False  # whether this process was started as `odyssey …`

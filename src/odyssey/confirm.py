@@ -11,15 +11,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 
 from odyssey.cli_utils import Parser, exit_status, show, typed_as, typed_path
+from odyssey.config.schema import flat
 from odyssey.config.seeds import SEED_KEYS
 from odyssey.errors import UserError
 from odyssey.io import write_text
 from odyssey.study.analysis_plan import ALPHA, short
 from odyssey.study.formatting import several
 from odyssey.study.formatting import words as words_of
+from odyssey.study.overrides import text
 from odyssey.study.state import (
     CONFIRMS,
     LEFT,
@@ -28,6 +31,7 @@ from odyssey.study.state import (
     not_a_study,
     read_study,
 )
+from odyssey.yaml_text import safe_load
 
 FOLDER = "confirm"  # a configuration folder, with the sweep of that study
 # Keys that the confirming study sets anew; the split stays, unless the search compared several.
@@ -65,8 +69,8 @@ def _confirm(words: list[str]) -> int:
     for variant, run in confirms.runs.items():
         show(f"{variant}: {run}")
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(confirms), indent=2, ensure_ascii=False)
-    write_text(folder / CONFIRMS, text + "\n", sync=False)
+    content = json.dumps(asdict(confirms), indent=2, ensure_ascii=False)
+    write_text(folder / CONFIRMS, content + "\n", sync=False)
     given = {word.partition("=")[0] for word in asked.words}
     command = [word for word in command if word.partition("=")[0] not in given]
     return train(["-m", *command, *asked.words])
@@ -94,6 +98,7 @@ def plan(study: Path, seeds: int, runner_up: bool) -> tuple[Path, Confirms, list
     compared = [key for entry in state.record.compare for key in entry.split(",")]
     own = {*OWN, *(key for key in SEED_KEYS if key in compared)}
     settings = {label: _settings(rows[run.name].overrides, own) for label, run in chosen.items()}
+    settings = _complete(settings, chosen)
     first = max(_used(state), default=-1) + 1
     fresh = list(range(first, first + seeds))
     name = f"{state.name}-confirmed"
@@ -166,14 +171,42 @@ def _settings(overrides: str, own: Collection[str]) -> dict[str, str]:
     return {key: value for key, _, value in pairs if key not in own}
 
 
+def _complete(
+    settings: Mapping[str, dict[str, str]], chosen: Mapping[str, RunState]
+) -> dict[str, dict[str, str]]:
+    """The settings, each variant with the keys of all.
+
+    A key that a variant's command did not set has the value of its run. Where the run has none, the
+    setting does not apply to the variant, and is any other's: it will be left out again.
+    """
+    values: dict[str, str] = {}  # of each key, in some variant
+    for one in settings.values():
+        for key, value in one.items():
+            values.setdefault(key, value)
+    found = {}
+    for label, one in settings.items():
+        lacking = [key for key in values if key not in one]
+        config = _config(chosen[label]) if lacking else {}
+        found[label] = one | {k: text(config[k]) if k in config else values[k] for k in lacking}
+    return found
+
+
+def _config(run: RunState) -> dict[str, Any]:
+    """The run's configuration with dotted keys. Raises UserError where it cannot be read."""
+    file = run.path / "config.yaml"
+    try:
+        found = safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"{file} is not readable, and holds settings that are to be confirmed")
+    return flat(found)
+
+
 def _split(settings: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, str], list[str]]:
     """What all variants have in common, and the keys in which they differ."""
     every = list(settings.values())
-    keys = list(dict.fromkeys(key for one in every for key in one))
-    if odd := [key for key in keys if any(key not in one for one in every)]:
-        raise UserError(
-            f"{odd[0]} is set for some variants alone: they have no confirmation in common"
-        )
+    keys = list(every[0])
     differing = [key for key in keys if len({one[key] for one in every}) > 1]
     return {key: every[0][key] for key in keys if key not in differing}, differing
 

@@ -264,6 +264,55 @@ class Study:
         with _as_keywords():
             return _compare([self.folder], baseline, margin, metric, share, alpha, seed)
 
+    def drop(self, *settings: str, delete: bool = False) -> list[str]:
+        """Leave runs out of the study, as `scripts/study.py drop` does, without a question.
+
+        Parameters
+        ----------
+        settings : str
+            What the runs have, as in `"cell=rnn"`, `"seed=0,1"` (either): all of them have to
+            match. Or names of runs.
+        delete : bool
+            Delete their folders; else they are in `dropped/` of the study's folder.
+
+        Returns
+        -------
+        list of str
+            The names of the runs that are no longer part of it.
+
+        Raises
+        ------
+        UserError
+            Where no run has the settings, all have, or the study is running.
+        """
+        from odyssey.study.drop import drop
+
+        found = drop(self.folder, settings, delete=delete)
+        return [run.name for run in found.runs] if found else []
+
+    def rename(self, name: str) -> None:
+        """Give the study another name, in its folder and its files.
+
+        `study=NAME` then goes on with it. Runs that W&B has keep their ids, and the group that they
+        were logged in. Raises UserError where the name is taken, or the study is running.
+        """
+        from odyssey.study.rename import rename
+
+        self.folder = rename(self.folder, name).folder
+        self.name, self._state = name, None
+
+    def merge(self, *others: str | Path | Study, mixed: bool = False) -> None:
+        """Move the runs of other studies into this one; a run that both have is there once.
+
+        What is left of the others is then in `dropped/`. mixed: whether runs of other code or data
+        may come too. Raises UserError where studies have other settings, or are running.
+        """
+        from odyssey.study.merge import merge
+
+        folders = [o.folder if isinstance(o, Study) else study(o).folder for o in others]
+        merge(self.folder, folders, mixed=mixed)
+        self._state = None
+
     def _collection(self) -> Collection:
         from odyssey.report.io.collect import collect
 

@@ -65,6 +65,8 @@ STUDY_KEYS = {
     "sampler": "hydra.sweeper.sampler",
     "draws": "hydra.sweeper.draws",
     "only": "hydra.sweeper.only",
+    "dry_run": "hydra.sweeper.dry_run",
+    "on_failure": "hydra.sweeper.on_failure",
     "launcher": "hydra/launcher",
     "sweeper": "hydra/sweeper",
 }

@@ -14,6 +14,7 @@ from odyssey.study.formatting import words as words_of
 from odyssey.study.launchers import local
 from odyssey.study.plan import STARTUP, Plan, Trial, draw
 from odyssey.study.sampling import Past, place, propose
+from odyssey.study.search_space import Parameter
 from odyssey.study.state import RunState, StudyState, read_study
 from odyssey.study.store import locked, write_trials
 from odyssey.training.record import DONE
@@ -34,7 +35,7 @@ def grow(plan: Plan, before: StudyState) -> list[Trial]:
         state = read_study(plan.folder, before=before)
         new = recorded(plan, state)
         if not new and (new := _next(plan, state)):
-            write_trials(plan.folder, [*state.trials, *(trial.row() for trial in new)])
+            write_trials(plan.folder, [*state.trials, *(t.row(plan.command) for t in new)])
     plan.trials += new
     return new
 
@@ -56,11 +57,13 @@ def recorded(plan: Plan, state: StudyState) -> list[Trial]:
         if (number, label) in known:
             continue
         words = _by_key(words_of(row.overrides))
-        drawn = [words.get(key, "") for p in plan.settings.searched for key in p.keys]
-        if len(_places(plan, drawn)) < len(plan.settings.searched):
+        keys = [key for p in plan.settings.searched for key in p.keys]
+        drawn = [words[key] for key in keys if key in words]
+        if len(_places(plan, drawn)) < len({p.name for p in _active(plan, drawn)}):
             continue
         run = state.runs[row.run]
-        if run.state in DONE:  # thousands of them are not composed again
+        whole = len(drawn) == len(keys)
+        if run.state in DONE and whole:  # thousands of them are not composed again
             trial = Trial(number, label, plan.words(variant, drawn), run.name)
         else:
             trial = plan.trial(number, variant, drawn)
@@ -112,7 +115,8 @@ def _propose(plan: Plan, variant: Sequence[str], number: int, past: Sequence[Pas
             words = draw(settings, variant, number)
         else:
             seed = (settings.seed, _unordered(" ".join(variant)), number, attempt)
-            words = propose(settings.searched, past, *seed)
+            searched = [p for p in settings.searched if plan.active[tuple(variant)] & {*p.keys}]
+            words = propose(searched, past, *seed)
         try:
             return plan.trial(number, variant, words)
         except UserError as error:  # two settings that do not go together
@@ -153,6 +157,12 @@ def _places(plan: Plan, words: Sequence[str]) -> dict[str, float]:
         if at is not None:
             found[parameter.name] = at
     return found
+
+
+def _active(plan: Plan, words: Sequence[str]) -> list[Parameter]:
+    """The parameters of which these overrides set a key."""
+    there = _by_key(words)
+    return [p for p in plan.settings.searched if any(key in there for key in p.keys)]
 
 
 def _by_key(words: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from odyssey.code_hash import code_version
 from odyssey.config.schema import PLACE_KEYS
 from odyssey.errors import UserError
-from odyssey.study.plan import CONTENT, Plan, is_under
+from odyssey.study.plan import CONTENT, Plan
 from odyssey.study.state import RunState, StudyState
 from odyssey.study.store import COLUMNS, STUDY_FILE, TRIALS_FILE, StudyRecord, data_error
 from odyssey.training.record import DONE, Code
@@ -61,15 +61,26 @@ def _other_configuration(plan: Plan, old: StudyRecord | None) -> list[str]:
     start = f"study={plan.study} is taken by another configuration"
     if old.sweeper != new.sweeper:
         return [f"{start}: a {old.sweeper} there, a {new.sweeper} by this command; {way_out}"]
+    found = differences(old, new)
+    return [f"{start}: {found}; {way_out}"] if found else []
+
+
+def differences(
+    old: StudyRecord, new: StudyRecord, there: str = "there", here: str = "here"
+) -> str:
+    """In what two studies are no parts of one, in words; empty where they may be.
+
+    They may compare other values, and have other numbers of trials. there, here: where the two are.
+    """
+    if old.sweeper != new.sweeper:
+        return f"a {old.sweeper} {there} and a {new.sweeper} {here}"
     differing = [*_other_search(old, new), *_other_fixed(old, new)]
-    if not differing:
-        return []
     named = "; ".join(
-        f"{key} is {_in_brief(a)} there and {_in_brief(b)} here"
+        f"{key} is {_in_brief(a)} {there} and {_in_brief(b)} {here}"
         for key, a, b in differing[:MOST_NAMED]
     )
     more = f"; and {len(differing) - MOST_NAMED} more" if len(differing) > MOST_NAMED else ""
-    return [f"{start}: {named}{more}; {way_out}"]
+    return named + more
 
 
 def _other_search(old: StudyRecord, new: StudyRecord) -> Iterable[Difference]:
@@ -94,7 +105,8 @@ def _other_fixed(old: StudyRecord, new: StudyRecord) -> Iterable[Difference]:
     if CONTENT in old.fixed and old.fixed[CONTENT] == new.fixed.get(CONTENT):
         both -= set(PLACE_KEYS)  # the same data elsewhere are the same data
     for key in sorted(both, key=lambda k: (not k.endswith((".name", ".kind")), k)):
-        if old.fixed[key] != new.fixed[key] and not is_under(key, varied):
+        # What is fixed below a compared group, as cell.forget_bias, was typed for all its choices.
+        if old.fixed[key] != new.fixed[key] and key not in varied:
             yield key, old.fixed[key], new.fixed[key]
 
 

@@ -7,21 +7,25 @@ import shlex
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, TextIO
 
 from odyssey.cli_utils import is_installed, print_error, show, typed_as
 from odyssey.code_hash import code_version
+from odyssey.config.compose import compose
 from odyssey.config.overrides import to_hydra
 from odyssey.config.sources import CONFIG_NAME
 from odyssey.errors import UserError
-from odyssey.study import adaptive
+from odyssey.study import adaptive, data_check
 from odyssey.study.analysis_plan import updated
 from odyssey.study.compatibility import check, replaced_runs
 from odyssey.study.display import Display
 from odyssey.study.formatting import several
+from odyssey.study.launchers.job import Stopped, has_failed, returned
 from odyssey.study.plan import Plan, Trial
+from odyssey.study.session_lock import running
 from odyssey.study.state import StudyState, read_study
 from odyssey.study.store import Command, locked, write_study_record, write_trials
 from odyssey.study.summary import closing_table, failures
@@ -31,6 +35,7 @@ from odyssey.training.record import DONE, Code
 from odyssey.training.run_dir import RunFolder
 
 Launch = Callable[..., Any]  # Hydra's Launcher.launch
+Load = Callable[[Sequence[Sequence[str]]], Sequence[Any]]  # JobReturns of data_check.load
 WIDTH = 80  # of the lines on the plan
 ROUNDS = 5  # times that a run may be launched in one session, by whatever it was cut short
 
@@ -49,9 +54,13 @@ def begin(plan: Plan) -> StudyState:
             for key, values in old.compare.items():
                 new = [v for v in record.compare.get(key, []) if v not in values]
                 record.compare[key] = values + new
+            labels = {" ".join(variant) for variant in plan.variants}
+            labels |= {row.variant for row in state.trials}
+            record.variants = max(len(labels), old.variants or 0)
             if record.trials is not None:
                 record.trials = max(record.trials, old.trials or 0)
             record.commands, record.data = old.commands, old.data
+            record.dropped = old.dropped
         now = _this_command()
         record.plan = updated(
             old.plan if old else None, plan.analysis, plan.baseline, now.time, _ended(state)
@@ -64,7 +73,10 @@ def begin(plan: Plan) -> StudyState:
             RunFolder(run.path).set_aside()
         names = {run.name for run in replaced}
         kept = [row for row in state.trials if row.run not in names]
-        write_trials(plan.folder, [*kept, *(trial.row() for trial in plan.trials)])
+        if old is None:  # a study.json written anew has not the commands of the rows that are there
+            kept = [replace(row, command=None) for row in kept]
+        plan.command = len(record.commands) - 1
+        write_trials(plan.folder, [*kept, *(t.row(plan.command) for t in plan.trials)])
         return read_study(plan.folder, before=state)
 
 
@@ -102,19 +114,30 @@ def _this_command() -> Command:
 class Session:
     """One process's work on a study; there may be others at the same time."""
 
-    def __init__(self, plan: Plan, launch: Launch) -> None:
-        self.plan, self.launch = plan, launch
+    def __init__(self, plan: Plan, launch: Launch, load: Load | None = None) -> None:
+        """launch: trains trials; load: loads their data alone, None where nothing can do so."""
+        self.plan, self.launch, self.load = plan, launch, load
         self.launched: dict[str, int] = {}  # run -> times
         self.jobs = 0
         self.unrecorded: dict[str, str] = {}  # run -> error that its folder does not hold
+        self.stopped = False  # at a failed run
 
     def conduct(self) -> int:
         """Run all that is to be run. Returns the exit status: 0, or 1 where some are not done.
 
         Runs that another process is still at are its own matter.
         """
+        self._check_data()
+        with locked(self.plan.folder):  # makes it
+            pass
+        with running(self.plan.folder):
+            return self._conduct()
+
+    def _conduct(self) -> int:
         plan = self.plan
         state = begin(plan)
+        for note in plan.notes:
+            show(textwrap.fill(f"note: {note}", WIDTH, break_on_hyphens=False))
         for line in _analysis_plan(plan, state):
             show(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
         if plan.adaptive:
@@ -133,17 +156,56 @@ class Session:
             print(told, file=sys.stderr, flush=True)
         for name, why in self._unrecorded(state).items():
             print_error(f"{name} has stopped: {why}")
+        if self.stopped:
+            print_error(_stopped(plan, state))
+        elif any(run.state in DONE for run in state.runs.values()):
+            show(f"\nreport: {typed_as('report')} {shlex.quote(str(plan.folder))}")
         names = {t.run for t in plan.trials}
         ended = {n for n in names if n in state.runs and state.runs[n].state in (*DONE, "running")}
         return int(ended != names)
+
+    def _check_data(self) -> None:
+        """Load what the runs to do read, each once, where there are several runs to do.
+
+        Raises UserError where some of it cannot be had: nothing is written then.
+        """
+        plan = self.plan
+        here = self._todo(read_study(plan.folder), plan.startup if plan.adaptive else plan.trials)
+        asked = {trial.data: trial for trial in here if trial.data}
+        if len(here) < 2 or not asked or (self.load is None and not self._is_basic()):
+            return
+        found: dict[str, None] = {}
+        for trial, one in zip(asked.values(), self._loaded(asked.values()), strict=True):
+            errors = data_check.errors_in(one)
+            reading = sum(other.data == trial.data for other in here)
+            rest = ""
+            if len(asked) > 1:
+                need = f"need{'s' * (reading == 1)}"
+                rest = f" ({several(reading, 'run')} of the study {need} it, as {trial.variant})"
+            found |= dict.fromkeys(f"{error}{rest}" for error in errors)
+        if found:
+            raise UserError(*found)
+
+    def _loaded(self, trials: Iterable[Trial]) -> Sequence[Any]:
+        if self.load is not None:
+            # Hydra would make the study's folder.
+            return self.load([[*self._words(trial), "hydra.sweep.dir=."] for trial in trials])
+        values = [data_check.load(compose(trial.words)) for trial in trials]
+        return [returned((), value) for value in values]
+
+    def _is_basic(self) -> bool:
+        """Whether runs are trained in this process, by Hydra's own launcher."""
+        return self.plan.settings.launcher_name == "basic"
 
     def _rounds(self, state: StudyState, display: Display) -> None:
         """Launch what is left, and again what another process left behind or a worker lost.
 
         An adaptive search then has further trials, until it has all.
         """
-        while True:
-            if todo := self._todo(state):
+        while not self.stopped:
+            if todo := self._todo(state, self.plan.trials):
+                if self._one_by_one():
+                    todo = todo[:1]
                 for trial in todo:
                     self.launched[trial.run] = self.launched.get(trial.run, 0) + 1
                 self._launch(todo)
@@ -159,8 +221,12 @@ class Session:
         Ours never do so for one of their trials; Hydra's own for Ray, Slurm and others do.
         """
         jobs = [self._words(trial) for trial in trials]
+        ended: Any
         try:
-            returned = self.launch(jobs, initial_job_idx=self.jobs)
+            ended = self.launch(jobs, initial_job_idx=self.jobs)
+        except Stopped as stopped:
+            self.stopped = True
+            ended = [stopped.returned.get(number) for number in range(len(jobs))]
         except UserError:
             raise
         except Exception as error:
@@ -171,11 +237,17 @@ class Session:
                 "the same command goes on with what is missing"
             ) from error
         self.jobs += len(jobs)
-        for trial, one in zip(trials, returned or [], strict=False):
+        for trial, one in zip(trials, ended or [], strict=False):
             value = getattr(one, "return_value", None)
             # Without a folder it is a process that was lost, and another may do better.
             if isinstance(value, dict) and value.get("status") == "failed" and value.get("folder"):
                 self.unrecorded[trial.run] = str(value.get("error") or "no error is recorded")
+            if self._one_by_one() and has_failed(one):
+                self.stopped = True
+
+    def _one_by_one(self) -> bool:
+        """Whether to hand the launcher one trial at a time: Hydra's own does not stop early."""
+        return self.plan.settings.on_failure == "stop" and self._is_basic()
 
     def _unrecorded(self, state: StudyState) -> dict[str, str]:
         """Runs that failed and could not write so, as on a full disk, with what they said."""
@@ -186,11 +258,11 @@ class Session:
             if name not in state.runs or state.runs[name].state not in kept
         }
 
-    def _todo(self, state: StudyState) -> list[Trial]:
-        """Interrupted runs first, then the new ones; each run once."""
+    def _todo(self, state: StudyState, trials: Sequence[Trial]) -> list[Trial]:
+        """Those of the trials to launch: interrupted runs first, then the new ones; each once."""
         going_on: dict[str, Trial] = {}
         new: dict[str, Trial] = {}
-        for trial in self.plan.trials:
+        for trial in trials:
             times = self.launched.get(trial.run, 0)
             run = state.runs.get(trial.run)
             now = run.state if run is not None else "missing"
@@ -218,6 +290,19 @@ class Session:
         return to_hydra(words)
 
 
+def _stopped(plan: Plan, state: StudyState) -> str:
+    """The sentence for a study that has stopped at a failed run."""
+    runs = [state.runs[name].state for name in {t.run for t in plan.trials} if name in state.runs]
+    named = {"interrupted": "interrupted", "missing": "not begun"}
+    left = [f"{runs.count(s):,} {how}" for s, how in named.items() if s in runs]
+    rest = f" ({' and '.join(left)})" if left else ""
+    return (
+        f"study={plan.study} has stopped at a failed run, as hydra.sweeper.on_failure=stop says"
+        f"{rest}; the same command goes on with the others, and tries it again with "
+        "resume.failed=true"
+    )
+
+
 def _to_come(plan: Plan) -> dict[str, Any]:
     """What a Display is told of trials that are not known yet."""
     if not plan.adaptive:
@@ -242,10 +327,10 @@ def _own_output() -> Iterator[TextIO]:
             stream.close()
 
 
-def conduct(plan: Plan, launch: Launch) -> Sequence[Any]:
+def conduct(plan: Plan, launch: Launch, load: Load | None = None) -> Sequence[Any]:
     """What a sweeper does; the exit status is left in the plan."""
     try:
-        plan.exit_code = Session(plan, launch).conduct()
+        plan.exit_code = Session(plan, launch, load).conduct()
     except UserError as error:  # Hydra would show where it was raised
         for message in error.messages:
             print_error(message)

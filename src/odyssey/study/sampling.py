@@ -138,8 +138,8 @@ def propose(parameters: Sequence[Parameter], past: Sequence[Past], *seed: Any) -
             optuna.trial.create_trial(
                 state=state.RUNNING if score is None else state.COMPLETE,
                 value=None if score is None else min(score, worst),
-                params=dict(places),
-                distributions=whole,
+                params={name: at for name, at in places.items() if name in whole},
+                distributions={name: d for name, d in whole.items() if name in places},
             )
         )
     found = study.ask(whole).params

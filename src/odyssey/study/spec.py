@@ -218,6 +218,9 @@ def _example(key: str) -> str:
 
 OURS = ("grid", "search")
 DRAWS = ("shared", "independent")
+ON_FAILURE = ("continue", "stop")
+# Launchers that can end a study at its first failed run.
+STOPPABLE = ("local_pool", "basic", "ray_cluster", "slurm", "slurm_local")
 RANGE = "'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
 TRIALS = 20  # of each variant, where a sweep does not say
 LIMIT = 100_000  # trials of a study: more is a slip of the finger
@@ -239,6 +242,8 @@ class Settings:
     """Key, or "key,key", to the words of each of its values."""
     searched: list[Parameter] = field(default_factory=list)
     fixed: list[str] = field(default_factory=list)  # words that every run has
+    dry_run: Any = False  # print the trials alone: true, or all for every one of them
+    on_failure: Any = "continue"  # or stop: what becomes of the study where a run fails
     # Of a search; None for a grid.
     trials: int | None = None
     sampler: str | None = None
@@ -315,6 +320,7 @@ def _parse(typed: Sequence[Setting], sweep: Setting | None) -> tuple[Settings | 
 def _take_options(found: Settings, given: Mapping[str, Any]) -> list[str]:
     """What hydra.sweeper says, from its file; returns what of it could not be read."""
     wrong: list[str] = []
+    found.dry_run, found.on_failure = given["dry_run"], given["on_failure"]
     try:
         found.compared = parse_compared(given["compare"])
     except UserError as error:
@@ -477,6 +483,23 @@ def _optuna(found: Settings) -> list[str]:
     ]
 
 
+def _of_both(found: Settings) -> list[str]:
+    """Options that a grid has too."""
+    wrong = []
+    if type(found.dry_run) is not bool and found.dry_run != "all":
+        wrong.append(
+            f"hydra.sweeper.dry_run={as_typed(found.dry_run)} is unknown: type true for the first "
+            "trials, or all"
+        )
+    wrong += one_of("hydra.sweeper.on_failure", found.on_failure, ON_FAILURE)
+    if found.on_failure == "stop" and found.launcher_name not in STOPPABLE:
+        wrong.append(
+            f"hydra.sweeper.on_failure=stop is not possible with hydra/launcher="
+            f"{found.launcher_name}: type one of hydra/launcher={options(STOPPABLE)}"
+        )
+    return wrong
+
+
 def _size(found: Settings) -> list[str]:
     size = found.size()
     if size <= LIMIT:
@@ -492,6 +515,7 @@ CHECKS = (
     _only,
     _batch,
     _optuna,
+    _of_both,
     _size,
 )
 

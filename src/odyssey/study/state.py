@@ -27,7 +27,8 @@ from odyssey.typed_json import LaterSchema
 
 STATES = ("finished", "diverged", "failed", "interrupted", "running", "missing", "damaged")
 LEFT = ("missing", "interrupted")  # what the same command would train
-NOT_RUNS = ("logs", "report", "wandb")
+DROPPED = "dropped"  # a folder in a study's, with what was left out of it
+NOT_RUNS = ("logs", "report", "wandb", DROPPED)
 UNPLANNED = "not in the plan"
 CONFIRMS = "confirms.json"  # in the folder of a study that confirms a search
 
@@ -263,7 +264,7 @@ def _to_come(study: StudyState) -> int:
     record = study.record
     if record is None or record.sampler != "tpe" or record.trials is None:
         return 0
-    variants = math.prod(map(len, record.compare.values()))
+    variants = record.variants or math.prod(map(len, record.compare.values()))
     proposed = {(row.trial, row.variant) for row in study.trials}
     return max(variants * record.trials - len(proposed), 0)
 

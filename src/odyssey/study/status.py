@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 import shutil
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,10 +22,11 @@ from odyssey.study.formatting import as_number, differing, duration, number, sev
 from odyssey.study.progress import PAUSE, Progress, progress, throughput, time_left
 from odyssey.study.state import LEFT, RunState, StudyState, not_a_study, read_study
 from odyssey.study.store import StudyRecord
-from odyssey.study.summary import closing_table, failures, sections
+from odyssey.study.summary import alone, closing_table, failures, sections
 from odyssey.study.wandb import log_summary, with_mode
 from odyssey.training.record import DONE
 
+MOST_COMMANDS = 5  # that are shown
 SHOWN = 20  # variants of a table, and running runs, where not all are asked for
 # A study's runs as a bar: one letter for each state, in this order.
 LETTERS = {"finished": "#", "diverged": "d", "failed": "x", "damaged": "?", "running": ">"}
@@ -53,6 +56,7 @@ def plain(study: StudyState, now: float) -> dict[str, Any]:
         "runs": len(study.runs),
         "counts": study.counts(),
         "to_come": study.to_come,
+        "commands_left": commands_left(study),
         "runs_an_hour": pace and pace.hourly,
         "time_left": time_left(study, now),
         "sections": [
@@ -84,6 +88,7 @@ def _head(study: StudyState, width: int) -> str:
         lines.append(f"searched  {searched}  (trials for each variant: {record.trials})")
     if record.plan:
         lines.append(f"plan      {record.plan.in_words()}")
+    lines += [f"dropped   {dropped.in_words()}" for dropped in record.dropped]
     wrapped = [
         line
         for long in lines
@@ -124,14 +129,16 @@ def _state(study: StudyState, now: float, width: int) -> str:
             f"{duration(pace.seconds)} of work (a pause of over {duration(PAUSE)} ends a period)",
             width,
         )
-    running = counts["running"]
+    running, before = counts["running"], len(lines)
     if running:
         least = "unknown until a run is finished" if rest is None else f"about {duration(rest)}"
         lines.append(f"time left {least}, with {several(running, 'run')} at a time")
+        lines += _goes_on(study, "what has not begun is")
     elif left:
-        command = _last_command(study)
-        lines.append("time left unknown, since nothing runs; the same command goes on:")
-        lines.append(f"    {command}") if command else lines.append(f"    {typed_as('train')} -m …")
+        start = "time left unknown, since nothing runs; "
+        lines += _goes_on(study, start.removesuffix("; ") + ", and what is left is")
+        if len(lines) == before:
+            lines += [f"{start}the same command goes on:", f"    {_one_command(study)}"]
     elif total == done:
         lines.append("all done")
     else:
@@ -153,9 +160,68 @@ def _bar(counts: dict[str, int], total: int, width: int) -> str:
     return f"[{cells[:width].ljust(width, '.')}]"
 
 
-def _last_command(study: StudyState) -> str:
+def commands_left(study: StudyState) -> dict[str, int]:
+    """Command -> how many of the runs that are left it would train, the latest one first.
+
+    Of a run in the plans of several commands it is the latest. Trials that an adaptive search has
+    yet to propose are the last command's. A run outside of every plan has its own command.
+    """
     commands = study.record.commands if study.record else []
-    return commands[-1].command if commands else ""
+    last = commands[-1].command if commands else f"{typed_as('train')} -m …"
+    rows = {row.run: row for row in reversed(study.trials)}
+    for row in study.trials:
+        if row.command is not None and row.command >= (rows[row.run].command or -1):
+            rows[row.run] = row
+    found: Counter[str] = Counter()
+    for run in study.runs.values():
+        if run.state not in LEFT:
+            continue
+        if run.name not in rows:
+            found[alone(run)] += 1
+            continue
+        number = rows[run.name].command
+        known = number is not None and number < len(commands)
+        command = commands[number or 0].command if known else last
+        found[_without_dropped(command, study)] += 1
+    if study.to_come:
+        found[_without_dropped(last, study)] += study.to_come
+    order = [_without_dropped(command.command, study) for command in reversed(commands)]
+    return {c: found[c] for c in sorted(found, key=lambda c: order.index(c) if c in order else -1)}
+
+
+def _without_dropped(command: str, study: StudyState) -> str:
+    """A command less the compared values that were dropped from the study."""
+    compare = study.record.compare if study.record else {}
+    try:
+        line = shlex.split(command)
+    except ValueError:
+        return command
+    found = []
+    for word in line:
+        key, equals, text = word.partition("=")
+        values = [v.strip() for v in text.split(",")]
+        there = {str(value) for value in compare.get(key, [])}
+        if len(values) > 1 and there.intersection(values) and not set(text) & set("()[]{}'\""):
+            word = f"{key}{equals}{','.join(v for v in values if v in there)}"
+        found.append(word)
+    return command if found == line else shlex.join(found)
+
+
+def _one_command(study: StudyState) -> str:
+    return next(iter(commands_left(study)))
+
+
+def _goes_on(study: StudyState, start: str) -> list[str]:
+    """The commands of the runs that are left, where these are of more than one."""
+    left = commands_left(study)
+    if len(left) < 2:
+        return []
+    lines = [f"{start} of {len(left)} commands:"]
+    for command, runs in [*left.items()][:MOST_COMMANDS]:
+        lines += [f"  {several(runs, 'run')}:", f"    {command}"]
+    if len(left) > MOST_COMMANDS:
+        lines.append(f"  and {len(left) - MOST_COMMANDS} more commands (--json has all)")
+    return lines
 
 
 def _running(study: StudyState, now: float, width: int, every: bool) -> str:

@@ -31,7 +31,7 @@ LOCK_FILE = ".study.lock"
 LOCK_SECONDS = 60.0  # to wait for another process that writes the same two files
 
 SCHEMA = 1  # of study.json: raise it when a key changes its meaning; a later one is refused
-COLUMNS = ("trial", "run", "variant", "overrides")  # of trials.csv
+COLUMNS = ("trial", "run", "variant", "command", "overrides")  # of trials.csv
 
 Stamp = tuple[int, int, int]  # a file's time of change (ns), size and inode: equal if unchanged
 
@@ -45,6 +45,27 @@ class Command:
 
 
 @dataclass
+class Dropped:
+    """Runs that were left out of a study."""
+
+    time: str = ""  # ISO 8601
+    settings: str = ""  # what they had, as typed
+    runs: list[str] = field(default_factory=list)  # their names
+    results: int = 0  # how many of them had ended
+
+    def in_words(self) -> str:
+        """`2 runs of cell=rnn were dropped on 2026-11-30, 2 of them with results`."""
+        many = len(self.runs) != 1
+        were = f"{len(self.runs):,} run{'s were' if many else ' was'}"
+        start, _, verb = were.rpartition(" ")
+        had = f"{self.results:,} of them with results" if many else "with a result"
+        return (
+            f"{start} of {self.settings} {verb} dropped on {self.time[:10]}"
+            f"{f', {had}' if self.results else ', none with results'}"
+        )
+
+
+@dataclass
 class StudyRecord:
     """study.json."""
 
@@ -53,6 +74,8 @@ class StudyRecord:
     sweeper: str = ""  # grid or search
     compare: dict[str, list[Any]] = field(default_factory=dict)  # scientific: key -> values
     space: dict[str, dict[str, Any]] = field(default_factory=dict)  # nuisance: key -> distribution
+    variants: int | None = None  # fewer than the product of the compared values where some do not
+    # apply to all; None in studies of earlier versions
     trials: int | None = None  # of each variant; None for a grid
     sampler: str | None = None
     draws: str | None = None
@@ -60,6 +83,7 @@ class StudyRecord:
     fixed: dict[str, Any] = field(default_factory=dict)  # what all its runs have in common
     plan: AnalysisPlan | None = None  # of the analysis, made before the first run
     commands: list[Command] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
     code: Code | None = None  # of the last command
     data: dict[str, Data] = field(default_factory=dict)  # what chooses the data -> the data
     odd: list[str] = field(default_factory=list, compare=False)  # keys of values not understood
@@ -79,6 +103,7 @@ class TrialRow:
     run: str  # the name of its run folder
     variant: str  # the compared values, as in `cell=gru bptt.length=25`
     overrides: str  # `python train.py` with them is this trial alone
+    command: int | None = None  # the last of study.json's commands that has it; None: not known
 
 
 # -- reading -------------------------------------------------------------------------------------
@@ -154,7 +179,8 @@ def read_trials(folder: Path) -> tuple[list[TrialRow], str]:
             name, number = row.get("run") or "", row.get("trial")
             variant, overrides = row.get("variant") or "", row.get("overrides")
             if _is_run_name(name) and overrides is not None:
-                rows.append(TrialRow(_trial_number(number), name, variant, overrides))
+                command = _trial_number(row.get("command"))
+                rows.append(TrialRow(_trial_number(number), name, variant, overrides, command))
             else:
                 lost += 1
     except (csv.Error, ValueError):  # such as a field beyond all bounds
@@ -251,7 +277,8 @@ def write_trials(folder: Path, rows: Iterable[TrialRow]) -> None:
     writer.writerow(COLUMNS)
     for row in sorted(unique.values(), key=lambda row: row.trial or 0):
         trial = "" if row.trial is None else row.trial
-        writer.writerow((trial, row.run, row.variant, row.overrides))
+        command = "" if row.command is None else row.command
+        writer.writerow((trial, row.run, row.variant, command, row.overrides))
     write_text(folder / TRIALS_FILE, out.getvalue())
 
 

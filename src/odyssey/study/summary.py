@@ -241,6 +241,12 @@ def _command(run: RunState, commands: dict[str, str]) -> str:
     return f"{typed_as('train')} {line}".rstrip()
 
 
+def alone(run: RunState) -> str:
+    """What trains a run alone that is in no plan."""
+    line = _overrides(run)
+    return typed_as("train") + (" …" if line is None else f" {line}")
+
+
 def _overrides(run: RunState) -> str | None:
     """The words that the run was started with, from its own folder."""
     import yaml  # type: ignore[import-untyped]

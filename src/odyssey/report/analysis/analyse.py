@@ -238,14 +238,21 @@ def importance(
     found = {}
     for summary in summaries:
         label = summary.variant.label
-        points = [_coordinates(axes, o) for o in summary.outcomes]
-        found[label] = decomposed(axes, points, summary.outcomes)
+        own = [axis for axis in axes if _applies(axis, summary.outcomes)]
+        points = [_coordinates(own, o) for o in summary.outcomes]
+        found[label] = decomposed(own, points, summary.outcomes)
         progress(f"importance: {label}")
     if len(summaries) > 1 and values:
         labels = dict.fromkeys(label for label, _ in every)
         variant = Axis(VARIANT, "choice", math.nan, math.nan, choices=tuple(labels))
-        points = [_coordinates(axes, o) | {VARIANT: label} for label, o in every]
-        found[OVERALL] = decomposed([*axes, variant], points, [o for _, o in every])
+        shared = [a for a in axes if all(_applies(a, s.outcomes) for s in summaries)]
+        points = [_coordinates(shared, o) | {VARIANT: label} for label, o in every]
+        overall = decomposed([*shared, variant], points, [o for _, o in every])
+        if rest := [axis.name for axis in axes if axis not in shared]:
+            names = ", ".join(rest)
+            note = f"{names} is no setting of all variants, and is looked at within those it is of."
+            overall = replace(overall, note=f"{overall.note} {note}".strip())
+        found[OVERALL] = overall
         progress("importance over all variants")
     return found
 
@@ -264,6 +271,12 @@ def _searched_axes(comparison: Comparison, outcomes: Sequence[Outcome]) -> list[
             if len({repr(v) for v in values}) > 1:
                 axes.append(axis_from_values(key, values))
     return axes
+
+
+def _applies(axis: Axis, outcomes: Sequence[Outcome]) -> bool:
+    """Whether a searched setting is one of a variant's: any of its runs has a value of it."""
+    keys = axis.name.split(",")
+    return any(all(key in o.run.config for key in keys) for o in outcomes) or not outcomes
 
 
 def _coordinates(axes: Sequence[Axis], outcome: Outcome) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     return [
         *plan_notes(comparison),
         *_confirmation_notes(comparison),
+        *_dropped_notes(comparison),
         *_ending_notes(comparison),
         *_chance_notes(comparison),
         *_mixed_notes(runs, "code versions", lambda run: run.code[:12]),
@@ -51,6 +52,13 @@ def _confirmation_notes(comparison: Comparison) -> list[str]:
                 f"{study.confirmed}: its report confirms, or does not, what is promising here."
             )
     return found
+
+
+def _dropped_notes(comparison: Comparison) -> list[str]:
+    """What was left out of the studies, which a reader has to know of: results were there."""
+    return [
+        f"Of study {study.name}, {said}." for study in comparison.studies for said in study.dropped
+    ]
 
 
 def _ending_notes(comparison: Comparison) -> list[str]:

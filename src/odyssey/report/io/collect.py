@@ -299,6 +299,7 @@ def make_study(
         planned=planned,
         to_come=to_come,
         plan=record.plan,
+        dropped=tuple(as_text(dropped.in_words()) for dropped in record.dropped),
     )
 
 

@@ -88,6 +88,7 @@ class ReportStudy:
     confirmed: str = ""  # of a search: the study that repeats its best settings
     to_come: int = 0  # trials that an adaptive search has yet to propose
     plan: AnalysisPlan | None = None  # of the analysis
+    dropped: tuple[str, ...] = ()  # what was left out of it, in words
 
 
 @dataclass

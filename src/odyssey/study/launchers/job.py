@@ -17,6 +17,30 @@ from typing import Any
 LEASE_SECONDS = 150.0
 
 
+class Stopped(Exception):
+    """A run has failed, and the study is to stop then; the other runs have ended.
+
+    returned: by number of the job, the JobReturns of those that ended.
+    """
+
+    def __init__(self, returned: Mapping[int, Any]) -> None:
+        super().__init__("a run has failed")
+        self.returned = returned
+
+
+def stops_early(launcher: Any) -> bool:
+    """Whether the study is to stop at its first failed run."""
+    return str(launcher.config.hydra.sweeper.get("on_failure")) == "stop"
+
+
+def has_failed(returned: Any) -> bool:
+    """Whether a JobReturn is that of a run that failed."""
+    value = getattr(returned, "_return_value", None)
+    return isinstance(value, Exception) or (
+        isinstance(value, Mapping) and value.get("status") == "failed"
+    )
+
+
 def study_of(launcher: Any) -> dict[str, Any]:
     """What the trials of a launcher share, in a form that can be sent to another process."""
     from hydra.core.singleton import Singleton

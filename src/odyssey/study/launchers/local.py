@@ -181,28 +181,38 @@ def launch(
     jobs: Sequence[Sequence[str]],
     first: int,
     places: Sequence[Mapping[str, str]],
+    stop_early: bool = False,
 ) -> list[Any]:
     """Run the jobs, as many at a time as there are places; their JobReturns, in the jobs' order.
 
-    study: what the trials share: hydra_context, config, task_function, singletons. first: Hydra's
-    number of the first job. Of a JobReturn, `cfg` and `hydra_cfg` are None.
+    study: what the trials share: hydra_context, config, task_function, singletons; `on_death` too
+    where they train nothing: what stands in for a trial whose process ends without a word. first:
+    Hydra's number of the first job. Of a JobReturn, `cfg` and `hydra_cfg` are None.
+    stop_early: whether to stop at the first run that fails.
 
     Raises KeyboardInterrupt on SIGINT or SIGTERM, once the trials have ended: they are asked to
-    stop, no other starts; at a second signal they are killed.
+    stop, no other starts; at a second signal they are killed. Raises `job.Stopped` where a run has
+    failed, with `stop_early`, once the others have been stopped in the same way.
     """
     server = warm()
     server.send("study", _packed(study))
     returned: dict[int, Any] = {}
     running: dict[int, int] = {}  # number of the trial -> its place
+    failed: list[int] = []  # numbers of the trials for which the study stops
     try:
         with _signals() as (asked, woken):
-            for number, packed, how in _ended(server, jobs, first, places, running, asked, woken):
+            ends = _ended(server, jobs, first, places, running, asked, failed, woken)
+            for number, packed, how in ends:
                 returned[number] = _unpacked(packed, how, jobs[number])
+                if stop_early and job.has_failed(returned[number]):
+                    failed.append(number)
     finally:
         if running:  # an error of ours: no trial is left to itself
             close()
     if asked:
         raise KeyboardInterrupt
+    if failed:
+        raise job.Stopped(returned)
     return [returned[number] for number in range(len(jobs))]
 
 
@@ -213,14 +223,18 @@ def _ended(
     places: Sequence[Mapping[str, str]],
     running: dict[int, int],
     asked: Sequence[float],
+    failed: Sequence[int],
     woken: int,
 ) -> Iterator[tuple[int, bytes, str]]:
-    """Each trial as it ends, while the places that become free are filled."""
+    """Each trial as it ends, while the places that become free are filled.
+
+    asked, failed: as they grow; with the first entry of either the trials are asked to stop.
+    """
     free = list(range(len(places)))
     todo = list(enumerate(jobs))[::-1]
-    heeded = 0
-    while running or (todo and not asked):
-        while todo and free and not asked:
+    heeded, stopping = 0, False
+    while running or (todo and not stopping):
+        while todo and free and not stopping:
             number, words = todo.pop()
             running[number] = place = free.pop(0)
             server.send("start", Trial(number, first + number, tuple(words), places[place]))
@@ -229,11 +243,16 @@ def _ended(
             os.read(woken, 4096)
         if len(asked) > heeded:
             heeded = len(asked)
-            server.send("stop" if heeded == 1 else "kill")
+            if heeded > 1 or not stopping:
+                server.send("kill" if heeded > 1 else "stop")
+            stopping = True
         if server.connection in ready:
             number, packed, how = _received(server)
             free.append(running.pop(number))
             yield number, packed, how
+            if failed and not stopping:
+                server.send("stop")
+                stopping = True
 
 
 def _packed(study: Mapping[str, Any]) -> bytes:

@@ -38,6 +38,7 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
     numbers = {task.remote(shared, list(words), first + n): n for n, words in enumerate(jobs)}
     returned: dict[int, Any] = {}
     left = list(numbers)
+    stop_early = job.stops_early(launcher)
     try:
         while left:
             (done,), left = ray.wait(left, num_returns=1)
@@ -51,12 +52,23 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
                 ) from None
             except ray.exceptions.RayError as error:
                 returned[n] = job.lost(study, jobs[n], first + n, _sentence(error))
+            if stop_early and job.has_failed(returned[n]):
+                _cancel(left)
+                raise job.Stopped(returned)
     except (KeyboardInterrupt, SystemExit):
-        for trial in left:
-            ray.cancel(trial)
-        ray.wait(left, num_returns=len(left), timeout=STOP_SECONDS)
+        _cancel(left)
         raise KeyboardInterrupt from None
     return [returned[n] for n in range(len(jobs))]
+
+
+def _cancel(trials: Sequence[Any]) -> None:
+    """Ask the trials to stop, and wait until they have written a checkpoint."""
+    import ray
+
+    for trial in trials:
+        ray.cancel(trial)
+    if trials:
+        ray.wait(list(trials), num_returns=len(trials), timeout=STOP_SECONDS)
 
 
 def _connect(settings: Mapping[str, Any]) -> None:

@@ -142,10 +142,11 @@ def _run(study: Mapping[str, Any], trial: Trial) -> Any:
     os.environ.update(study["environment"])
     os.environ.update(trial.environment)
     os.chdir(study["folder"])
-    start_service(study["config"].logger.mode)  # while the configuration is composed
+    if "on_death" not in study:  # a run that is trained
+        start_service(study["config"].logger.mode)  # while the configuration is composed
     task = None
     if trial.death is not None:
-        task = partial(_record_death, error=trial.death)
+        task = partial(study.get("on_death", _record_death), error=trial.death)
     return job.run(study, trial.overrides, trial.index, task)
 
 

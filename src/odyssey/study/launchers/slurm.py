@@ -45,7 +45,8 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
             f"hydra/launcher={launcher._EXECUTOR}: nothing was submitted ({why}); type it where "
             "sbatch and srun are, or hydra/launcher=slurm_local to try it on this machine"
         ) from None
-    returned = []
+    returned: list[Any] = []
+    stop_early = job.stops_early(launcher)
     try:
         for number, words, sent in zip(numbers, jobs, submitted, strict=True):
             try:
@@ -53,6 +54,9 @@ def launch(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[Any
             except (UncompletedJobError, FailedJobError) as error:
                 why = f"job {sent.job_id} of {launcher._EXECUTOR}: {_last_line(error)}"
                 returned.append(job.lost(study, words, number, why))
+            if stop_early and job.has_failed(returned[-1]):
+                _cancel(launcher._EXECUTOR, submitted[len(returned) :])
+                raise job.Stopped(dict(enumerate(returned)))
     except KeyboardInterrupt:
         _cancel(launcher._EXECUTOR, submitted[len(returned) :])
         raise
