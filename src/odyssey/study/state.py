@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Literal
 
 from odyssey.errors import did_you_mean, options
+from odyssey.io import Stamp, read_text, stamp_of
 from odyssey.study.store import (
     STUDY_FILE,
     TRIALS_FILE,
-    Stamp,
     StudyRecord,
     TrialRow,
     read_study_record,
-    read_text,
     read_trials,
-    stamp_of,
 )
-from odyssey.training.record import RunRecord
+from odyssey.training.record import NoRecord, RunRecord
 from odyssey.typed_json import LaterSchema
 
 STATES = ("finished", "diverged", "failed", "interrupted", "running", "missing", "damaged")
@@ -221,7 +219,9 @@ def _parse(path: Path, before: RunState | None) -> RunState:
     changed = stamp[0] / 1e9
     try:
         record = RunRecord.load(text)
-    except (ValueError, RecursionError) as error:
+    except NoRecord:
+        return RunState(path.name, path, "missing")
+    except ValueError as error:
         later = isinstance(error, LaterSchema)
         return RunState(path.name, path, "damaged", None, changed, stamp, later)
     return RunState(path.name, path, record.status, record, changed, stamp)

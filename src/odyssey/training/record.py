@@ -23,6 +23,10 @@ DONE = ("finished", "diverged")  # with a result; such a run is not trained agai
 Status = Literal["running", "finished", "diverged", "failed", "interrupted"]
 
 
+class NoRecord(ValueError):
+    """The text says nothing, as `null` does: there is no record."""
+
+
 @dataclass
 class Data:
     """The data of a run: their name, and the SHA-256 (hex) of their content."""
@@ -148,14 +152,19 @@ class RunRecord:
     def load(cls, text: str) -> RunRecord:
         """A record from the text of run.json.
 
-        Raises ValueError where it is not JSON, or not a record with a known status; LaterSchema
-        where a later version wrote it.
+        Raises ValueError where it is not JSON, or not a record with a known status; NoRecord where
+        it is null; LaterSchema where a later version wrote it.
         """
-        return cls.from_dict(json.loads(text))
+        try:
+            return cls.from_dict(json.loads(text))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
     @classmethod
     def from_dict(cls, values: Any) -> RunRecord:
         """A record from plain values. Raises as `load`."""
+        if values is None:
+            raise NoRecord("null")
         if not isinstance(values, Mapping) or values.get("status") not in STATUSES:
             raise ValueError("not the record of a run")
         check_schema(values, SCHEMA)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import UserError
+from odyssey.io import read_text
 from odyssey.registry import load_class
 from odyssey.yaml_text import without_aliases
 
@@ -41,7 +42,7 @@ def read_config(run: Path) -> Any:
     from yaml import YAMLError  # type: ignore[import-untyped]
 
     try:
-        text = (run / "config.yaml").read_text(encoding="utf-8")
+        text, _ = read_text(run / "config.yaml")
         cfg = OmegaConf.load(StringIO(without_aliases(text)))
         if not isinstance(cfg, DictConfig):
             raise ValueError("not a mapping")
