@@ -20,17 +20,19 @@ from odyssey.cli_utils import see_current_folder, typed_as
 from odyssey.code_hash import source_hash
 from odyssey.config import compose as composing
 from odyssey.config import sources
+from odyssey.config.saved import read_config
 from odyssey.config.validate import config_errors
 from odyssey.device import DEVICES, resolve_device
 from odyssey.errors import UserError, did_you_mean, options
+from odyssey.io import reason
 from odyssey.registry import entry_of
-from odyssey.study.formatting import duration
+from odyssey.study.formatting import duration, several
 from odyssey.study.overrides import word
 from odyssey.study.state import RunState, read_run
 from odyssey.study.store import search_of
 from odyssey.training.record import RunRecord
-from odyssey.training.restore import check_folder, read_config, restore_model
-from odyssey.training.run_dir import RunFolder, run_path
+from odyssey.training.restore import check_folder, restore_model
+from odyssey.training.run_dir import MetricRow, RunFolder, run_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -314,11 +316,7 @@ class Run:
         """
         import pandas as pd
 
-        rows = RunFolder(self.path).read_metrics()
-        long = pd.DataFrame(rows, columns=["step", "epoch", "name", "value", "time"])
-        for column in ("step", "epoch", "value", "time"):
-            long[column] = pd.to_numeric(long[column], errors="coerce")
-        long = long.dropna(subset=["step", "name"]).astype({"step": int})
+        long = pd.DataFrame(self._rows(), columns=["step", "epoch", "name", "value", "time"])
         names = list(dict.fromkeys(long["name"]))
         when = long.groupby("step")[["epoch", "time"]].last()
         # Of two values at one step the later counts, as in the report.
@@ -328,13 +326,29 @@ class Run:
         found.columns.name = None
         return found
 
+    def _rows(self) -> list[MetricRow]:
+        """The rows of metrics.csv. Raises UserError where it is there and cannot be read."""
+        folder = RunFolder(self.path)
+        try:
+            rows, damaged = folder.read_metrics()
+        except OSError as error:
+            raise UserError(f"{folder.metrics_path} cannot be read ({reason(error)})") from None
+        if damaged and not rows:
+            raise UserError(
+                f"{folder.metrics_path} is no table of step, epoch, name, value and time, as runs "
+                "write them"
+            )
+        if damaged:
+            warnings.warn(
+                f"{folder.metrics_path} has {several(damaged, 'line')} that cannot be read",
+                stacklevel=3,
+            )
+        return rows
+
     @cached_property
     def config(self) -> DictConfig:
         """All settings, from `config.yaml`. Raises UserError where it cannot be read."""
-        if not (self.path / "config.yaml").exists():
-            raise UserError(f"{self.path} is not a run folder, as it has no config.yaml")
-        cfg: DictConfig = read_config(self.path)
-        return cfg
+        return read_config(self.path)
 
     # -- model and task ---------------------------------------------------------------------
 
@@ -524,6 +538,7 @@ class Run:
         """
         from odyssey.training.figures import draw_curves
 
+        self._rows()
         monitor, figure = self.record.monitor, show.new_figure()
         if not draw_curves(RunFolder(self.path), monitor.name if monitor else "", figure):
             raise UserError(f"{self.path} has no metrics yet")

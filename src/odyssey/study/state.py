@@ -224,6 +224,8 @@ def _parse(path: Path, before: RunState | None) -> RunState:
     except ValueError as error:
         later = isinstance(error, LaterSchema)
         return RunState(path.name, path, "damaged", None, changed, stamp, later)
+    if not record.is_of(path.name):
+        return RunState(path.name, path, "damaged", None, changed, stamp)
     return RunState(path.name, path, record.status, record, changed, stamp)
 
 

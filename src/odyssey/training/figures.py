@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from odyssey.io import atomic_path
 from odyssey.training.run_dir import RunFolder
 
 if TYPE_CHECKING:
@@ -20,18 +21,18 @@ def learning_curves(folder: RunFolder, monitor: str) -> None:
     FigureCanvasAgg(figure)
     if draw_curves(folder, monitor, figure):
         folder.figures.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder.figures / "learning_curves.png", dpi=120)
+        with atomic_path(folder.figures / "learning_curves.png", sync=False) as part:
+            figure.savefig(part, dpi=120, format="png")
 
 
 def draw_curves(folder: RunFolder, monitor: str, figure: Figure) -> bool:
     """Draw the curves of `metrics.csv` into an empty figure; False where there are none."""
     curves: dict[str, tuple[list[int], list[float]]] = {}
-    for row in folder.read_metrics():
-        value = float(row["value"])
-        if math.isfinite(value):
-            steps, values = curves.setdefault(row["name"], ([], []))
-            steps.append(int(row["step"]))
-            values.append(value)
+    for row in folder.read_metrics()[0]:
+        if math.isfinite(row.value):
+            steps, values = curves.setdefault(row.name, ([], []))
+            steps.append(row.step)
+            values.append(row.value)
     panels = [
         ("train/loss", "training loss", "#0072B2", ""),
         (f"valid/{monitor}", f"validation {monitor}", "#D55E00", "o"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -125,6 +126,22 @@ class RunRecord:
     def done(self) -> bool:
         """Whether the run ended with a result; divergence is one."""
         return self.status in DONE
+
+    def faults(self) -> str:
+        """What no run writes so, in a few words; empty where all is well."""
+        if self.odd:
+            return f"a {self.odd[0]} that no run writes so"
+        if self.status == "finished" and not self.metrics:
+            return "a status of finished, and no metrics"
+        return ""
+
+    def is_of(self, folder: str) -> bool:
+        """Whether it may be the record of the run folder of that name.
+
+        It is not where a hash at the end of the name is that of another configuration.
+        """
+        named = re.search(r"-([0-9a-f]{8})\Z", folder)
+        return not (named and self.config_hash) or self.config_hash.startswith(named[1])
 
     def metric(self, name: str) -> Metric:
         """What the task said of a metric; the monitor's direction is known in any case."""

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli_utils import Parser, exit_status, typed_path
+from odyssey.config.saved import read_config
 from odyssey.device import has_gpu, resolve_device
 from odyssey.errors import UserError
-from odyssey.training.restore import check_folder, read_config, restore_model
+from odyssey.training.restore import check_folder, restore_model
 
 if TYPE_CHECKING:
     import torch
