@@ -82,12 +82,6 @@ class RunFolder:
                 f"{self.path.parent} cannot be written to ({reason(error)}); type another folder, "
                 "as in output_dir=my_runs"
             ) from None
-        if os.path.lexists(self.path) and not self.path.is_dir():
-            self.release()
-            raise Refused(
-                f"{self.path} is no folder, and the run's has to be there; move it away, or type "
-                "another study=…"
-            )
 
     def release(self) -> None:
         """Give the folder back."""
@@ -161,9 +155,14 @@ class RunFolder:
         Raises Refused where it cannot be read, or is not as a run writes it.
         """
         way_out = "mend it, or type resume=force to start the run anew"
+        if os.path.lexists(self.path) and not self.path.is_dir():
+            raise Refused(
+                f"{self.path} is no folder, and the run's has to be there; move it away, or type "
+                "resume=force, which does so"
+            )
         try:
             record = RunRecord.load(read_text(self.record_path)[0])
-        except (FileNotFoundError, NotADirectoryError, NoRecord):
+        except (FileNotFoundError, NoRecord):
             return None
         except LaterSchema as error:
             raise Refused(
