@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 
 from odyssey.api import show
 from odyssey.cli_utils import see_current_folder, typed_as
-from odyssey.code_hash import source_hash
 from odyssey.config import compose as composing
 from odyssey.config import sources
 from odyssey.config.saved import read_config
@@ -25,13 +24,12 @@ from odyssey.config.validate import config_errors
 from odyssey.device import DEVICES, resolve_device
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.io import reason
-from odyssey.registry import entry_of
 from odyssey.study.formatting import duration, several
 from odyssey.study.overrides import word
 from odyssey.study.state import RunState, read_run
 from odyssey.study.store import search_of
 from odyssey.training.record import RunRecord
-from odyssey.training.restore import check_folder, restore_model
+from odyssey.training.restore import check_folder, check_parts, restore_model
 from odyssey.training.run_dir import MetricRow, RunFolder, run_path
 
 if TYPE_CHECKING:
@@ -151,7 +149,7 @@ def train(
     from odyssey.training.train import train as train_run
 
     result = train_run(cfg, words, extra=callbacks, study=search_of(run_path(cfg)))
-    return Run(result.folder)
+    return Run(result.folder, trust=True)  # its parts have just been imported
 
 
 def in_outputs(given: Any, what: str, example: str) -> Path:
@@ -171,6 +169,7 @@ def load(
     *,
     checkpoint: Literal["best", "last"] = "best",
     device: str = "auto",
+    trust: bool = False,
 ) -> Run:
     """A run folder as an object.
 
@@ -183,6 +182,10 @@ def load(
         Which weights `Run.model` has: those of the best validation, or the latest.
     device : {"auto", "cpu", "cuda"}
         Where the model computes; "auto" is a GPU where there is one.
+    trust : bool
+        Whether a cell, task, metric or initializer that is not Odyssey's may be imported, which
+        runs its module: say so for runs of yours, and of others whose code you know. Its source
+        must be the one that the run was trained with.
 
     Returns
     -------
@@ -219,7 +222,7 @@ def load(
         there = sorted(p.parent.name for p in path.parent.glob("*/run.json"))
         near = did_you_mean(path.name, there) or (f"; there is {there[0]}" if there else "")
         raise UserError(f"{path}: there is no such run folder{near}")
-    found = Run(path, checkpoint=checkpoint, device=device)
+    found = Run(path, checkpoint=checkpoint, device=device, trust=trust)
     found.record  # noqa: B018 - an error in it is raised now
     return found
 
@@ -256,10 +259,17 @@ class Run:
     True
     """
 
-    def __init__(self, path: Path, *, checkpoint: str = "best", device: str = "auto") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        checkpoint: str = "best",
+        device: str = "auto",
+        trust: bool = False,
+    ) -> None:
         self.path = path
         self.name = path.resolve().name
-        self._checkpoint, self._device = checkpoint, device
+        self._checkpoint, self._device, self._trust = checkpoint, device, trust
         self._state: RunState | None = None
 
     # -- what the files say -----------------------------------------------------------------
@@ -359,10 +369,11 @@ class Run:
         Call it as `model(inputs, lengths, state)` with inputs time first, (T, B) tokens or
         (T, B, X) numbers; it returns logits and the state after them.
 
-        A cell of your own is imported from the current folder or the path of Python, never from
-        the run folder; a warning says where its source is not that of the training.
+        A cell of your own is imported, with `trust=True` alone, from the current folder or the
+        path of Python.
 
-        Raises UserError where there is no checkpoint yet, or its cell is not to be found.
+        Raises UserError where there is no checkpoint yet, and where its cell is not to be found, or
+        not that of the training.
         """
         record, best = self.record, self.path / "checkpoints" / f"{self._checkpoint}.ckpt"
         if record.status == "diverged" and not best.exists():
@@ -371,16 +382,12 @@ class Run:
                 f"{record.error}"
             )
         check_folder(self.path, self._checkpoint)
-        see_current_folder()
-        model = self._restored()
-        target = self.config.cell._target_
-        if entry_of(target) is None and record.cell_source not in (None, source_hash(target)):
-            warnings.warn(
-                f"the source of {target} is not that which {self.path} was trained with, so its "
-                "numbers may be others",
-                stacklevel=2,
-            )
-        return model
+        self._check_parts()
+        return self._restored()
+
+    def _check_parts(self) -> None:
+        """See that what the configuration names may be imported. Raises UserError."""
+        check_parts(self.path, self.config, self._trust, "trust=True")
 
     def _restored(self) -> nn.Module:
         place, cfg = resolve_device(self._device), self.config.copy()
@@ -400,6 +407,7 @@ class Run:
         from odyssey.tasks import build
 
         cfg = self.config
+        self._check_parts()
         return build(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
 
     @cached_property
@@ -411,6 +419,7 @@ class Run:
         from odyssey.training.build import load_task
 
         cfg, data = self.config, self.record.data
+        self._check_parts()
         task = load_task(cfg)
         if data is not None and data.sha256 and data.sha256 != task.data["sha256"]:
             raise UserError(

@@ -97,6 +97,7 @@ class RunRecord:
     cell: str = ""
     cell_source: str | None = None  # SHA-256 of the source of a user's own cell
     callback_sources: dict[str, str] = field(default_factory=dict)  # and of callbacks, by name
+    part_sources: dict[str, str] = field(default_factory=dict)  # of other parts, by their keys
     task: str = ""
     data: Data | None = None  # None before they were read
     seed: int | None = None
@@ -134,6 +135,10 @@ class RunRecord:
         if self.status == "finished" and not self.metrics:
             return "a status of finished, and no metrics"
         return ""
+
+    def sources(self) -> dict[str, str | None]:
+        """The SHA-256 of the source of each of a user's own parts that make the model, by key."""
+        return {"cell._target_": self.cell_source, **self.part_sources}
 
     def is_of(self, folder: str) -> bool:
         """Whether it may be the record of the run folder of that name.

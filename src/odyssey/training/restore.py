@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odyssey.config.trust import check_trust
 from odyssey.errors import UserError
 from odyssey.io import read_text, reason
 from odyssey.registry import load_class
@@ -42,11 +43,17 @@ def check_folder(run: Path, checkpoint: str = "best") -> None:
         )
 
 
-def _config_hash(run: Path) -> str:
-    """The hash of the run's configuration, where run.json can be read."""
+def _record(run: Path) -> RunRecord | None:
+    """What run.json says, where it can be read."""
     with suppress(OSError, ValueError):
-        return RunRecord.load(read_text(run / "run.json")[0]).config_hash
-    return ""
+        return RunRecord.load(read_text(run / "run.json")[0])
+    return None
+
+
+def check_parts(run: Path, cfg: Any, trust: bool, option: str) -> None:
+    """Raise UserError where a run names code of others that may not be run; see check_trust."""
+    record = _record(run)
+    check_trust(run, cfg, {} if record is None else record.sources(), trust, option)
 
 
 def restore_model(
@@ -62,7 +69,8 @@ def restore_model(
     from odyssey.training.checkpoint import load as read
 
     path = run / "checkpoints" / f"{checkpoint}.ckpt"
-    saved = read(path, device, _config_hash(run))
+    record = _record(run)
+    saved = read(path, device, "" if record is None else record.config_hash)
     try:
         task.restore(saved["task"])
     except MISFITS as error:
