@@ -32,6 +32,7 @@ from odyssey.training.sampling import main as sample
 from run_kit import assert_same_run, folder, record, train, write_text
 from test_run_damage import OPTIONS, interrupted_at_3
 
+CORE = (".json", ".yaml", ".csv", ".ckpt")  # files that are hit more often than others
 SEEDS = (0, 1, 2)  # of the runs; the last is interrupted
 MOST_TOLD = 20  # failures, after which no more is tried
 LIMIT = 60.0  # seconds that a command may take before it counts as waiting for ever
@@ -164,18 +165,22 @@ REPLACEMENTS: dict[str, Callable[[Path], object]] = {
 def damage(study: Path, rng: random.Random) -> tuple[str, set[str]]:
     """Do one or two things to the files of a study: what, and the runs (or "") that it touched."""
     done, touched = [], set()
-    for _ in range(rng.choice((1, 1, 2))):
+    for _ in range(rng.choice((1, 1, 2, 3))):
         files = sorted(p for p in study.rglob("*") if p.is_file() and not p.is_symlink())
         folders = sorted(p for p in study.rglob("*") if p.is_dir() and not p.is_symlink())
         if not files:
             break
+        if rng.random() < 0.75:
+            core = [p for p in files if p.suffix in CORE]
+            files = core if core and rng.random() < 0.75 else files
         if rng.random() < 0.7:
             path, how = rng.choice(files), rng.choice(CHANGES)
             if path.suffix == ".lock":
                 continue
-            before = {p: p.read_bytes() for p in files}
+            every = [p for p in study.rglob("*") if p.is_file() and not p.is_symlink()]
+            before = {p: p.read_bytes() for p in every}
             how(path, rng)
-            changed = [p for p in files if p.read_bytes() != before[p]]
+            changed = [p for p in every if p.read_bytes() != before[p]]
             done.append(f"{how.__name__}({path.relative_to(study)})")
         else:
             path = rng.choice(files if rng.random() < 0.7 else folders)
@@ -260,7 +265,7 @@ COMMANDS: dict[str, tuple[int, Callable[[Study, Path, Path, int], int]]] = {  # 
     "status --json": (1, lambda s, study, run, seed: status([str(study), "--json"])),
     "report": (
         1,
-        lambda s, study, run, seed: report([str(study), "--no-figures", "--draws", "99"]),
+        lambda s, study, run, seed: report([str(study), "--no-figures", "--draws", "100"]),
     ),
     "confirm": (1, lambda s, study, run, seed: confirm([str(study)])),
     "dashboard": (
@@ -286,7 +291,8 @@ def attempt(base: Study, place: Path, rng: random.Random) -> None:
     said = [what]
     names, weights = zip(*((n, w) for n, (w, _) in COMMANDS.items()), strict=True)
     for command in rng.choices(names, weights, k=rng.choice((1, 2, 3))):
-        seed = rng.choice(SEEDS)
+        hit = [seed for seed in SEEDS if base.names[seed] in touched]
+        seed = rng.choice(hit if hit and rng.random() < 0.8 else SEEDS)
         run = study / base.names[seed]
         out, err = io.StringIO(), io.StringIO()
         said.append(f"{command} of {run.name}")
