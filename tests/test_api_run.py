@@ -440,7 +440,7 @@ def test_a_damaged_record(hello: Run, tmp_path: Path, text: str) -> None:
     (copy / "run.json").write_text(text)
     with pytest.raises(UserError) as error:
         odyssey.load(copy)
-    assert "is not readable JSON: mend it" in sentence(error)
+    assert "is not readable JSON; mend it" in sentence(error)
 
 
 def test_a_record_of_a_later_version(hello: Run, tmp_path: Path) -> None:

@@ -57,6 +57,18 @@ def open_regular(file: str | Path, flags: int, mode: int = 0o666) -> int:
     return handle
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether there is anything at the path, a link to nowhere too.
+
+    Raises OSError where that cannot be told, as in a folder that may not be read.
+    """
+    try:
+        os.lstat(path)
+        return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def reason(error: BaseException) -> str:
     """Why a file could not be read or written, in the few words that a sentence takes."""
     if isinstance(error, OSError) and error.strerror:

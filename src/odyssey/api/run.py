@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from omegaconf import DictConfig
 
 from odyssey.api import show
-from odyssey.cli_utils import see_current_folder, typed_as
+from odyssey.cli_utils import about_files, see_current_folder, typed_as
 from odyssey.config import compose as composing
 from odyssey.config import sources
 from odyssey.config.saved import read_config
@@ -159,8 +159,9 @@ def in_outputs(given: Any, what: str, example: str) -> Path:
             f'{what} is named by its folder, not by {type(given).__name__}: give "{example}", say'
         )
     path = Path(given)
-    if not path.is_dir() and not path.is_absolute() and (OUTPUTS / path).is_dir():
-        path = OUTPUTS / path
+    with about_files():
+        if not path.is_dir() and not path.is_absolute() and (OUTPUTS / path).is_dir():
+            path = OUTPUTS / path
     return path
 
 
@@ -300,11 +301,10 @@ class Run:
             raise UserError(
                 f"{self.path / 'run.json'} is of a later version of Odyssey: update Odyssey"
             )
-        if now.state == "damaged":
-            raise UserError(
-                f"{self.path / 'run.json'} is not readable JSON: mend it, or train the run anew "
-                "with resume=force"
-            )
+        if now.state == "damaged":  # which raises its sentence, if it still is
+            mended = RunFolder(self.path).read_record()
+            if mended is not None:
+                return mended
         inside = sorted(p.parent for p in self.path.glob("*/run.json"))
         hint = f"; it holds runs, such as {inside[0]}" if inside else ""
         raise UserError(f"{self.path} is not a run folder, as it has no run.json{hint}")

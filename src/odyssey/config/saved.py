@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from io import StringIO
 from pathlib import Path
+from textwrap import shorten
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,6 +22,7 @@ from odyssey.yaml_text import without_aliases
 
 # What the file of every version has; keys that came later have their defaults.
 SECTIONS = ("cell", "task", "model", "bptt", "optimizer", "decay", "clip", "trainer", "seed")
+LONGEST = 200  # characters of what is wrong
 WAY_OUT = "put back the file that training wrote"
 
 
@@ -41,18 +43,18 @@ def read_config(run: Path) -> DictConfig:
         raise UserError(f"{file} cannot be read ({reason(error)}); {WAY_OUT}") from None
     except (ValueError, YAMLError, RecursionError, TypeError, OverflowError) as error:
         raise UserError(
-            f"{file} cannot be read as a configuration ({type(error).__name__}); {WAY_OUT}"
+            f"{file} cannot be read as a configuration ({reason(error)}); {WAY_OUT}"
         ) from None
     try:
         cfg = _typed(found)
         missing = sorted(OmegaConf.missing_keys(cfg) - {"resume"})
     except (OmegaConfBaseException, _Lacking, ValueError, TypeError) as error:
-        what = " ".join(str(error).split("\n")[0].split())
+        what = shorten(str(error).partition("\n")[0], LONGEST)
         raise UserError(f"{file} is not the configuration of a run ({what}); {WAY_OUT}") from None
     if missing:
         raise UserError(f"{file} is not the configuration of a run (no {missing[0]}); {WAY_OUT}")
     if errors := plain_errors(cfg):
-        raise UserError(f"{file} has what no run has; {WAY_OUT}: {errors[0]}")
+        raise UserError(f"{file} has what no run has; {WAY_OUT}: {shorten(errors[0], LONGEST)}")
     return cfg
 
 

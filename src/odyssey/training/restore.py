@@ -5,14 +5,13 @@ torch is imported only once the folder is known to hold what is needed.
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.config.trust import check_trust
 from odyssey.errors import UserError
-from odyssey.io import read_text, reason
+from odyssey.io import is_there, read_text, reason
 from odyssey.registry import load_class
 from odyssey.training.record import RunRecord
 
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 def check_folder(run: Path, checkpoint: str = "best") -> None:
     """Raise UserError where `run` is no run folder, or has no such checkpoint."""
     try:
-        there, settings = run.is_dir(), os.path.lexists(run / "config.yaml")
-        weights = os.path.lexists(run / "checkpoints" / f"{checkpoint}.ckpt")
+        there, settings = run.is_dir(), is_there(run / "config.yaml")
+        weights = is_there(run / "checkpoints" / f"{checkpoint}.ckpt")
     except OSError as error:
         raise UserError(f"{run} cannot be read ({reason(error)}); type a run's folder") from None
     if not there:
@@ -36,6 +35,12 @@ def check_folder(run: Path, checkpoint: str = "best") -> None:
         inside = sorted(p.parent for p in run.glob("*/config.yaml"))
         hint = f"; it holds runs, such as {inside[0]}" if inside else ""
         raise UserError(f"{run} is not a run folder, as it has no config.yaml{hint}")
+    record = _record(run)
+    if not weights and record is not None and record.status == "finished":
+        raise UserError(
+            f"{run} has no checkpoints/{checkpoint}.ckpt any more; put it back, or train again "
+            "with resume=force"
+        )
     if not weights:
         raise UserError(
             f"{run} has no checkpoints/{checkpoint}.ckpt yet: it comes with the first validation; "

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from odyssey.config.identity import run_name
 from odyssey.errors import UserError
-from odyssey.io import open_regular, read_bytes, read_text, reason, write_text
+from odyssey.io import is_there, open_regular, read_bytes, read_text, reason, write_text
 from odyssey.training.record import TEST_ITEMS, NoRecord, RunRecord
 from odyssey.typed_json import LARGEST, LaterSchema
 
@@ -103,10 +103,10 @@ class RunFolder:
 
     def set_aside(self) -> Path | None:
         """Move an existing folder out of the way, to `NAME~1`, `NAME~2`, …; nothing is deleted."""
-        if not os.path.lexists(self.path):
+        if not is_there(self.path):
             return None
         n = 1
-        while os.path.lexists(aside := self.path.with_name(f"{self.path.name}~{n}")):
+        while is_there(aside := self.path.with_name(f"{self.path.name}~{n}")):
             n += 1
         self.path.rename(aside)
         return aside
@@ -114,7 +114,7 @@ class RunFolder:
     def _places(self) -> list[Path]:
         """What is there in place of the folders of a run."""
         places = (self.checkpoints, self.samples, self.figures)
-        return [place for place in places if os.path.lexists(place)]
+        return [place for place in places if is_there(place)]
 
     def check_places(self) -> None:
         """Raise Refused where something else is in place of a folder of the run."""
@@ -139,7 +139,7 @@ class RunFolder:
         for place in self._places():
             if not place.is_dir() or any(not f.name.endswith(".tmp") for f in place.iterdir()):
                 return True
-        return any(os.path.lexists(p) for p in (self.metrics_path, self.path / TEST_ITEMS))
+        return any(is_there(p) for p in (self.metrics_path, self.path / TEST_ITEMS))
 
     def write_configuration(self, cfg: DictConfig, overrides: list[str]) -> None:
         """Write `config.yaml` and `overrides.yaml`."""
@@ -155,12 +155,12 @@ class RunFolder:
         Raises Refused where it cannot be read, or is not as a run writes it.
         """
         way_out = "mend it, or type resume=force to start the run anew"
-        if os.path.lexists(self.path) and not self.path.is_dir():
-            raise Refused(
-                f"{self.path} is no folder, and the run's has to be there; move it away, or type "
-                "resume=force, which does so"
-            )
         try:
+            if is_there(self.path) and not self.path.is_dir():
+                raise Refused(
+                    f"{self.path} is no folder, and the run's has to be there; move it away, or "
+                    "type resume=force, which does so"
+                )
             record = RunRecord.load(read_text(self.record_path)[0])
         except (FileNotFoundError, NoRecord):
             return None
@@ -251,7 +251,7 @@ class RunFolder:
 
     def rewind_metrics(self, step: int) -> None:
         """Drop the rows of updates after `step`, which will be made again."""
-        if not os.path.lexists(self.metrics_path):
+        if not is_there(self.metrics_path):
             return
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
