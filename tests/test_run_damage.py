@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -412,6 +413,9 @@ CONFIGS: dict[str, Callable[[str], str]] = {
     "a word": lambda text: "yes",
     "a list": lambda text: "- a\n",
     "cut": lambda text: text[: len(text) // 3],
+    "no initial weights": lambda text: re.sub(r"(?m)^  init:\n(    .*\n)*", "  init: null\n", text),
+    "no metrics": lambda text: text.replace("metrics: {}", "metrics: null", 1),
+    "metrics of a number": lambda text: text.replace("metrics: {}", "metrics: {a: 3}", 1),
     "no task": lambda text: text.replace("task:", "tusk:", 1),
     "a task of another name": lambda text: text.replace("name: charlm", "name: karlm", 1),
     "a size that is a word": lambda text: text.replace("hidden_size: 4", "hidden_size: four", 1),

@@ -81,4 +81,21 @@ def _typed(found: DictConfig) -> DictConfig:
         schema[group] = OmegaConf.structured(kinds[name])
     cfg = OmegaConf.merge(schema, found)
     assert isinstance(cfg, DictConfig)
+    _check_sections(schema, cfg)
+    for section in ("callbacks", "metrics", "loggers"):
+        for name, entry in cfg[section].items():
+            named = isinstance(entry, DictConfig) and isinstance(entry.get("_target_"), str)
+            if entry is not None and not named:
+                raise _Lacking(f"{section}.{name} names no class")
     return cfg
+
+
+def _check_sections(schema: DictConfig, cfg: DictConfig, before: str = "") -> None:
+    """Raise _Lacking where something else is in the place of a section, such as null."""
+    for name in map(str, schema):
+        if OmegaConf.is_missing(schema, name) or OmegaConf.is_missing(cfg, name):
+            continue
+        if isinstance(schema[name], DictConfig):
+            if not isinstance(cfg[name], DictConfig):
+                raise _Lacking(f"no {before}{name}")
+            _check_sections(schema[name], cfg[name], f"{before}{name}.")
