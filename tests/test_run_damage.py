@@ -316,6 +316,20 @@ def test_a_kill_between_the_two_checkpoints_loses_nothing(runs: Runs, tmp_path: 
     assert_same_run(path, runs.whole)
 
 
+def test_what_was_logged_of_an_update_after_its_checkpoint_is_kept(
+    runs: Runs, tmp_path: Path
+) -> None:
+    """As Lightning logs averages over an epoch, when the callbacks have been called."""
+    path = runs.copy(runs.cut, tmp_path)
+    late = "3,0.04,mine,0.5,1.000\n"
+    with (path / "metrics.csv").open("a") as file:
+        file.write(f"{late}4,0.05,mine,0.5,1.000\nrubbish\n3,0.04,mi")
+    assert runs.train(tmp_path) == 0
+    lines = (path / "metrics.csv").read_text().splitlines(keepends=True)
+    assert late in lines and sum(",mine," in line for line in lines) == 1
+    assert {line.count(",") for line in lines} == {4}
+
+
 def test_checkpoints_that_are_gone_are_said_to_be(
     runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

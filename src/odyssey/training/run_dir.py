@@ -231,8 +231,10 @@ class RunFolder:
             os.fsync(file.fileno())
         return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
-    def unseal_metrics(self, seal: Mapping[str, int | str]) -> bytes:
-        """The content of `metrics.csv` at a checkpoint, whose updates after it are made again.
+    def unseal_metrics(self, seal: Mapping[str, int | str], step: int) -> bytes:
+        """The content of `metrics.csv` up to the update `step`, of which there is a checkpoint.
+
+        That is what the checkpoint found, and what was logged of the same update after it.
 
         Raises Refused where what was there then is not all there now.
         """
@@ -247,7 +249,10 @@ class RunFolder:
                 f"{self.metrics_path} {what}; put it back, or type resume=force to start the run "
                 "anew"
             )
-        return kept
+        rest = content[len(kept) :].decode(errors="replace").splitlines(keepends=True)
+        rows = [(line, _as_row(line)) for line in rest]
+        late = [line for line, row in rows if row is not None and row.step <= step]
+        return kept + "".join(late).encode()
 
     def rewind_metrics(self, step: int) -> None:
         """Drop the rows of updates after `step`, which will be made again."""

@@ -141,7 +141,7 @@ def train(
             saved = _load(folder.last_checkpoint, config_hash(cfg))
             _check_best(folder, saved)
             if "written" in saved:
-                folder.unseal_metrics(saved["written"])
+                folder.unseal_metrics(saved["written"], saved["step"])
         elif earlier is not None and earlier.steps:
             console.say(
                 f"{folder.last_checkpoint} is not there, though {earlier.steps:,} updates were "
@@ -338,7 +338,7 @@ class Run:
         self.folder.remove_parts()
         self.folder.path.mkdir(parents=True, exist_ok=True)
         if saved is not None and "written" in saved:
-            kept = self.folder.unseal_metrics(saved["written"])
+            kept = self.folder.unseal_metrics(saved["written"], saved["step"])
             write_bytes(self.folder.metrics_path, kept)
         else:  # from the first update, or from a checkpoint of an earlier version
             self.folder.rewind_metrics(-1 if saved is None else self.module.updates)

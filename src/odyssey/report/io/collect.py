@@ -368,7 +368,7 @@ def _join_names(names: Sequence[str]) -> str:
 
 # --- cache: a header line with a hash, then JSON ---
 
-CACHE_FORMAT = "odyssey-report-cache-3"  # to be changed with the content
+CACHE_FORMAT = "odyssey-report-cache-4"  # to be changed with the content
 CACHE_FILE = Path("report", "cache.json")
 
 
