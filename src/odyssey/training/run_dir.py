@@ -162,7 +162,7 @@ class RunFolder:
                     "type resume=force, which does so"
                 )
             record = RunRecord.load(read_text(self.record_path)[0])
-        except (FileNotFoundError, NoRecord):
+        except (FileNotFoundError, NotADirectoryError, NoRecord):
             return None
         except LaterSchema as error:
             raise Refused(
