@@ -42,8 +42,8 @@ def write_run(
     if not path.exists():
         shutil.copytree(real_run(), path, ignore=shutil.ignore_patterns("run.json"))
     record = run_kit.record(real_run())
-    cell, task, _ = name.rsplit("-", 2)
-    record |= {"status": status, "cell": cell, "task": task}
+    cell, task, digits = name.rsplit("-", 2)
+    record |= {"status": status, "cell": cell, "task": task, "config_hash": digits.ljust(64, "0")}
     for key, part in (("value", "valid"), ("test", "test")):
         if key in changes:
             record["metrics"][f"{part}/{record['monitor']['name']}"] = changes.pop(key)

@@ -440,7 +440,7 @@ def test_a_damaged_record(hello: Run, tmp_path: Path, text: str) -> None:
     (copy / "run.json").write_text(text)
     with pytest.raises(UserError) as error:
         odyssey.load(copy)
-    assert "is not readable JSON: mend it" in sentence(error)
+    assert "is not readable JSON; mend it" in sentence(error)
 
 
 def test_a_record_of_a_later_version(hello: Run, tmp_path: Path) -> None:
@@ -528,9 +528,14 @@ def test_a_cell_whose_code_is_gone_or_changed(tmp_path: Path) -> None:
     done = python(home, f"import odyssey; print(odyssey.train({words!r}).path)")
     assert done.returncode == 0, done.stderr
     run = Path(done.stdout.splitlines()[-1])
-    look = f"import odyssey; print(odyssey.load({str(run)!r}).evaluate())"
+    look = f"import odyssey; print(odyssey.load({str(run)!r}, trust=True).evaluate())"
     done = python(home, look)
-    assert done.returncode == 0 and "is not that which" not in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "imported" in done.stdout
+    # Nothing is imported for who has not asked for it.
+    done = python(home, look.replace(", trust=True", ""))
+    assert done.returncode == 1 and "imported" not in done.stdout
+    assert "UserError" in done.stderr and "give trust=True" in done.stderr
     # What lies in the run folder is never imported.
     (run / "mine_here.py").write_text(OWN)
     done = python(away, look)
@@ -538,7 +543,8 @@ def test_a_cell_whose_code_is_gone_or_changed(tmp_path: Path) -> None:
     assert "UserError" in done.stderr and "is not to be found" in done.stderr
     (away / "mine_here.py").write_text(OWN.replace("pass", "more = 1"))
     done = python(away, look)
-    assert done.returncode == 0 and "is not that which" in done.stderr, done.stderr
+    assert done.returncode == 1 and "imported" not in done.stdout
+    assert "UserError" in done.stderr and "is not that which" in done.stderr
 
 
 @pytest.mark.parametrize(

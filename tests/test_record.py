@@ -33,6 +33,7 @@ def full() -> RunRecord:
         cell="lstm",
         cell_source="cd",
         callback_sources={"mine": "ef"},
+        part_sources={"task._target_": "01"},
         task="charlm",
         data=Data("python", "ef"),
         seed=3,

@@ -116,8 +116,8 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path: Path) ->
     """A limit of the operating system stands for the full disk."""
     import resource
 
-    path = tmp_path / "last.ckpt"
-    checkpoint.save({"step": 1}, path)
+    path, content = tmp_path / "best.ckpt", {"step": 1, "model": {}, "task": None}
+    checkpoint.save(content, path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
@@ -126,7 +126,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path: Path) ->
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert error.value.errno == errno.EFBIG
-    assert checkpoint.load(path) == {"step": 1}
+    assert checkpoint.load(path) == {**content, "sealed": True}
 
 
 def test_a_study_that_cannot_be_written_to_is_one_sentence(

@@ -193,7 +193,8 @@ def test_what_is_no_run_is_one_sentence(
         (charlm / "checkpoints" / "best.ckpt").read_bytes()
     )
     (young / "config.yaml").write_text(config.replace("odyssey.cells.LSTM", "my_gone_cells.Mine"))
-    assert "my_gone_cells.Mine, is not to be found" in said(str(young))
+    assert "my_gone_cells.Mine, which is no part of Odyssey's" in said(str(young))
+    assert "my_gone_cells.Mine, is not to be found" in said(str(young), "--trust")
     (young / "config.yaml").write_text(config.replace("odyssey.cells.LSTM", "odyssey.cells.GRU"))
     assert "do not fit its cell" in said(str(young))
     for text in ("cell: [", LAUGHS):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from odyssey.cli_utils import (
+    about_files,
     columns,
     exit_status,
     open_closed,
@@ -72,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"rnn-odyssey {version('rnn-odyssey')}")
         return 0
     open_closed()
-    see_current_folder()
     if any(a in COMPLETION for a in arguments):
         return exit_status(lambda: _complete(arguments))
     try:
+        see_current_folder()
         return _answer(_parse_arguments(arguments))
     except UserError as error:
         for message in error.messages:
@@ -87,6 +88,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _answer(asked: Arguments) -> int:
     """Check everything, then answer the questions or train. Raises UserError."""
+    with about_files():
+        found = _checked(asked)
+    if isinstance(found, int):
+        return found
+    # What fails in training may be a file of the user's own code: that needs its traceback.
+    _train(found, asked.overrides)
+    return 0
+
+
+def _checked(asked: Arguments) -> int | DictConfig:
+    """The exit status of what was asked for, or the configuration of the one run to be trained."""
     errors = list(asked.errors)
     cfg = plan = None
     try:
@@ -109,7 +121,7 @@ def _answer(asked: Arguments) -> int:
         _through_hydra([*asked.questions, *asked.overrides])
     elif cfg is not None:
         _be_verbose(asked.overrides)
-        _train(cfg, asked.overrides)
+        return cfg
     return 0
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TextIO
 
 from odyssey.errors import UserError
+from odyssey.io import reason
 
 # The commands, as they are typed in a clone.
 SCRIPTS = {
@@ -135,10 +138,39 @@ def typed_path(word: str) -> Path:
     return Path(word)
 
 
+@contextmanager
+def about_files() -> Iterator[None]:
+    """Raise UserError for an OSError that names a file, or is about a current folder that is gone.
+
+    That is what the user's disk is like, and no fault of the code.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if isinstance(error.filename, (str, os.PathLike)):
+            told = f"{os.fspath(error.filename)} cannot be used ({reason(error)})"
+        elif error.errno == errno.ENOENT and not _has_current_folder():
+            told = "the current folder is gone: change to one that is there"
+        else:
+            raise
+        raise UserError(told) from error
+
+
+def _has_current_folder() -> bool:
+    try:
+        os.getcwd()
+        return True
+    except OSError:
+        return False
+
+
 def exit_status(action: Callable[[], None], on_error: int = 2) -> int:
     """Do it: 0; `on_error` after its error's sentences; 130 on Ctrl-C; 0 if its reader has gone."""
     try:
-        action()
+        with about_files():
+            action()
         return 0
     except UserError as error:
         for message in error.messages:
@@ -155,7 +187,9 @@ def see_current_folder() -> None:
     """Let `cell._target_=my_cells.MyCell` find my_cells.py in the folder one starts from.
 
     At the end of the path: a file there that is called as a package, such as tqdm.py, takes the
-    place of none.
+    place of none. Raises UserError where that folder is gone.
     """
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
+    with about_files():
+        here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)

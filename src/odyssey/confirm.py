@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from odyssey.cli_utils import Parser, exit_status, show, typed_as, typed_path
 from odyssey.config.schema import flat
 from odyssey.config.seeds import SEED_KEYS
+from odyssey.config.trust import own_words
 from odyssey.errors import UserError
 from odyssey.io import write_text
 from odyssey.study.analysis_plan import ALPHA, short
@@ -31,6 +32,7 @@ from odyssey.study.state import (
     not_a_study,
     read_study,
 )
+from odyssey.study.store import TrialRow
 from odyssey.yaml_text import safe_load
 
 FOLDER = "confirm"  # a configuration folder, with the sweep of that study
@@ -65,7 +67,7 @@ def _confirm(words: list[str]) -> int:
             f"{wrong[0]} is not understood here: type settings of the launcher, the logger or the "
             "trainer, as in hydra.launcher.n_jobs=2"
         )
-    folder, confirms, command = plan(asked.study, asked.seeds, asked.runner_up)
+    folder, confirms, command = plan(asked.study, asked.seeds, asked.runner_up, asked.trust)
     for variant, run in confirms.runs.items():
         show(f"{variant}: {run}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,8 +78,12 @@ def _confirm(words: list[str]) -> int:
     return train(["-m", *command, *asked.words])
 
 
-def plan(study: Path, seeds: int, runner_up: bool) -> tuple[Path, Confirms, list[str]]:
+def plan(
+    study: Path, seeds: int, runner_up: bool, trust: bool = False
+) -> tuple[Path, Confirms, list[str]]:
     """The folder of the confirming study, what it confirms, and the words that train it.
+
+    trust: whether the search's own code, if it has some, may be run.
 
     Its sweep is written into a configuration folder beside its runs. Raises UserError for what is
     no search, and where a variant has no finished run.
@@ -97,7 +103,13 @@ def plan(study: Path, seeds: int, runner_up: bool) -> tuple[Path, Confirms, list
     rows = {row.run: row for row in state.trials}
     compared = [key for entry in state.record.compare for key in entry.split(",")]
     own = {*OWN, *(key for key in SEED_KEYS if key in compared)}
-    settings = {label: _settings(rows[run.name].overrides, own) for label, run in chosen.items()}
+    words = [word for run in chosen.values() for word in _words(rows, run)]
+    if not trust and (others := own_words(words)):
+        raise UserError(
+            f"{study} has trials with {others[0]}, which is no part of Odyssey's and would be run: "
+            "give --trust if you know whose code it is"
+        )
+    settings = {label: _settings(_words(rows, run), own) for label, run in chosen.items()}
     settings = _complete(settings, chosen)
     first = max(_used(state), default=-1) + 1
     fresh = list(range(first, first + seeds))
@@ -116,6 +128,20 @@ def plan(study: Path, seeds: int, runner_up: bool) -> tuple[Path, Confirms, list
     command += [f"output_dir={folder.parent}"]
     runs = {label: run.name for label, run in chosen.items()}
     return folder, Confirms(state.name, runs, fresh), command
+
+
+def _words(rows: Mapping[str, TrialRow], run: RunState) -> list[str]:
+    """What follows the command that trained a run. Raises UserError where no trial says so."""
+    if run.name not in rows:
+        raise UserError(
+            f"{run.path} is not in the trials.csv of its study, which would say how it was trained"
+        )
+    try:
+        return shlex.split(rows[run.name].overrides)
+    except ValueError:
+        raise UserError(
+            f"{run.path} has a row in the trials.csv of its study that is no command line"
+        ) from None
 
 
 def _analysis(state: StudyState, runner_up: bool) -> list[str]:
@@ -165,9 +191,9 @@ def _choose(state: StudyState, runner_up: bool) -> dict[str, RunState]:
     return found
 
 
-def _settings(overrides: str, own: Collection[str]) -> dict[str, str]:
+def _settings(words: Sequence[str], own: Collection[str]) -> dict[str, str]:
     """The words of a trial by their keys, without those of its study."""
-    pairs = (word.partition("=") for word in shlex.split(overrides))
+    pairs = (word.partition("=") for word in words)
     return {key: value for key, _, value in pairs if key not in own}
 
 
@@ -228,4 +254,5 @@ def _parser() -> argparse.ArgumentParser:
     add("words", nargs="*", metavar="key=value", help="further settings, hydra.launcher.n_jobs=2")
     add("--seeds", type=int, default=10, help="of each configuration, none of the search's: 10")
     add("--runner-up", action="store_true", help="also the second best of each variant")
+    add("--trust", action="store_true", help="run cells and the like that are not Odyssey's")
     return parser

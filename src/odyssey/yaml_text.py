@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+FLOW = re.compile(r"[\[{]")  # what opens a level anywhere
+INDENT = re.compile(r"^ +", re.MULTILINE)  # in a block a level takes a column or more,
+COMPACT = re.compile(r"(?:[-?] +)+")  # or one of these marks after another
+MOST_NESTING = 1000  # libyaml aborts the process at some ten thousand levels
 
 
 def without_aliases(text: str) -> str:
     """The text. Raises yaml.YAMLError where it refers to parts of itself, as in `[*a, *a]`.
 
-    Odyssey writes none, and a few lines of nested ones stand for gigabytes.
+    Odyssey writes none, and a few lines of nested ones stand for gigabytes. So it does where the
+    text is nested more deeply than a configuration can be.
     """
-    if "*" in text:  # else there is none, and most files need no second look
+    if _may_nest(text) > MOST_NESTING:
         import yaml  # type: ignore[import-untyped]
+
+        raise yaml.YAMLError("it is nested too deeply")
+    if "*" in text:  # else there is none, and most files need no second look
+        import yaml
 
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=loader)):
@@ -19,8 +30,17 @@ def without_aliases(text: str) -> str:
     return text
 
 
+def _may_nest(text: str) -> int:
+    """No fewer than the levels of a text."""
+    flow = len(FLOW.findall(text))
+    return flow + sum(max(map(len, p.findall(text)), default=0) for p in (INDENT, COMPACT))
+
+
 def safe_load(text: str) -> Any:
-    """The values of a YAML text without aliases. Raises yaml.YAMLError."""
+    """The values of a YAML text without aliases. Raises yaml.YAMLError, whatever is in it."""
     import yaml
 
-    return yaml.safe_load(without_aliases(text))
+    try:
+        return yaml.safe_load(without_aliases(text))
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:  # as of a 30 February
+        raise yaml.YAMLError(str(error)) from None

@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from omegaconf import DictConfig
 
 from odyssey.api import show
-from odyssey.cli_utils import see_current_folder, typed_as
-from odyssey.code_hash import source_hash
+from odyssey.cli_utils import about_files, see_current_folder, typed_as
 from odyssey.config import compose as composing
 from odyssey.config import sources
+from odyssey.config.saved import read_config
 from odyssey.config.validate import config_errors
 from odyssey.device import DEVICES, resolve_device
 from odyssey.errors import UserError, did_you_mean, options
-from odyssey.registry import entry_of
-from odyssey.study.formatting import duration
+from odyssey.io import reason
+from odyssey.study.formatting import duration, several
 from odyssey.study.overrides import word
 from odyssey.study.state import RunState, read_run
 from odyssey.study.store import search_of
 from odyssey.training.record import RunRecord
-from odyssey.training.restore import check_folder, read_config, restore_model
-from odyssey.training.run_dir import RunFolder, run_path
+from odyssey.training.restore import check_folder, check_parts, restore_model
+from odyssey.training.run_dir import MetricRow, RunFolder, run_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +149,7 @@ def train(
     from odyssey.training.train import train as train_run
 
     result = train_run(cfg, words, extra=callbacks, study=search_of(run_path(cfg)))
-    return Run(result.folder)
+    return Run(result.folder, trust=True)  # its parts have just been imported
 
 
 def in_outputs(given: Any, what: str, example: str) -> Path:
@@ -159,8 +159,9 @@ def in_outputs(given: Any, what: str, example: str) -> Path:
             f'{what} is named by its folder, not by {type(given).__name__}: give "{example}", say'
         )
     path = Path(given)
-    if not path.is_dir() and not path.is_absolute() and (OUTPUTS / path).is_dir():
-        path = OUTPUTS / path
+    with about_files():
+        if not path.is_dir() and not path.is_absolute() and (OUTPUTS / path).is_dir():
+            path = OUTPUTS / path
     return path
 
 
@@ -169,6 +170,7 @@ def load(
     *,
     checkpoint: Literal["best", "last"] = "best",
     device: str = "auto",
+    trust: bool = False,
 ) -> Run:
     """A run folder as an object.
 
@@ -181,6 +183,10 @@ def load(
         Which weights `Run.model` has: those of the best validation, or the latest.
     device : {"auto", "cpu", "cuda"}
         Where the model computes; "auto" is a GPU where there is one.
+    trust : bool
+        Whether a cell, task, metric or initializer that is not Odyssey's may be imported, which
+        runs its module: say so for runs of yours, and of others whose code you know. Its source
+        must be the one that the run was trained with.
 
     Returns
     -------
@@ -217,7 +223,7 @@ def load(
         there = sorted(p.parent.name for p in path.parent.glob("*/run.json"))
         near = did_you_mean(path.name, there) or (f"; there is {there[0]}" if there else "")
         raise UserError(f"{path}: there is no such run folder{near}")
-    found = Run(path, checkpoint=checkpoint, device=device)
+    found = Run(path, checkpoint=checkpoint, device=device, trust=trust)
     found.record  # noqa: B018 - an error in it is raised now
     return found
 
@@ -254,10 +260,17 @@ class Run:
     True
     """
 
-    def __init__(self, path: Path, *, checkpoint: str = "best", device: str = "auto") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        checkpoint: str = "best",
+        device: str = "auto",
+        trust: bool = False,
+    ) -> None:
         self.path = path
         self.name = path.resolve().name
-        self._checkpoint, self._device = checkpoint, device
+        self._checkpoint, self._device, self._trust = checkpoint, device, trust
         self._state: RunState | None = None
 
     # -- what the files say -----------------------------------------------------------------
@@ -288,11 +301,10 @@ class Run:
             raise UserError(
                 f"{self.path / 'run.json'} is of a later version of Odyssey: update Odyssey"
             )
-        if now.state == "damaged":
-            raise UserError(
-                f"{self.path / 'run.json'} is not readable JSON: mend it, or train the run anew "
-                "with resume=force"
-            )
+        if now.state == "damaged":  # which raises its sentence, if it still is
+            mended = RunFolder(self.path).read_record()
+            if mended is not None:
+                return mended
         inside = sorted(p.parent for p in self.path.glob("*/run.json"))
         hint = f"; it holds runs, such as {inside[0]}" if inside else ""
         raise UserError(f"{self.path} is not a run folder, as it has no run.json{hint}")
@@ -314,11 +326,7 @@ class Run:
         """
         import pandas as pd
 
-        rows = RunFolder(self.path).read_metrics()
-        long = pd.DataFrame(rows, columns=["step", "epoch", "name", "value", "time"])
-        for column in ("step", "epoch", "value", "time"):
-            long[column] = pd.to_numeric(long[column], errors="coerce")
-        long = long.dropna(subset=["step", "name"]).astype({"step": int})
+        long = pd.DataFrame(self._rows(), columns=["step", "epoch", "name", "value", "time"])
         names = list(dict.fromkeys(long["name"]))
         when = long.groupby("step")[["epoch", "time"]].last()
         # Of two values at one step the later counts, as in the report.
@@ -328,13 +336,29 @@ class Run:
         found.columns.name = None
         return found
 
+    def _rows(self) -> list[MetricRow]:
+        """The rows of metrics.csv. Raises UserError where it is there and cannot be read."""
+        folder = RunFolder(self.path)
+        try:
+            rows, damaged = folder.read_metrics()
+        except OSError as error:
+            raise UserError(f"{folder.metrics_path} cannot be read ({reason(error)})") from None
+        if damaged and not rows:
+            raise UserError(
+                f"{folder.metrics_path} is no table of step, epoch, name, value and time, as runs "
+                "write them"
+            )
+        if damaged:
+            warnings.warn(
+                f"{folder.metrics_path} has {several(damaged, 'line')} that cannot be read",
+                stacklevel=3,
+            )
+        return rows
+
     @cached_property
     def config(self) -> DictConfig:
         """All settings, from `config.yaml`. Raises UserError where it cannot be read."""
-        if not (self.path / "config.yaml").exists():
-            raise UserError(f"{self.path} is not a run folder, as it has no config.yaml")
-        cfg: DictConfig = read_config(self.path)
-        return cfg
+        return read_config(self.path)
 
     # -- model and task ---------------------------------------------------------------------
 
@@ -345,10 +369,11 @@ class Run:
         Call it as `model(inputs, lengths, state)` with inputs time first, (T, B) tokens or
         (T, B, X) numbers; it returns logits and the state after them.
 
-        A cell of your own is imported from the current folder or the path of Python, never from
-        the run folder; a warning says where its source is not that of the training.
+        A cell of your own is imported, with `trust=True` alone, from the current folder or the
+        path of Python.
 
-        Raises UserError where there is no checkpoint yet, or its cell is not to be found.
+        Raises UserError where there is no checkpoint yet, and where its cell is not to be found, or
+        not that of the training.
         """
         record, best = self.record, self.path / "checkpoints" / f"{self._checkpoint}.ckpt"
         if record.status == "diverged" and not best.exists():
@@ -357,16 +382,12 @@ class Run:
                 f"{record.error}"
             )
         check_folder(self.path, self._checkpoint)
-        see_current_folder()
-        model = self._restored()
-        target = self.config.cell._target_
-        if entry_of(target) is None and record.cell_source not in (None, source_hash(target)):
-            warnings.warn(
-                f"the source of {target} is not that which {self.path} was trained with, so its "
-                "numbers may be others",
-                stacklevel=2,
-            )
-        return model
+        self._check_parts()
+        return self._restored()
+
+    def _check_parts(self) -> None:
+        """See that what the configuration names may be imported. Raises UserError."""
+        check_parts(self.path, self.config, self._trust, "trust=True")
 
     def _restored(self) -> nn.Module:
         place, cfg = resolve_device(self._device), self.config.copy()
@@ -386,6 +407,7 @@ class Run:
         from odyssey.tasks import build
 
         cfg = self.config
+        self._check_parts()
         return build(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
 
     @cached_property
@@ -397,6 +419,7 @@ class Run:
         from odyssey.training.build import load_task
 
         cfg, data = self.config, self.record.data
+        self._check_parts()
         task = load_task(cfg)
         if data is not None and data.sha256 and data.sha256 != task.data["sha256"]:
             raise UserError(
@@ -524,6 +547,7 @@ class Run:
         """
         from odyssey.training.figures import draw_curves
 
+        self._rows()
         monitor, figure = self.record.monitor, show.new_figure()
         if not draw_curves(RunFolder(self.path), monitor.name if monitor else "", figure):
             raise UserError(f"{self.path} has no metrics yet")

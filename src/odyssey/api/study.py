@@ -235,6 +235,7 @@ class Study:
         *,
         checkpoint: Literal["best", "last"] = "best",
         device: str = "auto",
+        trust: bool = False,
     ) -> Run:
         """A run of the study by its name; options as of :func:`odyssey.load`.
 
@@ -248,7 +249,8 @@ class Study:
             )
         if there[run].state == "missing":
             raise UserError(f"{run} of {self.folder} has not begun: the study's command trains it")
-        return runs_api.load(self.folder / run, checkpoint=checkpoint, device=device)
+        path = self.folder / run
+        return runs_api.load(path, checkpoint=checkpoint, device=device, trust=trust)
 
     def compare(
         self,

@@ -19,6 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from odyssey.errors import UserError, did_you_mean, options
+from odyssey.io import read_text
 from odyssey.registry import CONF as CONF
 
 SEARCH_PATH = "hydra.searchpath"
@@ -80,7 +81,7 @@ def use(words: Sequence[str]) -> None:
 def _see_primary(file: Path) -> None:
     """Raise UserError for a primary file that does not begin with the package's own."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(file)[0])
     except (OSError, ValueError, yaml.YAMLError) as error:
         what = " ".join(str(error).split())
         raise UserError(

@@ -128,6 +128,15 @@ def config_errors(cfg: DictConfig, wrong: Collection[str] = ()) -> list[str]:
     return found
 
 
+def plain_errors(cfg: DictConfig) -> list[str]:
+    """What is wrong with the values of a configuration themselves.
+
+    No file or class that it names is looked at.
+    """
+    checks = (_choices, _ranges, _combinations, _own_errors)
+    return [error for check in checks for error in check(cfg)]
+
+
 def _choices(cfg: DictConfig) -> Iterator[str]:
     for key, names in CHOICES.items():
         value = OmegaConf.select(cfg, key)
@@ -203,9 +212,15 @@ def _plan(cfg: DictConfig) -> Iterator[str]:
         )
 
 
-def _task(cfg: DictConfig) -> Iterator[str]:
+def _own_errors(cfg: DictConfig) -> list[str]:
+    """What the schema of the task says of its options."""
     task: Any = OmegaConf.to_object(cfg.task)
-    yield from task.errors()
+    return list(task.errors())
+
+
+def _task(cfg: DictConfig) -> Iterator[str]:
+    yield from _own_errors(cfg)
+    task: Any = OmegaConf.to_object(cfg.task)
     name = f"task={cfg.task.name}"
     if cfg.seeds.split is not None and (why := task.without_split()):
         yield f"seeds.split={cfg.seeds.split} is without effect with {name}, {why}: leave it out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from odyssey.io import atomic_path
+from odyssey.io import atomic_path, open_regular
 
 Arrays = Mapping[str, Any]  # NumPy's, by name
 
@@ -33,7 +34,8 @@ def cached(folder: Path, name: str, key: str, make: Callable[[], Arrays]) -> Arr
 
 def _read(path: Path, key: str) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as file:  # which checks each array's CRC
+        stream = os.fdopen(open_regular(path, os.O_RDONLY), "rb")
+        with stream, np.load(stream, allow_pickle=False) as file:  # which checks each array's CRC
             arrays = {name: file[name] for name in file.files}
         return arrays if arrays.pop("key").item() == key else None
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from odyssey.bars import new_bar
 from odyssey.errors import UserError
+from odyssey.io import open_regular
 
 CHUNK = 1 << 14  # bytes written at a time; a chunk that the connection breaks off is lost
 
@@ -122,6 +123,7 @@ def _hash(path: Path, known: str) -> str:
     """The hash of a file, of the kind and in the form of `known`. Raises OSError."""
     import pooch
 
+    os.close(open_regular(path, os.O_RDONLY))  # reading from a pipe would wait for ever
     kind = known.rpartition(":")[0] or "sha256"
     return f"{kind}:{pooch.file_hash(str(path), alg=kind)}"
 

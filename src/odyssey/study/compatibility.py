@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from odyssey.code_hash import code_version
 from odyssey.config.schema import PLACE_KEYS
 from odyssey.errors import UserError
 from odyssey.study.plan import CONTENT, Plan
-from odyssey.study.state import RunState, StudyState
+from odyssey.study.state import UNLISTED, RunState, StudyState
 from odyssey.study.store import COLUMNS, STUDY_FILE, TRIALS_FILE, StudyRecord, data_error
 from odyssey.training.record import DONE, Code
 from odyssey.typed_json import from_values, to_values
@@ -42,7 +43,9 @@ def _damaged_file(state: StudyState) -> str:
     study, trials = state.folder / STUDY_FILE, state.folder / TRIALS_FILE
     if state.later:
         return f"{study} is of a later version of Odyssey: update this one, or type another study=…"
-    if study.exists() and state.record is None:
+    if unlisted := [note for note in state.notes if UNLISTED in note]:
+        return f"{unlisted[0]}: mend that, or type another study=… or output_dir=…"
+    if os.path.lexists(study) and state.record is None:
         return f"{study} is not readable JSON; {way_out}"
     if state.record is not None and state.record.odd:
         key = state.record.odd[0].partition(".")[0]

@@ -15,10 +15,11 @@ from weakref import WeakSet
 
 from tqdm import tqdm
 
+from odyssey.io import stamp_of
 from odyssey.study.formatting import differing, duration, number, several
 from odyssey.study.progress import time_left
 from odyssey.study.state import RunState, StudyState, read_run
-from odyssey.study.store import TrialRow, stamp_of
+from odyssey.study.store import TrialRow
 from odyssey.training.record import DONE
 
 FORMAT = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"

@@ -23,6 +23,7 @@ from odyssey.config.fields import as_typed, at_least, between, one_of
 from odyssey.config.overrides import Setting, choice_errors, parse_overrides
 from odyssey.config.schema import NEUTRAL_KEYS, register
 from odyssey.errors import UserError, did_you_mean, options
+from odyssey.io import read_text
 from odyssey.study.launchers import local
 from odyssey.study.overrides import listed
 from odyssey.study.sampling import SAMPLERS
@@ -114,7 +115,7 @@ def sweep_file(name: str) -> list[str]:
     """What a file of conf/sweep/ sets that no run would have: all but what it is for."""
     path = sources.find("sweep", name)
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.safe_load(read_text(path)[0])
     except (OSError, ValueError, yaml.YAMLError):  # which Hydra says better
         return []
     if not isinstance(found, dict) or not found:
@@ -137,7 +138,7 @@ def preset_file(group: str, name: str) -> list[str]:
     """What a file of conf/experiment/ or conf/debug/ sets of Hydra, which no study would read."""
     path = sources.find(group, name)
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.safe_load(read_text(path)[0])
     except (OSError, ValueError, yaml.YAMLError):  # which is said better when runs are composed
         return []
     if not isinstance(found, dict):

@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Literal
 
 from odyssey.errors import did_you_mean, options
+from odyssey.io import Stamp, read_text, reason, stamp_of
 from odyssey.study.store import (
     STUDY_FILE,
     TRIALS_FILE,
-    Stamp,
     StudyRecord,
     TrialRow,
     read_study_record,
-    read_text,
     read_trials,
-    stamp_of,
 )
-from odyssey.training.record import RunRecord
+from odyssey.training.record import NoRecord, RunRecord
 from odyssey.typed_json import LaterSchema
 
 STATES = ("finished", "diverged", "failed", "interrupted", "running", "missing", "damaged")
@@ -30,6 +28,8 @@ LEFT = ("missing", "interrupted")  # what the same command would train
 DROPPED = "dropped"  # a folder in a study's, with what was left out of it
 NOT_RUNS = ("logs", "report", "wandb", DROPPED)
 UNPLANNED = "not in the plan"
+# Words of notes that are about runs, and not about the plan.
+UNLISTED, UNRECORDED = "cannot be listed", "has the files of a run and no run.json"
 CONFIRMS = "confirms.json"  # in the folder of a study that confirms a search
 
 
@@ -194,7 +194,8 @@ def read_study(folder: Path, before: StudyState | None = None) -> StudyState:
     study = StudyState(folder)
     _read_plan(study, before)
     earlier = before.runs if before else {}
-    there, locks = _entries(folder)
+    there, locks, unlisted = _entries(folder)
+    notes = [unlisted] if unlisted else []
     planned = dict.fromkeys(trial.run for trial in study.trials)
     for name in [*planned, *sorted(there - planned.keys())]:
         path = folder / name
@@ -204,6 +205,12 @@ def read_study(folder: Path, before: StudyState | None = None) -> StudyState:
         run = read_run(path, before=earlier.get(name))
         if name in planned or run.state != "missing":  # else it is some other folder
             study.runs[name] = run
+        if name in there and run.state == "missing" and _has_work(path):
+            notes.append(
+                f"{path} {UNRECORDED}: its command keeps what it holds beside it, and trains it "
+                "anew"
+            )
+    study.notes = [*study.notes, *notes]
     return study
 
 
@@ -222,35 +229,59 @@ def _parse(path: Path, before: RunState | None) -> RunState:
     changed = stamp[0] / 1e9
     try:
         record = RunRecord.load(text)
-    except (ValueError, RecursionError) as error:
+    except NoRecord:
+        return RunState(path.name, path, "missing")
+    except ValueError as error:
         later = isinstance(error, LaterSchema)
         return RunState(path.name, path, "damaged", None, changed, stamp, later)
+    if not record.is_of(path.name):
+        return RunState(path.name, path, "damaged", None, changed, stamp)
     return RunState(path.name, path, record.status, record, changed, stamp)
 
 
-def _entries(folder: Path) -> tuple[set[str], set[str]]:
-    """The names of the folders that may be runs, and of the lock files."""
+def _entries(folder: Path) -> tuple[set[str], set[str], str]:
+    """The names of the folders that may be runs, and of the lock files.
+
+    The last is a sentence where the folder is there and cannot be listed.
+    """
     there: set[str] = set()
     locks: set[str] = set()
     try:
         entries = os.scandir(folder)
-    except OSError:
-        return there, locks
+    except FileNotFoundError:
+        return there, locks, ""
+    except OSError as error:
+        return there, locks, f"{folder} {UNLISTED} ({reason(error)}), so no run in it is shown"
     with entries:
         for entry in entries:
             name = entry.name
             if name.endswith(".lock"):
                 locks.add(name)
-            elif name[0] != "." and "~" not in name and name not in NOT_RUNS and entry.is_dir():
+            elif name[0] != "." and "~" not in name and name not in NOT_RUNS and _is_dir(entry):
                 there.add(name)
-    return there, locks
+    return there, locks, ""
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one; not where that cannot be told, as of a loop."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _has_work(path: Path) -> bool:
+    """Whether a folder has what a run writes once it trains."""
+    return any(os.path.exists(path / name) for name in ("checkpoints", "metrics.csv"))
 
 
 def _read_plan(study: StudyState, before: StudyState | None) -> None:
     """study.json and trials.csv, or what is wrong with them."""
     study.stamps = {name: stamp_of(study.folder / name) for name in (STUDY_FILE, TRIALS_FILE)}
     if before is not None and before.stamps == study.stamps:
-        study.record, study.trials, study.notes = before.record, before.trials, before.notes
+        study.record, study.trials = before.record, before.trials
+        of_runs = (UNLISTED, UNRECORDED)
+        study.notes = [n for n in before.notes if not any(words in n for words in of_runs)]
         study.to_come, study.later = before.to_come, before.later
         return
     study.record, unreadable, study.later = read_study_record(study.folder)
@@ -309,7 +340,7 @@ def _is_study(path: Path) -> bool:
     try:
         with os.scandir(path) as entries:
             return any(
-                e.is_dir() and e.name not in NOT_RUNS and os.path.exists(f"{e.path}/run.json")
+                _is_dir(e) and e.name not in NOT_RUNS and os.path.exists(f"{e.path}/run.json")
                 for e in entries
             )
     except OSError:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from odyssey.errors import UserError
-from odyssey.io import write_text
+from odyssey.io import read_text, write_text
 from odyssey.study.analysis_plan import AnalysisPlan
 from odyssey.training.record import Code, Data
 from odyssey.typed_json import LaterSchema, check_schema, from_values, to_text, to_values
@@ -32,8 +30,6 @@ LOCK_SECONDS = 60.0  # to wait for another process that writes the same two file
 
 SCHEMA = 1  # of study.json: raise it when a key changes its meaning; a later one is refused
 COLUMNS = ("trial", "run", "variant", "command", "overrides")  # of trials.csv
-
-Stamp = tuple[int, int, int]  # a file's time of change (ns), size and inode: equal if unchanged
 
 
 @dataclass
@@ -107,34 +103,6 @@ class TrialRow:
 
 
 # -- reading -------------------------------------------------------------------------------------
-
-
-def stamp_of(file: str | Path) -> Stamp | None:
-    """What changes whenever the file does; None where there is no such file."""
-    try:
-        return _stamp(os.stat(file))
-    except (OSError, ValueError):
-        return None
-
-
-def read_text(file: str | Path) -> tuple[str, Stamp]:
-    """The text of a regular file, with its stamp at that moment.
-
-    Raises OSError where there is none, ValueError where it is no text.
-    """
-    content, stamp = read_bytes(file)
-    return content.decode("utf-8-sig"), stamp
-
-
-def read_bytes(file: str | Path) -> tuple[bytes, Stamp]:
-    """The content of a regular file, with its stamp. Raises OSError where there is none."""
-    # Opening a pipe must not wait for somebody to write into it.
-    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with open(handle, "rb") as stream:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(f"{file} is not a regular file")
-        return stream.read(), _stamp(found)
 
 
 def read_study_record(folder: Path) -> tuple[StudyRecord | None, str, bool]:
@@ -233,10 +201,6 @@ def _trial_number(text: str | None) -> int | None:
 def _is_run_name(name: str) -> bool:
     """Whether a run folder may be called so."""
     return bool(name) and name[0] != "." and not set(name) & set("/\\\0~") and len(name) < 200
-
-
-def _stamp(found: os.stat_result) -> Stamp:
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 # -- writing -------------------------------------------------------------------------------------

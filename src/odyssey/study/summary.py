@@ -13,6 +13,7 @@ from typing import Any
 
 from odyssey.cli_utils import typed_as
 from odyssey.config.seeds import SEED_KEYS
+from odyssey.io import read_text
 from odyssey.study.formatting import duration, number, several, short, words
 from odyssey.study.state import LEFT, UNPLANNED, RunState, StudyState
 from odyssey.yaml_text import safe_load
@@ -252,7 +253,7 @@ def _overrides(run: RunState) -> str | None:
     import yaml  # type: ignore[import-untyped]
 
     try:
-        found = safe_load((run.path / "overrides.yaml").read_text(encoding="utf-8"))
+        found = safe_load(read_text(run.path / "overrides.yaml")[0])
     except (OSError, ValueError, yaml.YAMLError):
         return None
     return shlex.join(str(word) for word in found) if isinstance(found, list) else None

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from odyssey.code_hash import source_hash
 from odyssey.config.identity import data_options
 from odyssey.errors import UserError
+from odyssey.io import open_regular
 from odyssey.study.store import search_of
 
 RUN = "hydra.job.name="  # the override of Hydra that names the run of a trial
@@ -35,8 +36,9 @@ def console_into(path: Path) -> Iterator[None]:
     descriptor, made before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # "a": several processes may write to one file, and the lines of none are lost.
-    with path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1) as log:
+    # At its end: several processes may write to one file, and the lines of none are lost.
+    handle = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    with os.fdopen(handle, "a", encoding="utf-8", errors="backslashreplace", buffering=1) as log:
         _flush()
         streams = sys.stdout, sys.stderr
         before = {number: _duplicate(number) for number in STANDARD}

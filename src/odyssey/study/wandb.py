@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import UserError
-from odyssey.io import write_text
+from odyssey.io import read_text, write_text
 from odyssey.study.formatting import several, words
 from odyssey.study.state import RunState, StudyState, read_study
-from odyssey.study.store import StudyRecord, TrialRow, read_text, search_of
+from odyssey.study.store import StudyRecord, TrialRow, search_of
 from odyssey.study.summary import sections
 from odyssey.training.record import WandbRun
 from odyssey.typed_json import from_values, to_text

@@ -15,6 +15,7 @@ from torch import Tensor
 from odyssey import data
 from odyssey.data.types import Text
 from odyssey.errors import UserError
+from odyssey.io import write_text
 from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task, as_texts
 from odyssey.tasks.decoding import draw_one, finite, sample_generator
 from odyssey.tasks.metric import Metric
@@ -205,7 +206,7 @@ class LanguageModel(Task):
             device=device,
         )
         path = path.with_name(f"{path.name}.txt")
-        path.write_text(prompt + "".join(pieces) + "\n", encoding="utf-8")
+        write_text(path, prompt + "".join(pieces) + "\n", sync=False)
         return path
 
     def _prompt(self) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from odyssey.io import atomic_path
+
 LOWEST = 21  # MIDI number of key 0, A0
 BEAT = 480  # ticks in a quarter note
 FRAME = BEAT // 2  # a frame is an eighth note
@@ -30,7 +32,8 @@ def write_midi(roll: NDArray[np.uint8], path: Path, *, tempo: float = 90.0) -> P
                 track.append(Message(kind, note=LOWEST + int(key), velocity=64, time=wait))
                 last = frame * FRAME
     track.append(MetaMessage("end_of_track", time=len(roll) * FRAME - last))
-    MidiFile(ticks_per_beat=BEAT, tracks=[track]).save(path)
+    with atomic_path(path, sync=False) as part:
+        MidiFile(ticks_per_beat=BEAT, tracks=[track]).save(part)
     return path
 
 
@@ -58,5 +61,6 @@ def draw_roll(roll: NDArray[np.uint8], path: Path) -> Path:
     )
     axes.set_xlabel("frame")
     axes.set_ylabel("MIDI note")
-    figure.savefig(path, format="png", dpi=100)
+    with atomic_path(path, sync=False) as part:
+        figure.savefig(part, format="png", dpi=100)
     return path

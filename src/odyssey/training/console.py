@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from odyssey.cli_utils import columns, mute, paint, show
 from odyssey.config.compose import changed
 from odyssey.config.schema import flat
+from odyssey.io import read_text
 from odyssey.training.module import RecurrentModule
 from odyssey.training.record import RunRecord
 
@@ -133,8 +135,9 @@ def closing(folder: Path, record: RunRecord) -> None:
     texts = sorted((folder / "samples").glob("*.txt"))
     if texts and record.status == "finished":
         say(f"\nwhat it writes ({texts[-1].name}):\n")
-        for text in texts[-1].read_text(encoding="utf-8").splitlines()[:16]:
-            say(f"  | {text[:96]}")
+        with suppress(OSError, ValueError):  # a hand was at it
+            for text in read_text(texts[-1])[0].splitlines()[:16]:
+                say(f"  | {text[:96]}")
         say()
     for label, path in (
         ("metrics", folder / "metrics.csv"),

@@ -41,6 +41,9 @@ def record_failure(
             return False
         if record is None:
             record = new_record(cfg)
+            if not record.is_of(folder.path.name):  # of data or a cell that have changed meanwhile
+                record.config_hash = ""
+            folder.set_aside_leftovers()
             folder.write_configuration(cfg, list(overrides))
         folder.write_record(replace(record, status="failed", error=error))
         return True

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from odyssey.io import atomic_path
 from odyssey.training.run_dir import RunFolder
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def learning_curves(folder: RunFolder, monitor: str) -> None:
     FigureCanvasAgg(figure)
     if draw_curves(folder, monitor, figure):
         folder.figures.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder.figures / "learning_curves.png", dpi=120)
+        with atomic_path(folder.figures / "learning_curves.png", sync=False) as part:
+            figure.savefig(part, dpi=120, format="png")
 
 
 def draw_curves(folder: RunFolder, monitor: str, figure: Figure) -> bool:
@@ -41,12 +43,11 @@ def draw_curves(folder: RunFolder, monitor: str, figure: Figure) -> bool:
     same quantity, in its unit; the monitored metric; the gradient norm.
     """
     curves: dict[str, Curve] = {}
-    for row in folder.read_metrics():
-        value = float(row["value"])
-        if math.isfinite(value):
-            steps, values = curves.setdefault(row["name"], ([], []))
-            steps.append(int(row["step"]))
-            values.append(value)
+    for row in folder.read_metrics()[0]:
+        if math.isfinite(row.value):
+            steps, values = curves.setdefault(row.name, ([], []))
+            steps.append(row.step)
+            values.append(row.value)
     panels = _panels(curves, monitor)
     if not panels:
         return False

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from odyssey.code_hash import code_version, source_hash
 from odyssey.config.identity import config_hash
 from odyssey.config.seeds import seeds_of
+from odyssey.config.trust import own_parts
 from odyssey.errors import UserError
 from odyssey.registry import cell_name
 from odyssey.training.record import Code, Commit, RunRecord, Seeds
@@ -30,7 +31,7 @@ PACKAGES = ("rnn-odyssey", "torch", "pytorch-lightning", "hydra-core", "numpy", 
 
 def new_record(cfg: DictConfig) -> RunRecord:
     """The record of a run of which nothing is known yet but its configuration and its code."""
-    identity, sources = "", {}
+    identity, sources, parts = "", {}, {}
     with contextlib.suppress(UserError):  # without its data, of which it is a part
         identity = config_hash(cfg)
     with contextlib.suppress(Exception):  # a file of the user's, which may be what failed
@@ -39,11 +40,14 @@ def new_record(cfg: DictConfig) -> RunRecord:
             for name, entry in (("", cfg.cell), *cfg.callbacks.items())
             if entry is not None
         }
+        parts = {key: source_hash(target) for key, target in own_parts(cfg).items()}
+        parts.pop("cell._target_", None)
     return RunRecord(
         status="running",
         config_hash=identity,
         cell_source=sources.pop("", None),
         callback_sources={name: s for name, s in sources.items() if s is not None},
+        part_sources={key: s for key, s in parts.items() if s is not None},
         cell=cell_name(cfg.cell._target_),
         task=cfg.task.name,
         seed=cfg.seed,

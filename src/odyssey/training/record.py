@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,6 +22,10 @@ STATUSES = ("running", "finished", "diverged", "failed", "interrupted")
 DONE = ("finished", "diverged")  # with a result; such a run is not trained again
 
 Status = Literal["running", "finished", "diverged", "failed", "interrupted"]
+
+
+class NoRecord(ValueError):
+    """The text says nothing, as `null` does: there is no record."""
 
 
 @dataclass
@@ -92,6 +97,7 @@ class RunRecord:
     cell: str = ""
     cell_source: str | None = None  # SHA-256 of the source of a user's own cell
     callback_sources: dict[str, str] = field(default_factory=dict)  # and of callbacks, by name
+    part_sources: dict[str, str] = field(default_factory=dict)  # of other parts, by their keys
     task: str = ""
     data: Data | None = None  # None before they were read
     seed: int | None = None
@@ -122,6 +128,26 @@ class RunRecord:
         """Whether the run ended with a result; divergence is one."""
         return self.status in DONE
 
+    def faults(self) -> str:
+        """What no run writes so, in a few words; empty where all is well."""
+        if self.odd:
+            return f"a {self.odd[0]} that no run writes so"
+        if self.status == "finished" and not self.metrics:
+            return "a status of finished, and no metrics"
+        return ""
+
+    def sources(self) -> dict[str, str | None]:
+        """The SHA-256 of the source of each of a user's own parts that make the model, by key."""
+        return {"cell._target_": self.cell_source, **self.part_sources}
+
+    def is_of(self, folder: str) -> bool:
+        """Whether it may be the record of the run folder of that name.
+
+        It is not where a hash at the end of the name is that of another configuration.
+        """
+        named = re.search(r"-([0-9a-f]{8})\Z", folder)
+        return not (named and self.config_hash) or self.config_hash.startswith(named[1])
+
     def metric(self, name: str) -> Metric:
         """What the task said of a metric; the monitor's direction is known in any case."""
         found, info = Metric.unknown(name), self.metric_info.get(name)
@@ -148,14 +174,19 @@ class RunRecord:
     def load(cls, text: str) -> RunRecord:
         """A record from the text of run.json.
 
-        Raises ValueError where it is not JSON, or not a record with a known status; LaterSchema
-        where a later version wrote it.
+        Raises ValueError where it is not JSON, or not a record with a known status; NoRecord where
+        it is null; LaterSchema where a later version wrote it.
         """
-        return cls.from_dict(json.loads(text))
+        try:
+            return cls.from_dict(json.loads(text))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
     @classmethod
     def from_dict(cls, values: Any) -> RunRecord:
         """A record from plain values. Raises as `load`."""
+        if values is None:
+            raise NoRecord("null")
         if not isinstance(values, Mapping) or values.get("status") not in STATUSES:
             raise ValueError("not the record of a run")
         check_schema(values, SCHEMA)

@@ -5,13 +5,15 @@ torch is imported only once the folder is known to hold what is needed.
 
 from __future__ import annotations
 
-from io import StringIO
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odyssey.config.trust import check_trust
 from odyssey.errors import UserError
+from odyssey.io import is_there, read_text, reason
 from odyssey.registry import load_class
-from odyssey.yaml_text import without_aliases
+from odyssey.training.record import RunRecord
 
 if TYPE_CHECKING:
     import torch
@@ -22,35 +24,41 @@ if TYPE_CHECKING:
 
 def check_folder(run: Path, checkpoint: str = "best") -> None:
     """Raise UserError where `run` is no run folder, or has no such checkpoint."""
-    if not run.is_dir():
+    try:
+        there, settings = run.is_dir(), is_there(run / "config.yaml")
+        weights = is_there(run / "checkpoints" / f"{checkpoint}.ckpt")
+    except OSError as error:
+        raise UserError(f"{run} cannot be read ({reason(error)}); type a run's folder") from None
+    if not there:
         raise UserError(f"{run}: there is no such run folder; train.py prints where a run is")
-    if not (run / "config.yaml").exists():
+    if not settings:
         inside = sorted(p.parent for p in run.glob("*/config.yaml"))
         hint = f"; it holds runs, such as {inside[0]}" if inside else ""
         raise UserError(f"{run} is not a run folder, as it has no config.yaml{hint}")
-    if not (run / "checkpoints" / f"{checkpoint}.ckpt").exists():
+    record = _record(run)
+    if not weights and record is not None and record.status == "finished":
+        raise UserError(
+            f"{run} has no checkpoints/{checkpoint}.ckpt any more; put it back, or train again "
+            "with resume=force"
+        )
+    if not weights:
         raise UserError(
             f"{run} has no checkpoints/{checkpoint}.ckpt yet: it comes with the first validation; "
             "train on first"
         )
 
 
-def read_config(run: Path) -> Any:
-    """The configuration of a run, from its `config.yaml`. Raises UserError."""
-    from omegaconf import DictConfig, OmegaConf
-    from yaml import YAMLError  # type: ignore[import-untyped]
+def _record(run: Path) -> RunRecord | None:
+    """What run.json says, where it can be read."""
+    with suppress(OSError, ValueError):
+        return RunRecord.load(read_text(run / "run.json")[0])
+    return None
 
-    try:
-        text = (run / "config.yaml").read_text(encoding="utf-8")
-        cfg = OmegaConf.load(StringIO(without_aliases(text)))
-        if not isinstance(cfg, DictConfig):
-            raise ValueError("not a mapping")
-        return cfg
-    except (OSError, ValueError, YAMLError) as error:
-        raise UserError(
-            f"{run / 'config.yaml'} cannot be read ({type(error).__name__}); put back the file "
-            "that training wrote"
-        ) from None
+
+def check_parts(run: Path, cfg: Any, trust: bool, option: str) -> None:
+    """Raise UserError where a run names code of others that may not be run; see check_trust."""
+    record = _record(run)
+    check_trust(run, cfg, {} if record is None else record.sources(), trust, option)
 
 
 def restore_model(
@@ -62,10 +70,19 @@ def restore_model(
     UserError where the checkpoint or the cell's class is gone, or does not fit the other.
     """
     from odyssey.training.build import build_model
+    from odyssey.training.checkpoint import MISFITS
     from odyssey.training.checkpoint import load as read
 
-    saved = read(run / "checkpoints" / f"{checkpoint}.ckpt", device)
-    task.restore(saved["task"])
+    path = run / "checkpoints" / f"{checkpoint}.ckpt"
+    record = _record(run)
+    saved = read(path, device, "" if record is None else record.config_hash)
+    try:
+        task.restore(saved["task"])
+    except MISFITS as error:
+        raise UserError(
+            f"{path} does not fit the task of {run / 'config.yaml'}; put back the files that "
+            "training wrote"
+        ) from error
     try:
         load_class(cfg.cell._target_)
     except (ImportError, AttributeError):

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli_utils import Parser, exit_status, typed_path
+from odyssey.config.saved import read_config
 from odyssey.device import has_gpu, resolve_device
 from odyssey.errors import UserError
-from odyssey.training.restore import check_folder, read_config, restore_model
+from odyssey.training.restore import check_folder, check_parts, restore_model
 
 if TYPE_CHECKING:
     import torch
@@ -46,8 +47,12 @@ class Trained:
         )
 
 
-def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Trained:
+def load(
+    run: Path, *, checkpoint: str = "best", device: str = "auto", trust: bool = False
+) -> Trained:
     """Read a run folder; `checkpoint` is best or last, `device` auto, cpu or cuda.
+
+    trust: whether a cell or task that is not Odyssey's may be imported
 
     Needs `config.yaml` and the checkpoint, no data. Raises UserError for what is not there.
     """
@@ -60,6 +65,7 @@ def load(run: Path, *, checkpoint: str = "best", device: str = "auto") -> Traine
         raise UserError("--device cuda, but torch sees no GPU here; type --device cpu or leave out")
     place = resolve_device(device)
     cfg = read_config(run)
+    check_parts(run, cfg, trust, "--trust")
     cfg.model.backend = "auto"  # all backends give the same numbers; this machine may have others
     task = build_task(cfg.task, data_dir=None, seed=cfg.seed, window=cfg.bptt.length)
     if type(task).sample is Task.sample:
@@ -86,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, help="the same seed gives the same sample; default: a new one")
     add("--checkpoint", choices=("best", "last"), default="best", help="default best")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
+    add("--trust", action="store_true", help="run a cell of its maker's own, code from elsewhere")
     add(
         "--output",
         type=typed_path,
@@ -107,7 +114,12 @@ def _sample(arguments: Sequence[str] | None) -> None:
     if drawn:
         options.seed = secrets.randbelow(2**31)
     try:
-        trained = load(options.run, checkpoint=options.checkpoint, device=options.device)
+        trained = load(
+            options.run,
+            checkpoint=options.checkpoint,
+            device=options.device,
+            trust=options.trust,
+        )
         if trained.task.name == "music":
             _play(trained, options)
         else:

@@ -20,11 +20,12 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
-from odyssey.config.identity import data_hash
+from odyssey.config.identity import config_hash, data_hash
 from odyssey.config.schema import flat
 from odyssey.config.seeds import are_apart, seeds_of
 from odyssey.device import resolve_device
 from odyssey.errors import UserError
+from odyssey.io import reason, write_bytes
 from odyssey.registry import plain
 from odyssey.tasks.base import Task
 from odyssey.training import checkpoint, console
@@ -100,18 +101,23 @@ def train(
         prepare(cfg.logger.mode)
         resolve_device(cfg.device, cfg.trainer.precision)
 
-    with folder.locked(), process_settings(cfg):
+    with folder.locked(), process_settings(cfg), _files_of(folder):
         # What is there, and whether to resume it. That it is of the same data and of the same
         # source of a user's own parts is in its name, which is a hash of them.
         earlier = None if force else folder.read_record()
-        if earlier is not None and cfg.resume.mode == "never":
+        left = earlier is None and not force and folder.has_work()
+        if (earlier is not None or left) and cfg.resume.mode == "never":
+            state = "without run.json" if earlier is None else earlier.status
             raise Refused(
-                f"resume=never, but {folder.path} holds this very run ({earlier.status}); type "
+                f"resume=never, but {folder.path} holds this very run ({state}); type "
                 "resume=auto to go on with it, resume=force to start anew, or study=… for another"
             )
         if earlier is not None and earlier.done:
             console.done_already(folder.path, earlier)
             return Result.of(folder.path, earlier, ran=False)
+
+        if earlier is not None:
+            folder.check_places()
 
         # The task and its data
         task = load_task(cfg)
@@ -120,17 +126,28 @@ def train(
         _refuse_data_changed_meanwhile(cfg, task, folder)
         if accept is not None:
             accept(task.data)
-        if force:
-            # Not before the new run has its data: until then the old one stays where it is.
-            aside = folder.set_aside()
-            if aside is not None:
-                console.say(f"The earlier run is kept in {aside}")
+        # Not before the new run has its data: until then the old one stays where it is.
+        if force and (aside := folder.set_aside()) is not None:
+            console.say(f"The earlier run is kept in {aside}")
+        elif left and (aside := folder.set_aside()) is not None:
+            console.say(
+                f"{folder.path} had no run.json, which says what was trained there: it is kept in "
+                f"{aside}, and the run begins anew"
+            )
 
         # The model, at its first update or where the last checkpoint left it
         device = resolve_device(cfg.device, cfg.trainer.precision)
         saved = None
         if earlier is not None and folder.last_checkpoint.exists():
-            saved = _load_last(folder)
+            saved = _load(folder.last_checkpoint, config_hash(cfg))
+            _check_best(folder, saved)
+            if "written" in saved:
+                folder.unseal_metrics(saved["written"], saved["step"])
+        elif earlier is not None and earlier.steps:
+            console.say(
+                f"{folder.last_checkpoint} is not there, though {earlier.steps:,} updates were "
+                "made: they are made again"
+            )
         schedule = make_schedule(cfg, task, device)
         seeds = seeds_of(cfg)
         torch.manual_seed(seeds.init)
@@ -141,7 +158,7 @@ def train(
         callbacks = build_callbacks(cfg.callbacks)
         loggers = build_loggers(cfg.loggers, folder.path / "loggers")
         if saved is not None:
-            checkpoint.restore(module.to(device), saved)
+            _restore(module.to(device), saved, folder.last_checkpoint)
 
         # Training, test, closing
         record = make_record(cfg, module, device, earlier)
@@ -193,15 +210,49 @@ def _refuse_data_changed_meanwhile(cfg: DictConfig, task: Task, folder: RunFolde
         raise UserError(f"task.path={path} has changed meanwhile: type the same command again")
 
 
-def _load_last(folder: RunFolder) -> dict[str, Any]:
-    """The checkpoint to resume from. Raises UserError where it is of an earlier version."""
-    saved = checkpoint.load(folder.last_checkpoint)
-    if "callbacks" not in saved:
-        raise UserError(
-            f"{folder.last_checkpoint} was written by an earlier version of Odyssey, which alone "
-            "can go on from there; type resume=force to start anew"
+def _load(path: Path, run: str, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """A checkpoint of the run whose configuration has the hash `run`.
+
+    Raises Refused where it is none, for the run can still be saved by whoever has its file.
+    """
+    try:
+        return checkpoint.load(path, device, run)
+    except UserError as error:
+        raise Refused(*error.messages) from error
+
+
+def _check_best(folder: RunFolder, saved: Mapping[str, Any]) -> None:
+    """Raise Refused where `best.ckpt` is not the one that goes with `last.ckpt`.
+
+    It is needed at the end. It may be a later one, if the run was killed between the two.
+    """
+    step, best, path = saved["step"], saved["best_step"], folder.best_checkpoint
+    if best is None:
+        return
+    there = _load(path, saved.get("run", ""))["step"]
+    if there != best and not there > step:
+        raise Refused(
+            f"{path} is of update {there}, and the best so far was update {best}; "
+            f"{checkpoint.WAY_OUT}"
         )
-    return saved
+
+
+def _restore(module: RecurrentModule, saved: Mapping[str, Any], path: Path) -> None:
+    """Put the run back to where it was. Raises Refused where the checkpoint does not fit it."""
+    assert module.schedule is not None
+    try:
+        checkpoint.check_position(saved, path, module.schedule.total)
+        checkpoint.restore(module, saved)
+    except UserError as error:
+        raise Refused(*error.messages) from error
+    except checkpoint.MISFITS as error:
+        raise _misfit(path, error) from error
+
+
+def _misfit(path: Path, error: Exception) -> Refused:
+    """The sentence for a checkpoint whose content does not fit the run."""
+    what = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(":")
+    return Refused(f"{path} does not fit this run ({what}); {checkpoint.WAY_OUT}")
 
 
 def make_record(
@@ -271,10 +322,10 @@ class Run:
             self.break_off("interrupted", None, exit_code=255)
             raise
         except BaseException as error:
-            full = _disk_full(error, self.folder.path)
-            self.break_off("failed", last_lines(full or error), exit_code=1)
-            if full is not None:
-                raise full from error
+            told = _about_files(error, self.folder.path)
+            self.break_off("failed", last_lines(told or error), exit_code=1)
+            if told is not None:
+                raise told from error
             raise
         if self.record.status == "interrupted":
             raise KeyboardInterrupt
@@ -288,12 +339,17 @@ class Run:
     ) -> None:
         """Write what the run is, begin its W&B run, and print what is about to happen."""
         self.checkpoints.watch(self.callbacks)
+        self.checkpoints.run = self.record.config_hash
         if saved is not None:
             self.checkpoints.resume(saved)
         self.record.seconds = self.checkpoints.seconds
         self.folder.remove_parts()
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        self.folder.rewind_metrics(-1 if saved is None else self.module.updates)
+        if saved is not None and "written" in saved:
+            kept = self.folder.unseal_metrics(saved["written"], saved["step"])
+            write_bytes(self.folder.metrics_path, kept)
+        else:  # from the first update, or from a checkpoint of an earlier version
+            self.folder.rewind_metrics(-1 if saved is None else self.module.updates)
         self.folder.write_configuration(self.cfg, list(overrides))
         if self.record.wandb is None and self.tracker.mode != "disabled":
             # Known before W&B begins, so that a session killed then leaves no run of its own.
@@ -331,8 +387,11 @@ class Run:
                 if not self.checkpoints.stopped and module.updates < schedule.total:
                     trainer.fit(module, datamodule=task)
                 self.signals.raise_if_requested()
-                best = checkpoint.load(self.folder.best_checkpoint, self.device)
-                module.model.load_state_dict(best["model"])
+                best = _load(self.folder.best_checkpoint, self.record.config_hash, self.device)
+                try:
+                    module.model.load_state_dict(best["model"])
+                except checkpoint.MISFITS as error:
+                    raise _misfit(self.folder.best_checkpoint, error) from error
                 module.items = Items(task, task.ready("test"))
                 trainer.test(module, datamodule=task, verbose=False)
                 module.check_tested()
@@ -391,14 +450,39 @@ class Run:
         self.tracker.finish({"status": status, "error": error}, exit_code=exit_code)
 
 
-def _disk_full(error: BaseException, path: Path) -> UserError | None:
-    """The sentence for a disk that takes no more; None for other errors."""
-    if not isinstance(error, OSError) or error.errno not in DISK_FULL:
+def _about_files(error: BaseException, path: Path) -> UserError | None:
+    """The sentence for a disk that takes no more, or a file of the run's that is not to be used.
+
+    None for other errors.
+    """
+    if not isinstance(error, OSError):
         return None
+    if error.errno in DISK_FULL:
+        return UserError(
+            f"{path}: nothing more can be written there ({error.strerror}); make room, then the "
+            "same command goes on from the last checkpoint"
+        )
+    name = error.filename
+    if not isinstance(name, str) or not Path(name).is_relative_to(path.parent):
+        return None
+    if name.endswith(".tmp"):  # of a file that is written whole or not at all
+        name = str(Path(name).parent)
     return UserError(
-        f"{path}: nothing more can be written there ({error.strerror}); make room, then the same "
-        "command goes on from the last checkpoint"
+        f"{name} cannot be used ({reason(error)}); mend that, then the same command goes on from "
+        "the last checkpoint"
     )
+
+
+@contextmanager
+def _files_of(folder: RunFolder) -> Iterator[None]:
+    """Raise UserError for an OSError about the files of a run."""
+    try:
+        yield
+    except OSError as error:
+        told = _about_files(error, folder.path)
+        if told is None:
+            raise
+        raise told from error
 
 
 @contextmanager

@@ -23,18 +23,18 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from io import StringIO
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from odyssey.config.saved import read_config
 from odyssey.errors import UserError
+from odyssey.io import read_text
 from odyssey.registry import plain
 from odyssey.training.record import RunRecord, WandbRun
 from odyssey.training.run_dir import RunFolder
-from odyssey.yaml_text import without_aliases
 
 ASIDE = "earlier"  # a folder that neither `wandb sync` nor `wandb leet` looks into
 INSTEAD = "or type logger.mode=offline and upload later with `wandb sync`"
@@ -277,7 +277,7 @@ class Tracker:
 
             picture = path.with_suffix(".png")
             if path.suffix == ".txt":
-                text = html.escape(path.read_text(encoding="utf-8"))
+                text = html.escape(read_text(path)[0])
                 # A file of our own: W&B's folder for them is the first of all forks' to end.
                 with tempfile.TemporaryDirectory() as folder:
                     page = Path(folder, "sample.html")
@@ -384,12 +384,12 @@ def entries(folder: RunFolder, after: float) -> Iterator[Entry]:
         for path in sorted(folder.samples.glob("step-*"))
         if (match := re.fullmatch(r"step-(\d+)\.(txt|mid)", path.name))
     }
-    rows = (row for row in folder.read_metrics() if int(row["step"]) > after)
-    for (step, epoch, _), group in groupby(rows, lambda r: (r["step"], r["epoch"], r["time"])):
-        values = {row["name"]: float(row["value"]) for row in group}
+    rows = (row for row in folder.read_metrics()[0] if row.step > after)
+    for (step, epoch, _), group in groupby(rows, lambda r: (r.step, r.epoch, r.time)):
+        values = {row.name: row.value for row in group}
         validated = any(name.startswith("valid/") for name in values)
-        sample = samples.pop(int(step), None) if validated else None
-        yield Entry(int(step), float(epoch), values, sample)
+        sample = samples.pop(step, None) if validated else None
+        yield Entry(step, epoch, values, sample)
 
 
 def earlier_parts(wandb_dir: Path, id: str, current: Path) -> list[Path]:
@@ -416,10 +416,8 @@ def mirror(path: Path, mode: str, study: Mapping[str, Any] | None) -> None:
     Raises UserError where W&B cannot start.
     """
     folder = RunFolder(path)
-    text = (path / "config.yaml").read_text(encoding="utf-8")
-    cfg = OmegaConf.load(StringIO(without_aliases(text)))
-    record = folder.read_record()
-    assert record is not None and isinstance(cfg, DictConfig)
+    cfg, record = read_config(path), folder.read_record()
+    assert record is not None
     tracker = Tracker(mode)
     tracker.start(
         folder=folder,

@@ -13,7 +13,7 @@ from typing import Any
 from odyssey.cli_utils import typed_as
 from odyssey.config.seeds import SEED_KEYS, Seeds, without_seeds
 from odyssey.errors import UserError
-from odyssey.io import write_bytes
+from odyssey.io import Stamp, read_bytes, read_text, stamp_of, write_bytes
 from odyssey.report.io.run_files import (
     as_int,
     as_text,
@@ -26,7 +26,7 @@ from odyssey.report.io.run_files import (
 from odyssey.report.io.runs import Collection, ReportRun, ReportStudy, Series
 from odyssey.study.formatting import several
 from odyssey.study.state import CONFIRMS, RunState, StudyState, not_a_study, read_study
-from odyssey.study.store import Stamp, StudyRecord, TrialRow, read_bytes, stamp_of
+from odyssey.study.store import StudyRecord, TrialRow
 from odyssey.training.record import Code, Data, RunRecord
 
 LONGEST_ERROR = 2000  # characters kept of a run's error, from its end
@@ -134,8 +134,8 @@ def _with_confirmation(study: ReportStudy, path: Path) -> ReportStudy:
 
 def _confirmed_by(file: Path) -> str:
     """The search that a confirms.json names; empty where there is none that can be read."""
-    with suppress(OSError, ValueError, UnicodeError):
-        found = json.loads(file.read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads(read_text(file)[0])
         if isinstance(found, dict):
             return as_text(found.get("study", ""))
     return ""
@@ -369,7 +369,7 @@ def _join_names(names: Sequence[str]) -> str:
 
 # --- cache: a header line with a hash, then JSON ---
 
-CACHE_FORMAT = "odyssey-report-cache-3"  # to be changed with the content
+CACHE_FORMAT = "odyssey-report-cache-4"  # to be changed with the content
 CACHE_FILE = Path("report", "cache.json")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from odyssey.study.store import Stamp, read_bytes, stamp_of
+from odyssey.io import Stamp, read_bytes, stamp_of
 from odyssey.training.record import TEST_ITEMS
 
 FORMAT = 1

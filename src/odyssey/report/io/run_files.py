@@ -17,9 +17,9 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from odyssey.cli_utils import typed_as
+from odyssey.io import read_bytes, read_text
 from odyssey.report.io.runs import Series
 from odyssey.study.formatting import words
-from odyssey.study.store import read_bytes, read_text
 from odyssey.yaml_text import without_aliases
 
 LARGEST_INT = 2**53  # larger integers are no counts, and do not fit the columns of a table
@@ -103,8 +103,6 @@ def thin(points: Mapping[float, float], most: int = POINTS) -> Series:
 SECTION = re.compile(r"^(?=[^\s#-])", re.M)  # where a top-level key begins
 # OmegaConf reads 1e-5 as a number; in YAML 1.1 it would be a string.
 EXPONENT = re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$")
-NESTING = re.compile(r"[\[{]|[-?] ")  # what may open a level
-MOST_NESTING = 1000  # libyaml aborts the process at some ten thousand levels
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -123,8 +121,6 @@ def read_settings(file: Path) -> dict[str, Any] | None:
     try:
         content, _ = read_text(file)
     except (OSError, ValueError):
-        return None
-    if len(NESTING.findall(content)) > MOST_NESTING:
         return None
     # Most sections are the same text in all runs of a study, and parsing YAML is slow: each
     # section is parsed by itself and cached.
@@ -184,8 +180,6 @@ def read_command(file: Path) -> str:
     """The command of an overrides.yaml; empty where it cannot be read."""
     try:
         content, _ = read_text(file)
-        if len(NESTING.findall(content)) > MOST_NESTING:
-            return ""
         found = yaml.load(without_aliases(content), Loader)  # noqa: S506 - a safe loader
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return ""

@@ -30,6 +30,7 @@ class Checkpoints(Checkpoint):
         self.every = every
         self.seconds = 0.0  # spent in training, over all sessions
         self.stopped = False  # a callback has ended the training before its last update
+        self.run = ""  # the hash of the run's configuration, which its checkpoints are to have
         self.callbacks: dict[str, Callback] = {}  # by name, those whose state is kept
         self._random: Mapping[str, Any] | None = None  # to put back when training starts
         self._clock: float | None = None
@@ -46,7 +47,15 @@ class Checkpoints(Checkpoint):
         self._random = saved["random"]
         for name, callback in self.callbacks.items():
             if name in saved["callbacks"]:
-                callback.load_state_dict(saved["callbacks"][name])
+                try:
+                    callback.load_state_dict(saved["callbacks"][name])
+                except checkpoint.MISFITS as error:
+                    if not type(callback).__module__.startswith("odyssey."):
+                        raise
+                    raise UserError(
+                        f"last.ckpt has another state of callbacks.{name} than that has; "
+                        f"{checkpoint.WAY_OUT}"
+                    ) from error
 
     def count_seconds(self) -> None:
         """Bring `seconds` up to now."""
@@ -90,6 +99,7 @@ class Checkpoints(Checkpoint):
             "model": module.model.state_dict(),
             "task": module.task.export(),
             "metrics": dict(module.evaluated),
+            "run": self.run,
         }
         checkpoint.save(content, run_logger(trainer).folder.best_checkpoint)
 
@@ -101,13 +111,16 @@ class Checkpoints(Checkpoint):
     def save(self, trainer: Trainer, module: RecurrentModule) -> None:
         """Write `last.ckpt`."""
         self.count_seconds()
+        folder = run_logger(trainer).folder
         content = checkpoint.snapshot(module) | {
+            "run": self.run,
+            "written": folder.seal_metrics(),
             "random": checkpoint.random_state(),
             "seconds": self.seconds,
             "stopped": self.stopped,
             "callbacks": {name: _plain_state(name, c) for name, c in self.callbacks.items()},
         }
-        checkpoint.save(content, run_logger(trainer).folder.last_checkpoint)
+        checkpoint.save(content, folder.last_checkpoint)
 
 
 def _plain_state(name: str, callback: Callback) -> dict[str, Any]:
