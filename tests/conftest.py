@@ -142,3 +142,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("a file system of its own takes the right to mount one")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_sources() -> Iterator[None]:
+    """No test finds the configuration folders of another that ran in the same process."""
+    yield
+    sources = sys.modules.get("odyssey.config.sources")
+    if sources is not None and sources.current() != sources.Sources():
+        sources.use(())
