@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from odyssey.cli_utils import exit_status, open_closed, print_error, see_current_folder, show
+from odyssey.cli_utils import exit_status, print_error, see_current_folder, show
 from odyssey.config import keys, sources
 from odyssey.config.compose import compose
 from odyssey.config.help import help_text
 from odyssey.config.overrides import VERBOSE, of_studies, parse_overrides, to_hydra
 from odyssey.errors import UserError
+from odyssey.streams import prepare
 
 if TYPE_CHECKING:
     from odyssey.study.plan import Plan
@@ -57,14 +58,14 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, also for a run that diverged; 1 failed; 2 wrong input; 130 Ctrl-C."""
+    prepare()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if any(a in HELP for a in arguments):
         show(help_text([a for a in arguments if not a.startswith("-")]))
         return 0
     if "--version" in arguments:
-        print(f"rnn-odyssey {version('rnn-odyssey')}")
+        show(f"rnn-odyssey {version('rnn-odyssey')}")
         return 0
-    open_closed()
     see_current_folder()
     if any(a in COMPLETION for a in arguments):
         return exit_status(lambda: _complete(arguments))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from odyssey.errors import UserError
+from odyssey.streams import ERRORS, clean, mute
 
 # The commands, as they are typed in a clone.
 SCRIPTS = {
@@ -57,11 +58,13 @@ STYLES = {
 
 
 def paint(text: str, stream: TextIO | None = None) -> str:
-    """The text with the colours of a terminal; as it is where `stream` is none.
+    """The text with the colours of a terminal; without them where `stream` is none.
 
-    $NO_COLOR, TERM=dumb and $FORCE_COLOR are obeyed. stream: standard output if None.
+    Control characters in it are escaped. $NO_COLOR, TERM=dumb and $FORCE_COLOR are obeyed.
+    stream: standard output if None.
     """
     stream = sys.stdout if stream is None else stream
+    text = clean(text)
     try:
         if not (stream.isatty() or os.environ.get("FORCE_COLOR")):
             return text
@@ -81,7 +84,7 @@ def paint(text: str, stream: TextIO | None = None) -> str:
 
 def print_error(message: str) -> None:
     """Print a sentence for a mistake."""
-    print(paint(f"error: {message}", sys.stderr), file=sys.stderr, flush=True)
+    show(f"error: {message}", sys.stderr)
 
 
 def columns(most: int = 100) -> int:
@@ -89,29 +92,21 @@ def columns(most: int = 100) -> int:
     return max(40, min(shutil.get_terminal_size((most, 24)).columns, most))
 
 
-def show(text: str) -> None:
-    """Print, or do without where nobody reads it any more."""
-    try:
-        print(paint(text), flush=True)
-    except BrokenPipeError:
-        mute()
+def show(text: str, stream: TextIO | None = None, end: str = "\n", colours: bool = True) -> None:
+    """Print at once, or do without where nobody reads it any more.
 
-
-def mute() -> None:
-    """Let further output go nowhere; Python would complain once more at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-def open_closed() -> None:
-    """Let there be a standard output and error, of which a service may have none.
-
-    The next files to be opened would be given their numbers, and be printed into.
+    stream: standard output if None. colours: whether to paint the text on a terminal.
     """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    stream = sys.stdout if stream is None else stream
+    painted = paint(text, stream) if colours else clean(text)
+    try:
+        try:
+            print(painted, file=stream, end=end, flush=True)
+        except UnicodeEncodeError as error:  # a stream that was not prepared
+            safe = painted.encode(error.encoding, ERRORS).decode(error.encoding)
+            print(safe, file=stream, end=end, flush=True)
+    except OSError:
+        mute(stream)
 
 
 class Parser(argparse.ArgumentParser):
@@ -135,7 +130,7 @@ def typed_path(word: str) -> Path:
 
 
 def exit_status(action: Callable[[], None], on_error: int = 2) -> int:
-    """Do it: 0; `on_error` after its error's sentences; 130 on Ctrl-C; 0 if its reader has gone."""
+    """Do it: 0; `on_error` after its error's sentences; 130 on Ctrl-C."""
     try:
         action()
         return 0
@@ -145,9 +140,6 @@ def exit_status(action: Callable[[], None], on_error: int = 2) -> int:
         return on_error
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        mute()
-        return 0
 
 
 def see_current_folder() -> None:

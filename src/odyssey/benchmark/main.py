@@ -15,7 +15,7 @@ from tqdm import tqdm
 from odyssey.benchmark import cells, processes, training
 from odyssey.benchmark.timing import Row, draw, table
 from odyssey.cells import CELLS
-from odyssey.cli_utils import typed_as
+from odyssey.cli_utils import show, typed_as
 from odyssey.device import resolve_device
 from odyssey.training.provenance import device_name, git, versions
 
@@ -93,9 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for part in tqdm(options.parts or PARTS, desc="benchmark"):
         PARTS[part](results)
     if results.rows:
-        print(table(results.rows))
+        show(table(results.rows))
     for name, values in results.facts.items():
-        print(f"{name}: " + ", ".join(f"{k} {_text(v)}" for k, v in values.items()))
+        show(f"{name}: " + ", ".join(f"{k} {_text(v)}" for k, v in values.items()))
     content = {
         "device": device_name(device),
         "threads": torch.get_num_threads(),
@@ -106,10 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(content, indent=2) + "\n")
-    print(f"written to {options.output}")
+    show(f"written to {options.output}")
     if options.figure:
         draw(results.rows, options.figure)
-        print(f"drawn in {options.figure}")
+        show(f"drawn in {options.figure}")
     return 0
 
 

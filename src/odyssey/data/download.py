@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.bars import new_bar
+from odyssey.cli_utils import show
 from odyssey.errors import UserError
 
 CHUNK = 1 << 14  # bytes written at a time; a chunk that the connection breaks off is lost
@@ -110,7 +111,7 @@ def locked(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"Another process is fetching {path.name}: waiting for it.", file=sys.stderr)
+        show(f"Another process is fetching {path.name}: waiting for it.", sys.stderr)
         lock.acquire()
     try:
         yield

@@ -8,7 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from odyssey.cli_utils import is_installed, print_error, show, typed_as
@@ -16,6 +16,7 @@ from odyssey.code_hash import code_version
 from odyssey.config.overrides import to_hydra
 from odyssey.config.sources import CONFIG_NAME
 from odyssey.errors import UserError
+from odyssey.streams import lasting
 from odyssey.study import adaptive
 from odyssey.study.analysis_plan import updated
 from odyssey.study.compatibility import check, replaced_runs
@@ -130,7 +131,7 @@ class Session:
         show(closing_table(state))
         told = failures(state)
         if told:
-            print(told, file=sys.stderr, flush=True)
+            show(told, sys.stderr)
         for name, why in self._unrecorded(state).items():
             print_error(f"{name} has stopped: {why}")
         names = {t.run for t in plan.trials}
@@ -234,12 +235,8 @@ def _own_output() -> Iterator[TextIO]:
     except (OSError, ValueError):  # no file: somebody reads it in memory
         yield sys.stdout
         return
-    stream = os.fdopen(copy, "w", encoding="utf-8")
-    try:
+    with lasting(copy, sys.stdout, own=True) as stream:
         yield stream
-    finally:
-        with suppress(OSError):  # what it could not write is lost: its reader has gone
-            stream.close()
 
 
 def conduct(plan: Plan, launch: Launch) -> Sequence[Any]:

@@ -17,9 +17,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from odyssey.cli_utils import print_error, show
 from odyssey.code_hash import source_hash
 from odyssey.config.identity import data_options
 from odyssey.errors import UserError
+from odyssey.streams import open_log
 from odyssey.study.store import search_of
 
 RUN = "hydra.job.name="  # the override of Hydra that names the run of a trial
@@ -35,8 +37,7 @@ def console_into(path: Path) -> Iterator[None]:
     descriptor, made before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # "a": several processes may write to one file, and the lines of none are lost.
-    with path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1) as log:
+    with open_log(path) as log:
         _flush()
         streams = sys.stdout, sys.stderr
         before = {number: _duplicate(number) for number in STANDARD}
@@ -89,7 +90,7 @@ def died(cfg: DictConfig, error: str) -> dict[str, Any]:
     """What `job` returns, for a trial whose process ended without a word; `error` says how."""
 
     def note(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str, Any]:
-        print(error, flush=True)
+        show(error)
         _record(cfg, overrides, error, folder)
         return _outcome("failed", folder, error=error)
 
@@ -202,7 +203,7 @@ def _show(error: BaseException) -> None:
     """Into the log."""
     if isinstance(error, UserError):
         for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
+            print_error(message)
     else:
         traceback.print_exception(error)
 

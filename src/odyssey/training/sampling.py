@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.cli_utils import Parser, exit_status, typed_path
+from odyssey.cli_utils import Parser, exit_status, show, typed_path
 from odyssey.device import has_gpu, resolve_device
 from odyssey.errors import UserError
+from odyssey.streams import is_lost
 from odyssey.training.restore import check_folder, read_config, restore_model
 
 if TYPE_CHECKING:
@@ -112,10 +113,10 @@ def _sample(arguments: Sequence[str] | None) -> None:
             _play(trained, options)
         else:
             _write(trained, options)
-        if drawn:
-            print(f"--seed {options.seed} repeats it", file=sys.stderr)
+        if drawn and not is_lost(sys.stdout):
+            show(f"--seed {options.seed} repeats it", sys.stderr)
     except KeyboardInterrupt:
-        print(flush=True)  # the prompt of the shell begins a line
+        show("")  # the prompt of the shell begins a line
         raise
 
 
@@ -144,12 +145,12 @@ def _write(trained: Trained, options: argparse.Namespace) -> None:
     pieces = trained.sample(
         options.length, options.temperature, seed=options.seed, prompt=options.prompt
     )
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without these characters
-    print(options.prompt or "", end="", flush=True)
+    show(options.prompt or "", end="", colours=False)
     for piece in pieces:
-        print(piece, end="", flush=True)
-    print(flush=True)
+        show(piece, end="", colours=False)
+        if is_lost(sys.stdout):
+            return
+    show("")
 
 
 def _play(trained: Trained, options: argparse.Namespace) -> None:
@@ -171,7 +172,7 @@ def _play(trained: Trained, options: argparse.Namespace) -> None:
         raise UserError(
             f"{output} cannot be written ({error.strerror}); give another with --output"
         ) from None
-    print(f"{written}\n{written.with_suffix('.png')}")
+    show(f"{written}\n{written.with_suffix('.png')}")
 
 
 def _free(folder: Path, name: str) -> Path:

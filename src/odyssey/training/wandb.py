@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from odyssey.cli_utils import show
 from odyssey.errors import UserError
 from odyssey.registry import plain
 from odyssey.training.record import RunRecord, WandbRun
@@ -281,10 +282,10 @@ class Tracker:
         try:
             action(self.run)
         except Exception as error:  # whatever breaks in W&B, hours of training go on
-            print(
+            show(
                 f"W&B failed ({_short(error)}) and gets no more of this run; the run folder has "
                 f"all of it, and `wandb sync {Path(self.run.dir).parent}` uploads what W&B has",
-                file=sys.stderr,
+                sys.stderr,
             )
             self.run = None
 

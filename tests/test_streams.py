@@ -1,0 +1,167 @@
+"""Output whose reader leaves or whose encoding lacks letters, and control characters in it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import random_kit
+from odyssey.streams import clean, clean_line, is_lost, lasting, prepare
+
+ROOT = Path(__file__).parents[1]
+WORDS = "task=charlm task.data=hello trainer.max_steps=20 logger.mode=disabled model.hidden_size=8"
+WORDS += " output_dir=."
+TRAIN = f"{sys.executable} {ROOT / 'train.py'} {WORDS}"
+needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+
+
+def shell(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """With the exit status of the first command of a pipe, and not of its reader."""
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=folder,
+        env=os.environ | variables,
+        capture_output=True,
+        encoding="latin-1",
+        timeout=240,
+    )
+
+
+def statuses(folder: Path) -> list[str]:
+    return [json.loads(p.read_text())["status"] for p in sorted(folder.glob("*/run.json"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", ["| head -1", "| grep -m1 .", "> /dev/full", "> /dev/full 2>&1"])
+def test_a_reader_that_leaves_costs_no_run(reader: str, tmp_path: Path) -> None:
+    if "full" in reader and not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    one = shell(f"{TRAIN} cell=rnn study=one {reader}", tmp_path)
+    assert (one.returncode, one.stderr) == (0, "")
+    assert statuses(tmp_path / "one") == ["finished"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "local_pool"])
+@pytest.mark.parametrize("reader", ["2>&1 | head -1", "> /dev/full"])
+def test_a_reader_that_leaves_costs_no_study(launcher: str, reader: str, tmp_path: Path) -> None:
+    command = f"{TRAIN} -m cell=rnn,gru study=two hydra/launcher={launcher} {reader}"
+    many = shell(command, tmp_path)
+    assert (many.returncode, many.stderr) == (0, "")
+    assert statuses(tmp_path / "two") == ["finished", "finished"]
+
+
+@pytest.mark.slow
+def test_letters_that_an_encoding_lacks_are_printed_as_others(tmp_path: Path) -> None:
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ways = ({"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}, plain)
+    for number, variables in enumerate(ways):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        study = shell(f"{TRAIN} -m cell=rnn,gru study=s", folder, **variables)
+        assert (study.returncode, study.stderr) == (0, ""), variables
+        assert "(plan.margin=...)" in study.stdout, "the ellipsis of the text"
+        scripts = ROOT / "scripts"
+        for command in (
+            f"{scripts / 'status.py'} s",
+            f"{scripts / 'report.py'} s",
+            f"{scripts / 'explain.py'} cell=lstm",
+            f"{scripts / 'plan.py'} s",
+            f"{scripts / 'sample.py'} $(ls -d s/rnn-*) --length 30 --prompt hé",
+            f"{ROOT / 'train.py'} --help",
+            f"{scripts / 'calibrate.py'} --help",
+            f"{scripts / 'dashboard.py'} --help",
+        ):
+            done = shell(f"{sys.executable} {command}", folder, **variables)
+            assert "Traceback" not in done.stderr, (variables, command, done.stderr)
+            assert done.returncode in (0, 2), (variables, command, done.stderr)
+            done.stdout.encode("latin-1")
+
+
+@pytest.mark.slow
+def test_a_report_is_written_whoever_reads_what_it_prints(tmp_path: Path) -> None:
+    assert shell(f"{TRAIN} -m cell=rnn,gru study=s > log", tmp_path).returncode == 0
+    report = shell(f"{sys.executable} {ROOT / 'scripts' / 'report.py'} s | head -1", tmp_path)
+    assert (report.returncode, report.stderr) == (0, "")
+    assert (tmp_path / "s" / "report" / "index.html").exists()
+    # A reader that has left ends what would go on for ever.
+    (tmp_path / "s" / "trials.csv").write_text("trial,run,variant,overrides\n0,a,a,\n")
+    watch = f"{sys.executable} {ROOT / 'scripts' / 'status.py'} s --watch 0.1 | head -1"
+    assert (done := shell(watch, tmp_path)).returncode == 0, done.stderr
+
+
+def test_a_stream_whose_reader_has_left_says_so_and_goes_on() -> None:
+    read, write = os.pipe()
+    stream = lasting(write, None, own=True)
+    print("a", file=stream, flush=True)
+    assert not is_lost(stream)
+    os.close(read)
+    for _ in range(3):
+        print("b" * random_kit.rng().integers(1, 100_000), file=stream, flush=True)
+    assert is_lost(stream)
+    os.write(write, b"what a child prints")  # the descriptor goes nowhere now
+    stream.close()
+
+
+@needs_full
+def test_a_full_disk_is_as_a_reader_that_has_left() -> None:
+    with lasting(os.open("/dev/full", os.O_WRONLY), None, own=True) as stream:
+        print("x", file=stream)
+        assert is_lost(stream)
+
+
+def test_a_descriptor_that_does_not_wait_gets_all() -> None:
+    import threading
+
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    got = bytearray()
+
+    def reader() -> None:
+        while some := os.read(read, 1000):
+            got.extend(some)
+
+    thread = threading.Thread(target=reader)
+    text = "x" * 300_000
+    with lasting(write, None, own=True) as stream:
+        thread.start()
+        print(text, file=stream, end="")
+    thread.join()
+    os.close(read)
+    assert got.decode() == text
+
+
+def test_letters_are_encoded_as_near_as_can_be() -> None:
+    read, write = os.pipe()
+    ascii = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    with lasting(write, ascii, own=True) as stream:
+        print("a… 3 × 4 ± é \udcff", file=stream)
+    assert os.read(read, 100) == b"a... 3 x 4 +- ? ?\n"
+    os.close(read)
+
+
+def test_streams_that_somebody_has_put_there_are_left_alone() -> None:
+    before = sys.stdout, sys.stderr
+    prepare()
+    assert (sys.stdout, sys.stderr) == before  # those of pytest
+
+
+def test_control_characters_are_escaped() -> None:
+    assert clean("a\x1b[2Jb\x9b\x07\r\x7f\u202ec\u2066") == (
+        r"a\x1b[2Jb\x9b\x07\r\x7f\u202ec\u2066"
+    )
+    assert clean("tab\tline\nümlaut … 漢字 🙂 ע") == "tab\tline\nümlaut … 漢字 🙂 ע"
+    assert clean_line("a\nb\tc") == r"a\nb\tc"
+    assert clean("\udcff") == r"\udcff"
+    rng = random_kit.rng()
+    for _ in range(200):
+        text = "".join(map(chr, rng.integers(0, 0x3000, 30)))
+        safe = clean(text)
+        assert clean(safe) == safe
+        assert not any(ord(c) < 32 and c not in "\n\t" or 0x7F <= ord(c) < 0xA0 for c in safe)
