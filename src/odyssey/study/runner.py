@@ -148,11 +148,15 @@ class Session:
                 for trial in todo:
                     self.launched[trial.run] = self.launched.get(trial.run, 0) + 1
                 self._launch(todo)
-            elif self.plan.adaptive and (new := adaptive.grow(self.plan, state)):
+            elif self._may_grow(state) and (new := adaptive.grow(self.plan, state)):
                 display.add([t.row() for t in new])
             else:
                 return
             state = read_study(self.plan.folder, before=state)
+
+    def _may_grow(self, state: StudyState) -> bool:
+        """Whether further trials may be proposed: not where the disk has no room for results."""
+        return self.plan.adaptive and not self._unrecorded(state)
 
     def _launch(self, trials: Sequence[Trial]) -> None:
         """A launcher that gives up ends the session; what its trials have done is in their folders.

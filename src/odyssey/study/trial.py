@@ -99,7 +99,7 @@ def died(cfg: DictConfig, error: str) -> dict[str, Any]:
 
 def _logged(cfg: DictConfig, action: Any) -> dict[str, Any]:
     """Do `action` on the finished configuration, with its console in the run's log."""
-    from odyssey.training.failure import last_lines
+    from odyssey.training.failure import NoRoom, last_lines
 
     folder = None
     try:
@@ -108,7 +108,8 @@ def _logged(cfg: DictConfig, action: Any) -> dict[str, Any]:
         with console_into(folder.parent / "logs" / f"{folder.name}.log"):
             return action(cfg, overrides, folder)
     except (Exception, SystemExit) as error:  # there is no log: no room, no folder
-        return _outcome("failed", folder, error=last_lines(error))
+        full = NoRoom.of(error, folder) if folder is not None else None
+        return _outcome("failed", folder, error=last_lines(full or error))
     finally:
         gc.collect()  # a trainer and its model hold each other
 
@@ -131,7 +132,7 @@ def planned_folder(cfg: DictConfig) -> Path:
 
 def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str, Any]:
     from odyssey.config.validate import config_errors
-    from odyssey.training.failure import last_lines
+    from odyssey.training.failure import NoRoom, last_lines
     from odyssey.training.run_dir import Busy, Refused, run_path
 
     try:
@@ -151,10 +152,11 @@ def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str,
     except Busy as error:
         return _outcome("elsewhere", folder, error=str(error))
     except (Exception, SystemExit) as error:  # SystemExit: a library that gives up
-        _show(error)
-        if not isinstance(error, Refused):
+        full = NoRoom.of(error, folder)
+        _show(full or error)
+        if full is None and not isinstance(error, Refused):
             _record(cfg, overrides, last_lines(error), folder)
-        return _outcome("failed", folder, error=last_lines(error))
+        return _outcome("failed", folder, error=last_lines(full or error))
 
 
 def _claim(cfg: DictConfig, study: Path, data: Mapping[str, str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import math
 import os
@@ -35,7 +34,7 @@ from odyssey.training.build import (
     load_task,
 )
 from odyssey.training.callbacks import Checkpoints, Interrupted, Signals
-from odyssey.training.failure import last_lines
+from odyssey.training.failure import NoRoom, last_lines
 from odyssey.training.figures import learning_curves
 from odyssey.training.items import Items
 from odyssey.training.logger import RunLogger
@@ -47,7 +46,6 @@ from odyssey.training.schedule import Schedule
 from odyssey.training.wandb import Tracker, prepare, run_config, run_summary
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # set for deterministic sums on a GPU
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @dataclass
@@ -263,10 +261,11 @@ class Run:
             self.break_off("interrupted", None, exit_code=255)
             raise
         except BaseException as error:
-            full = _disk_full(error, self.folder.path)
-            self.break_off("failed", last_lines(full or error), exit_code=1)
+            full = NoRoom.of(error, self.folder.path)
             if full is not None:
+                self.break_off("interrupted", last_lines(full), exit_code=255)
                 raise full from error
+            self.break_off("failed", last_lines(error), exit_code=1)
             raise
         if self.record.status == "interrupted":
             raise KeyboardInterrupt
@@ -380,16 +379,6 @@ class Run:
         with contextlib.suppress(OSError):  # a full disk, which was the error perhaps
             self.folder.write_record(self.record)
         self.tracker.finish({"status": status, "error": error}, exit_code=exit_code)
-
-
-def _disk_full(error: BaseException, path: Path) -> UserError | None:
-    """The sentence for a disk that takes no more; None for other errors."""
-    if not isinstance(error, OSError) or error.errno not in DISK_FULL:
-        return None
-    return UserError(
-        f"{path}: nothing more can be written there ({error.strerror}); make room, then the same "
-        "command goes on from the last checkpoint"
-    )
 
 
 @contextmanager
