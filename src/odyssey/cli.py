@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from odyssey.cli_utils import exit_status, print_error, see_current_folder, show
 from odyssey.config import keys, sources
@@ -97,14 +98,38 @@ def _answer(asked: Arguments) -> int:
         raise UserError(*errors)
     if plan is not None:
         _show_study(plan, asked)
-    elif asked.questions[:1] == ["--package"] and "--cfg" not in asked.questions:
-        raise UserError("--package is the section that --cfg shows: type --cfg job too")
     elif asked.questions:
-        _through_hydra([*asked.questions, *asked.overrides])
+        _ask(asked, cfg)
     elif cfg is not None:
         _be_verbose(asked.overrides)
         _train(cfg, asked.overrides)
     return 0
+
+
+def _ask(asked: Arguments, cfg: DictConfig | None) -> None:
+    """Let Hydra answer the questions. Raises UserError for those that it has no answer to."""
+    questions = asked.questions
+    for flag, what in (("--package", "the section that"), ("--resolve", "how")):
+        if flag in questions and "--cfg" not in questions:
+            raise UserError(f"{flag} is {what} --cfg shows: type --cfg job too")
+    if "--hydra-help" in questions:  # of Hydra alone, whatever else is typed
+        _through_hydra(["--hydra-help"])
+        return
+    if "--package" in questions and "job" in questions and cfg is not None:
+        section = questions[questions.index("--package") + 1]
+        if section != "_global_" and not _holds(cfg, section):
+            raise UserError(
+                f"--package {section} is no section of the configuration: type one of "
+                f"{', '.join(str(name) for name in cfg)}"
+            )
+    _through_hydra([*questions, *asked.overrides])
+
+
+def _holds(cfg: DictConfig, key: str) -> bool:
+    try:
+        return OmegaConf.select(cfg, key) is not None
+    except OmegaConfBaseException:
+        return False
 
 
 def _parse_arguments(arguments: Sequence[str]) -> Arguments:
@@ -236,9 +261,13 @@ def _study(overrides: Sequence[str]) -> int:
 
     if not any(o.startswith("hydra/launcher=") for o in overrides):
         local.warm()  # its imports take as long as the checks
-    plan = _plan(overrides)
-    if plan is not None:
-        _check(plan)
+    try:
+        plan = _plan(overrides)
+        if plan is not None:
+            _check(plan)
+    except BaseException:
+        local.abandon()
+        raise
     _through_hydra(["-m", *overrides])
     return plan.exit_code if plan is not None else 0
 
@@ -256,10 +285,19 @@ def _check(plan: Plan) -> None:
         check_login()
 
 
+def _not_made(error: Exception) -> str:
+    """The sentence for an object of Hydra's that cannot be made, as a callback of its own."""
+    lines = str(error).splitlines()
+    key = next((w.removeprefix("full_key: ") for w in lines if w.startswith("full_key: ")), "hydra")
+    why = lines[0].partition(", set env var")[0]
+    return f"{key}._target_ is not usable ({why}): type the name of a class that can be imported"
+
+
 def _through_hydra(arguments: Sequence[str]) -> None:
     """Hydra's own entry, for studies and for questions about the configuration."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import InstantiationException
 
     from odyssey.config.schema import register
     from odyssey.study.trial import job
@@ -277,6 +315,8 @@ def _through_hydra(arguments: Sequence[str]) -> None:
             config_path=str(sources.CONF),
             config_name=sources.current().primary,
         )(job)()
+    except InstantiationException as error:
+        raise UserError(_not_made(error)) from error
     finally:
         sys.argv = before
         if full is None:
