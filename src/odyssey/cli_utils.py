@@ -122,6 +122,13 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; --help lists the options")
 
 
+def check_count(option: str, value: int | None, low: int, high: int) -> None:
+    """Raise UserError where a number of the command line is below `low` or above `high`."""
+    if value is not None and not low <= value <= high:
+        much = f"a whole number from {low} to {high}" if value > high else f"{low} or more"
+        raise UserError(f"{option} {value} is out of range: type {much}")
+
+
 def typed_path(word: str) -> Path:
     """A path of the command line. An empty word would be the current folder, and is refused."""
     if not word.strip():

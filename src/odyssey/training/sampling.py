@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.cli_utils import Parser, exit_status, show, typed_path
+from odyssey.cli_utils import Parser, check_count, exit_status, show, typed_path
+from odyssey.config.fields import MOST
 from odyssey.device import has_gpu, resolve_device
 from odyssey.errors import UserError
 from odyssey.streams import is_lost
@@ -121,8 +122,7 @@ def _sample(arguments: Sequence[str] | None) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.length is not None and options.length < 1:
-        raise UserError(f"--length {options.length} is out of range: type 1 or more")
+    check_count("--length", options.length, 1, MOST)
     heat = options.temperature
     if heat is not None and not (heat >= 0 and math.isfinite(heat)):
         raise UserError(f"--temperature {heat} is out of range: type 0 (no chance) or more")

@@ -25,7 +25,7 @@ from odyssey.device import resolve_device
 from odyssey.errors import UserError
 from odyssey.registry import plain
 from odyssey.tasks.base import Task
-from odyssey.training import checkpoint, console
+from odyssey.training import checkpoint, console, memory
 from odyssey.training.build import (
     build_callbacks,
     build_loggers,
@@ -97,7 +97,7 @@ def train(
         prepare(cfg.logger.mode)
         resolve_device(cfg.device, cfg.trainer.precision)
 
-    with folder.locked(), process_settings(cfg):
+    with folder.locked(), process_settings(cfg), memory.named(cfg):
         # What is there, and whether to resume it. That it is of the same data and of the same
         # source of a user's own parts is in its name, which is a hash of them.
         earlier = None if force else folder.read_record()
@@ -130,6 +130,7 @@ def train(
             saved = _load_last(folder)
         schedule = make_schedule(cfg, task, device)
         seeds = seeds_of(cfg)
+        memory.check_size(cfg, task.spec, device)
         torch.manual_seed(seeds.init)
         module = RecurrentModule(build_model(cfg, task.spec), task, cfg, schedule)
         if are_apart(cfg):
@@ -265,7 +266,10 @@ class Run:
             if full is not None:
                 self.break_off("interrupted", last_lines(full), exit_code=255)
                 raise full from error
-            self.break_off("failed", last_lines(error), exit_code=1)
+            large = memory.too_large(error, self.cfg)
+            self.break_off("failed", last_lines(large or error), exit_code=1)
+            if large is not None:
+                raise large from error
             raise
         if self.record.status == "interrupted":
             raise KeyboardInterrupt

@@ -9,6 +9,8 @@ from typing import Any
 from odyssey.errors import UserError
 from odyssey.study.analysis_plan import ALPHA, SHARE
 
+MOST_DRAWS = 1_000_000  # of the bootstrap: more take hours, and change no digit that is shown
+
 
 @dataclass(frozen=True)
 class Options:
@@ -52,5 +54,7 @@ class Options:
             )
         if self.draws < 100:
             messages.append(f"--draws {self.draws} is too few for an interval: type 100 or more")
+        if self.draws > MOST_DRAWS:
+            messages.append(f"--draws {self.draws} is out of range: type {MOST_DRAWS} or fewer")
         if messages:
             raise UserError(*messages)
