@@ -93,7 +93,7 @@ def test_memory_that_ends_while_data_are_made(tmp_path: Path, capsys: Any) -> No
 
 @pytest.mark.slow
 def test_memory_that_ends_in_training(tmp_path: Path) -> None:
-    """In a study, whose process may have 4 GB more than it starts with."""
+    """In a process that may have 2 GB more than it starts with."""
     code = (
         "import resource, sys; from odyssey.training.train import train;"
         "from odyssey.config.compose import compose; from odyssey.errors import UserError\n"

@@ -88,7 +88,7 @@ PARTS: dict[str, Callable[[Results], None]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the parts asked for, print their results and write them; the exit status, 2 for misuse."""
+    """Run the parts asked for, print and write their results; the exit status, 2 for misuse."""
     return exit_status(lambda: _run(_options(arguments)))
 
 
