@@ -13,6 +13,7 @@ import pytest
 
 import random_kit
 from odyssey.streams import clean, clean_line, is_lost, lasting, prepare
+from odyssey.study.formatting import as_command, words
 
 ROOT = Path(__file__).parents[1]
 WORDS = "task=charlm task.data=hello trainer.max_steps=20 logger.mode=disabled model.hidden_size=8"
@@ -165,3 +166,46 @@ def test_control_characters_are_escaped() -> None:
         safe = clean(text)
         assert clean(safe) == safe
         assert not any(ord(c) < 32 and c not in "\n\t" or 0x7F <= ord(c) < 0xA0 for c in safe)
+
+
+def test_a_command_to_be_copied_is_one_line_of_quoted_words() -> None:
+    line = as_command(words("cell=rnn; rm -rf ~ $(id) 'task.path=a b'"))
+    assert line == "'cell=rnn;' rm -rf '~' '$(id)' 'task.path=a b'"
+    rng = random_kit.rng()
+    for _ in range(10):
+        given = [
+            "".join(map(chr, rng.choice([*range(1, 0xA0), 0x2028, 0x202E, 0x4E00], 6)))
+            for _ in range(20)
+        ]
+        line = as_command(given)
+        assert clean_line(line) == line
+        shown = subprocess.run(
+            ["bash", "-c", f"printf '%s\\0' {line}"],
+            env=os.environ | {"LC_ALL": "C.UTF-8"},
+            capture_output=True,
+        )
+        assert shown.stdout.decode().split("\0")[:-1] == given
+
+
+@pytest.mark.slow
+def test_names_and_texts_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    """What one types, a study's name and the letters that a model writes."""
+    (tmp_path / "odd.txt").write_text("ab\x1b]0;owned\x07\x9b2J\u202e" * 400, encoding="utf-8")
+    train = [sys.executable, str(ROOT / "train.py"), "cell=rnn", "task=charlm", "output_dir=o"]
+    train += ["task.path=odd.txt", "trainer.max_steps=3", "logger.mode=disabled"]
+    commands = [
+        [*train, "model.hidden_size=8"],
+        [*train, "model.hidden_sise\x1b[31m=8", "seed=\x9b2J", "\u202etxt"],
+        [*train, "study=a\x1b[2Jb"],
+        [*train, "-m", "seed=0,1", "model.hidden_size=8", "study=two"],
+        [sys.executable, str(ROOT / "scripts" / "report.py"), "o/\x1b[31mnone"],
+        [sys.executable, str(ROOT / "scripts" / "sample.py"), "RUN", "--length", "300"],
+        [sys.executable, "-m", "odyssey", "\x1b[31mtrain"],
+    ]
+    for command in commands:
+        (run,) = [str(p.parent) for p in tmp_path.glob("o/default/*/run.json")][:1] or [""]
+        command = [run if word == "RUN" else word for word in command]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120)
+        for printed in (done.stdout.decode(), done.stderr.decode()):
+            assert clean(printed) == printed, (command, printed)
+            assert "Traceback" not in printed
