@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[1]
 
 
 SEED = "ODYSSEY_TEST_SEED"
+FUZZ = 6  # draws of each fuzz test, unless --fuzz says otherwise
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,6 +43,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=os.environ.get(SEED),
         help=f"seed of the tests' random inputs (default: ${SEED}, or drawn anew and printed)",
+    )
+    parser.addoption(
+        "--fuzz",
+        type=int,
+        default=FUZZ,
+        metavar="N",
+        help="random draws of each fuzz test, tests/test_fuzz_*.py (default: %(default)s)",
     )
 
 
@@ -94,6 +102,12 @@ def _random_inputs(request: pytest.FixtureRequest) -> Iterator[None]:
 def seed() -> int:
     """A seed of this test's own: the same in any order and number of processes, and alone."""
     return random_kit.seed()
+
+
+@pytest.fixture
+def fuzz_draws(request: pytest.FixtureRequest) -> int:
+    """How many random inputs a fuzz test tries: --fuzz."""
+    return int(request.config.getoption("--fuzz"))
 
 
 @pytest.fixture
