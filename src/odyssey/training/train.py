@@ -208,7 +208,7 @@ def make_record(
         monitor=Monitor(task.monitor, task.mode),
         steps=module.updates,
         device=device_name(device),
-        backend=stack.chosen(device),  # type: ignore[operator,union-attr]
+        backend=stack.runs(device),  # type: ignore[operator,union-attr]
     )
     if earlier is not None:
         record = replace(record, started=earlier.started, wandb=earlier.wandb)
