@@ -59,7 +59,17 @@ VALUES += [
     "lstm",
     "os.system",
 ]
-VALUES += ["odyssey.cells.LSTM", "my.Cell", "[0.9,0.1]", "0.5", "a" * 300 + "/b", "\t", "a\nb"]
+VALUES += [
+    "os.system",
+    "%s",
+    "odyssey.cells.LSTM",
+    "my.Cell",
+    "[0.9,0.1]",
+    "0.5",
+    "a" * 300 + "/b",
+    "\t",
+    "a\nb",
+]
 FLAGS = ["-m", "--cfg", "job", "--resolve", "--info", "--package", "model", "--config-dir", "-cn"]
 FLAGS += ["--nope", "-", "--", "-x", "--cell=lstm", "-sc", "--hydra-help", "--seed", "=", "lstm"]
 OPTIONS = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from odyssey.errors import UserError
-from odyssey.streams import ERRORS, clean, mute
+from odyssey.streams import ERRORS, clean, clean_line, mute
 
 # The commands, as they are typed in a clone.
 SCRIPTS = {
@@ -83,8 +83,8 @@ def paint(text: str, stream: TextIO | None = None) -> str:
 
 
 def print_error(message: str) -> None:
-    """Print a sentence for a mistake."""
-    show(f"error: {message}", sys.stderr)
+    """Print a sentence for a mistake, on one line whatever is quoted in it."""
+    show(f"error: {clean_line(message.strip())}", sys.stderr)
 
 
 def columns(most: int = 100) -> int:

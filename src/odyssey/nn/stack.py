@@ -88,8 +88,7 @@ class Stack(nn.Module):
         truncation: int | None = None,
     ) -> tuple[Tensor, StackState]:
         """Outputs of the top layer, zero at padding, and the state at each sequence's end."""
-        last: WITHOUT_KERNELS = "compiled, by torch operations"
-StackState = []
+        last: StackState = []
         for i, layer in enumerate(self.grid()):
             if i:
                 x = self.dropout(x)

@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             colours=False,
         )
     except UserError as error:
-        print_error(str(error))
+        for message in error.messages:
+            print_error(message)
         return 2
     return 0
 
