@@ -444,6 +444,11 @@ def as_arrays(inputs: Any, rank: int, spec: ModelSpec) -> list[Tensor]:
             raise UserError(
                 f"the inputs have a sequence of shape {tuple(one.shape)}: give arrays, each {form}"
             )
+        if rank == 2 and not bool(torch.isfinite(one).all()):
+            raise UserError(
+                "the inputs have values that are not finite numbers (nan or inf): replace them, or "
+                "leave their sequences out"
+            )
         if rank == 1 and one.is_floating_point():
             raise UserError(f"the inputs have fractions: give arrays, each {form}")
         if rank == 1 and not 0 <= int(one.min()) <= int(one.max()) < spec.input_size:

@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odyssey.cli_utils import typed_as
 from odyssey.errors import UserError
 from odyssey.registry import load_class
 from odyssey.yaml_text import without_aliases
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 def check_folder(run: Path, checkpoint: str = "best") -> None:
     """Raise UserError where `run` is no run folder, or has no such checkpoint."""
     if not run.is_dir():
-        raise UserError(f"{run}: there is no such run folder; train.py prints where a run is")
+        raise UserError(
+            f"{run}: there is no such run folder; {typed_as('train')} prints where a run is"
+        )
     if not (run / "config.yaml").exists():
         inside = sorted(p.parent for p in run.glob("*/config.yaml"))
         hint = f"; it holds runs, such as {inside[0]}" if inside else ""
