@@ -119,8 +119,8 @@ WRONG = [
     ("decay=exponential decay.factor=0", "decay.factor=0 is", "above 0"),
     (
         "+loggers='${seed}'",
-        "+loggers=${seed} is not possible, since loggers is a s",
-        "loggers.NAME",
+        "+loggers=${seed} is not possible, since",
+        "loggers.NAME=…",
     ),
     ("task.sample_length=1000001", "task.sample_length=1000001 is out of", "from 1 to 1000000"),
     ("task.batch_size=10000000", "task.batch_size=10000000 is out of", "from 1 to 1000000"),

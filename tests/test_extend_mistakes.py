@@ -123,7 +123,7 @@ OPTIMIZER = "optimizer=own optimizer.weight_decay=0 optimizer._target_=wrong_par
         (
             "Good",
             "cell=rnn cell.init.recurrent=wrong_parts.elsewhere",
-            "cell.init.recurrent=wrong_parts.elsewhere leaves weights",
+            "init.recurrent=wrong_parts.elsewhere leaves",
         ),
         (
             "Good",
