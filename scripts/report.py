@@ -2,7 +2,7 @@
 
 import sys
 
-from odyssey.report.main import main
+from odyssey.__main__ import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("report"))

@@ -185,6 +185,12 @@ def test_predictions_of_other_inputs(runs: Any, rng: np.random.Generator) -> Non
         assert np.array_equal(target, roll[1:])
     assert found.names == tuple(range(21, 109))
     assert np.allclose(music.predict(rolls[0]).logits[0], found.logits[0], atol=1e-5)
+    broken = rng.random((3, 28, 28))
+    broken[1, 2, 3] = rng.choice([np.nan, np.inf])
+    with pytest.raises(UserError, match="not finite numbers"):
+        mnist.predict(broken)
+    with pytest.raises(UserError, match="not finite numbers"):
+        music.predict(np.full((4, 88), np.nan))
 
 
 def test_predictions_of_synthetic_inputs(runs: Any, rng: np.random.Generator) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +130,60 @@ def test_cfg_job_shows_the_checked_configuration(capsys, tmp_path, monkeypatch):
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("rnn-odyssey ")
+
+
+@pytest.mark.slow
+def test_a_pipe_is_closed_as_soon_as_a_study_is_refused(tmp_path):
+    """The process that trials are forked from, which is started early, ends too."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), "-m", "seed=0,-1"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        process_group=0,
+    )
+    _, err = process.communicate(timeout=120)  # until all that hold its output have ended
+    assert b"seed=-1 is out of range" in err and process.returncode == 2
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    running = subprocess.run(["pgrep", "-f", "study.launchers.server"], capture_output=True)
+    mine = [p for p in running.stdout.split() if _parent(int(p)) == process.pid]
+    assert mine == []
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return -1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--resolve"], "--resolve is how --cfg shows: type --cfg job too"),
+        (["--package", "model"], "--package is the section that --cfg shows: type --cfg job too"),
+        (["--cfg", "job", "--package", "nope"], "--package nope is no section of the config"),
+        (["--cfg", "job", "--package", "a..b["], "--package a..b[ is no section of the config"),
+        (["-m", "hydra.callbacks.x._target_=a.B"], "type +hydra.callbacks.x._target_=a.B, or call"),
+        (["-m", "hydra.callbacks=3"], "hydra.callbacks=3 is not a callback of Hydra's"),
+        (
+            ["-m", "+hydra.callbacks.x._target_=nowhere.B", "task.data=hello"],
+            "hydra.callbacks.x._target_ is not usable (Error locating target 'nowhere.B'",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_questions_and_settings_of_hydra_have_sentences(words, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = io.StringIO()
+    with contextlib.redirect_stderr(out):
+        assert main(words) == 2
+    (line,) = out.getvalue().splitlines()
+    assert sentence in line
+
+
+def test_hydras_own_help_may_have_settings_beside_it(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["cell=rnn", "--hydra-help"]) == 0
+    assert "Configuration groups" in capsys.readouterr().out

@@ -117,6 +117,14 @@ WRONG = [
     ("decay=cosine decay.final=2", "decay.final=2 is out of range", "from 0 to 1"),
     ("decay=plateau decay.factor=1", "decay.factor=1 is out of range", "between 0 and 1"),
     ("decay=exponential decay.factor=0", "decay.factor=0 is", "above 0"),
+    (
+        "+loggers='${seed}'",
+        "+loggers=${seed} is not possible, since",
+        "loggers.NAME=…",
+    ),
+    ("task.sample_length=1000001", "task.sample_length=1000001 is out of", "from 1 to 1000000"),
+    ("task.batch_size=10000000", "task.batch_size=10000000 is out of", "from 1 to 1000000"),
+    ("model.num_layers=1001", "model.num_layers=1001 is out of range", "from 1 to 1000"),
     ("task.batch_size=0", "task.batch_size=0 is out of range", "of 1 or more"),
     # words of a choice
     ("logger.mode=onlin", "logger.mode=onlin is unknown (did you mean 'online'?)", "offline"),

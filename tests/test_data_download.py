@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +22,14 @@ import pytest
 
 from odyssey.data.download import (
     CHUNK,
+    GivenUp,
     InstalledFile,
     RemoteFile,
+    ResumingDownloader,
+    SourcePackage,
     data_folder,
     fetch,
+    fetch_package,
     installed_file,
     package_folder,
     sha256,
@@ -75,6 +82,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.server.url("range"))
             self.send_header("Content-Length", "0")
             return self.end_headers()
+        if kind in ("trickle", "endless", "huge"):
+            return self.keep_waiting(kind)
         content = DAMAGED if kind == "damaged" else CONTENT
         span = self.headers.get("Range")
         start = int(span.removeprefix("bytes=").rstrip("-")) if span and kind != "plain" else 0
@@ -103,6 +112,19 @@ class Handler(BaseHTTPRequestHandler):
         self.server.answered.append((kind, span, stop - start))
         self.close_connection = True
         return None
+
+    def keep_waiting(self, kind: str) -> None:
+        """A byte at a time, or a file without an end, or one that is said to be huge."""
+        self.send_response(200)
+        if kind != "endless":
+            self.send_header("Content-Length", "1000003" if kind == "trickle" else "9" * 14)
+        self.end_headers()
+        self.close_connection = True
+        with contextlib.suppress(OSError):  # the client has had enough
+            while True:
+                self.wfile.write(b"x" if kind == "trickle" else b"x" * 20_000)
+                if kind == "trickle":
+                    time.sleep(0.01)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -315,3 +337,50 @@ def _fetching(url: str, folder: Path) -> subprocess.Popen[bytes]:
     )
     command = [sys.executable, "-c", code, url, f"sha256:{SHA}", str(folder)]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=dict(os.environ))
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits", "said", "kept"),
+    [
+        ("trickle", {"slow": 0.2}, "fewer than 1,000 bytes a second", True),
+        ("trickle", {"whole": 0.2}, "bytes in 0 s, and is given up", True),
+        ("endless", {"most": 300_000}, "more than 300,000 bytes", False),
+        ("huge", {}, "99,999,999,999,999 bytes, which is more than", False),
+    ],
+)
+def test_a_server_that_keeps_one_waiting_is_given_up(
+    kind: str, limits: dict[str, float], said: str, kept: bool, server: Server, tmp_path: Path
+) -> None:
+    part = tmp_path / "file.part"
+    with pytest.raises(GivenUp, match=said):
+        ResumingDownloader(part, **limits)(server.url(kind), str(tmp_path / "file"), None)  # type: ignore[arg-type]
+    assert (part.exists() and part.stat().st_size > 0) == kept, "from there the next one goes on"
+    assert not (tmp_path / "file").exists()
+
+
+def test_what_is_given_up_is_one_sentence(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = server.url("huge")
+    with pytest.raises(UserError, match="file.bin is not to be had: .* sent a file of 99,999"):
+        fetch(remote(url), tmp_path)
+    assert f"Fetching {url} (Ctrl-C stops it" in capsys.readouterr().err
+    assert fetch(remote(url, server.url("range")), tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.slow
+def test_a_silent_package_index_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if find_spec("pip") is None:
+        pytest.skip("no pip here")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setattr("odyssey.data.download.PIP_SECONDS", 3.0)
+        package = SourcePackage("odd-data", "1.0", "0" * 64, "odd", "task.data=hello")
+        with pytest.raises(UserError, match="did not end within 3 s"):
+            fetch_package(package, tmp_path)
+    assert "Fetching odd-data==1.0 from the package index" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "odd").iterdir() if p.is_dir()] == []

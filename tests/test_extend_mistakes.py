@@ -120,7 +120,11 @@ OPTIMIZER = "optimizer=own optimizer.weight_decay=0 optimizer._target_=wrong_par
         ("Good", f"{OPTIMIZER}Raising", "Raising cannot be made: not today"),
         ("Good", "loggers.l._target_=wrong_parts.NoMethods", "NoMethods does not define log_hyper"),
         ("Good", "callbacks.c._target_=wrong_parts.Local", "callbacks.c: what its state_dict()"),
-        ("Good", "cell=rnn cell.init.recurrent=wrong_parts.elsewhere", "elsewhere leaves weights"),
+        (
+            "Good",
+            "cell=rnn cell.init.recurrent=wrong_parts.elsewhere",
+            "init.recurrent=wrong_parts.elsewhere leaves",
+        ),
         (
             "Good",
             "model.init.kind=wrong_parts.nan",

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from odyssey.errors import UserError
+from odyssey.io import no_room
+
 ROOT = Path(__file__).parents[1]
 ROOM = 24_000  # bytes: the plan and a little of a run
 
 
-def study(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def study(
+    folder: Path, *more: str, limit: int | None = None, units: int = 8
+) -> subprocess.CompletedProcess[str]:
+    """limit: of the size of each file, in bytes."""
+
+    def limited() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
     words = "cell=rnn,gru task=charlm task.data=hello trainer.max_steps=20 trainer.sample=false"
-    words += " logger.mode=disabled trainer.progress_bar=false study=s model.hidden_size=8"
-    words += f" output_dir={folder}"
+    words += " logger.mode=disabled trainer.progress_bar=false study=s"
+    words += f" model.hidden_size={units} output_dir={folder}"
     command = [sys.executable, str(ROOT / "train.py"), "-m", *words.split(), *more]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=240)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, timeout=240, preexec_fn=limited
+    )
 
 
 @pytest.mark.slow
@@ -31,6 +47,42 @@ def test_a_full_disk_is_said_and_nothing_is_tried_again(small_disk: Path) -> Non
     assert "No space left on device" in said.stderr
     assert "Traceback" not in said.stderr
     full.unlink()
-    again = study(small_disk, "resume.failed=true")
+    again = study(small_disk)
     assert again.returncode == 0, again.stderr
     assert "2/2 finished" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "local_pool"])
+def test_the_same_command_goes_on_after_a_limit_on_files(launcher: str, tmp_path: Path) -> None:
+    more = f"hydra/launcher={launcher}"
+    said = study(tmp_path, more, limit=20_000, units=64)
+    assert said.returncode == 1, said.stderr
+    assert "File too large" in said.stderr and "the same command goes on" in said.stderr
+    assert "Traceback" not in said.stderr
+    records = [json.loads(file.read_text()) for file in (tmp_path / "s").glob("*/run.json")]
+    assert [record["status"] for record in records] == ["interrupted"] * 2
+    assert all("File too large" in record["error"] for record in records)
+    again = study(tmp_path, more, units=64)
+    assert again.returncode == 0, again.stderr
+    assert "2/2 finished" in again.stdout
+    records = [json.loads(file.read_text()) for file in (tmp_path / "s").glob("*/run.json")]
+    assert [(r["status"], r["error"]) for r in records] == [("finished", None)] * 2
+
+
+def test_what_counts_as_no_room(tmp_path: Path) -> None:
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        why = OSError(number, os.strerror(number))
+        assert no_room(why, tmp_path) is why
+        try:
+            try:
+                raise why
+            except OSError:
+                raise UserError("cannot be written") from None
+        except UserError as error:
+            assert no_room(error) is why
+    inside = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "run" / "x"))
+    assert no_room(inside, tmp_path) is inside
+    assert no_room(PermissionError(errno.EACCES, "Permission denied", "/data"), tmp_path) is None
+    assert no_room(OSError(errno.EIO, "Input/output error")) is None
+    assert no_room(ValueError("no number"), tmp_path) is None

@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from odyssey.cli_utils import print_error, show, use_installed_command
 from odyssey.errors import did_you_mean, options
+from odyssey.streams import prepare
 
 # Name -> the module whose main() it is, and what it does.
 COMMANDS = {
@@ -43,6 +44,7 @@ def help_text() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status of the command; 2 where there is no such command."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    prepare()
     use_installed_command()
     if not words or words[0] in ("-h", "--help", "help"):
         show(help_text())
@@ -56,8 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         instead = f"odyssey train {name} …" if "=" in name else f"one of {options(COMMANDS)}"
         print_error(f"odyssey {name} is not a command{meant}: type {instead}")
         return 2
-    status: int = import_module(COMMANDS[name][0]).main(rest)
-    return status
+    return start(name, rest)
+
+
+def start(command: str, arguments: Sequence[str] | None = None) -> int:
+    """Do a command of COMMANDS, as its script does; the exit status.
+
+    Its modules are imported here, so that Ctrl-C meanwhile ends it as at any other moment.
+    """
+    prepare()
+    try:
+        status: int = import_module(COMMANDS[command][0]).main(arguments)
+        return status
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from odyssey.cli_utils import (
     about_files,
     columns,
     exit_status,
-    open_closed,
     print_error,
     see_current_folder,
     show,
@@ -26,6 +26,7 @@ from odyssey.config.compose import compose
 from odyssey.config.help import help_text
 from odyssey.config.overrides import VERBOSE, of_studies, parse_overrides, to_hydra
 from odyssey.errors import UserError
+from odyssey.streams import prepare
 
 if TYPE_CHECKING:
     from odyssey.study.plan import Plan
@@ -65,14 +66,14 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, also for a run that diverged; 1 failed; 2 wrong input; 130 Ctrl-C."""
+    prepare()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if any(a in HELP for a in arguments):
         show(help_text([a for a in arguments if not a.startswith("-")]))
         return 0
     if "--version" in arguments:
-        print(f"rnn-odyssey {version('rnn-odyssey')}")
+        show(f"rnn-odyssey {version('rnn-odyssey')}")
         return 0
-    open_closed()
     if any(a in COMPLETION for a in arguments):
         return exit_status(lambda: _complete(arguments))
     try:
@@ -115,14 +116,38 @@ def _checked(asked: Arguments) -> int | DictConfig:
         raise UserError(*errors)
     if plan is not None:
         _show_study(plan, asked)
-    elif asked.questions[:1] == ["--package"] and "--cfg" not in asked.questions:
-        raise UserError("--package is the section that --cfg shows: type --cfg job too")
     elif asked.questions:
-        _through_hydra([*asked.questions, *asked.overrides])
+        _ask(asked, cfg)
     elif cfg is not None:
         _be_verbose(asked.overrides)
         return cfg
     return 0
+
+
+def _ask(asked: Arguments, cfg: DictConfig | None) -> None:
+    """Let Hydra answer the questions. Raises UserError for those that it has no answer to."""
+    questions = asked.questions
+    for flag, what in (("--package", "the section that"), ("--resolve", "how")):
+        if flag in questions and "--cfg" not in questions:
+            raise UserError(f"{flag} is {what} --cfg shows: type --cfg job too")
+    if "--hydra-help" in questions:  # of Hydra alone, whatever else is typed
+        _through_hydra(["--hydra-help"])
+        return
+    if "--package" in questions and "job" in questions and cfg is not None:
+        section = questions[questions.index("--package") + 1]
+        if section != "_global_" and not _holds(cfg, section):
+            raise UserError(
+                f"--package {section} is no section of the configuration: type one of "
+                f"{', '.join(str(name) for name in cfg)}"
+            )
+    _through_hydra([*questions, *asked.overrides])
+
+
+def _holds(cfg: DictConfig, key: str) -> bool:
+    try:
+        return OmegaConf.select(cfg, key) is not None
+    except OmegaConfBaseException:
+        return False
 
 
 def _parse_arguments(arguments: Sequence[str]) -> Arguments:
@@ -255,9 +280,14 @@ def _study(overrides: Sequence[str]) -> int:
 
     if not any(o.startswith(("hydra/launcher=", "hydra.sweeper.dry_run=")) for o in overrides):
         local.warm()  # its imports take as long as the checks
-    plan = _plan(overrides)
+    try:
+        plan = _plan(overrides)
+        if plan is not None:
+            _check(plan)
+    except BaseException:
+        local.abandon()
+        raise
     if plan is not None:
-        _check(plan)
         if plan.settings.dry_run:
             _show_trials(plan)
             return 0
@@ -293,10 +323,19 @@ def _check(plan: Plan) -> None:
         check_login()
 
 
+def _not_made(error: Exception) -> str:
+    """The sentence for an object of Hydra's that cannot be made, as a callback of its own."""
+    lines = str(error).splitlines()
+    key = next((w.removeprefix("full_key: ") for w in lines if w.startswith("full_key: ")), "hydra")
+    why = lines[0].partition(", set env var")[0]
+    return f"{key}._target_ is not usable ({why}): type the name of a class that can be imported"
+
+
 def _through_hydra(arguments: Sequence[str]) -> None:
     """Hydra's own entry, for studies and for questions about the configuration."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import InstantiationException
 
     from odyssey.config.schema import register
     from odyssey.study.trial import job
@@ -314,6 +353,8 @@ def _through_hydra(arguments: Sequence[str]) -> None:
             config_path=str(sources.CONF),
             config_name=sources.current().primary,
         )(job)()
+    except InstantiationException as error:
+        raise UserError(_not_made(error)) from error
     finally:
         sys.argv = before
         if full is None:

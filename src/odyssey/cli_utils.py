@@ -15,6 +15,7 @@ from typing import NoReturn, TextIO
 
 from odyssey.errors import UserError
 from odyssey.io import reason
+from odyssey.streams import ERRORS, clean, clean_line, mute
 
 # The commands, as they are typed in a clone.
 SCRIPTS = {
@@ -61,11 +62,13 @@ STYLES = {
 
 
 def paint(text: str, stream: TextIO | None = None) -> str:
-    """The text with the colours of a terminal; as it is where `stream` is none.
+    """The text with the colours of a terminal; without them where `stream` is none.
 
-    $NO_COLOR, TERM=dumb and $FORCE_COLOR are obeyed. stream: standard output if None.
+    Control characters in it are escaped. $NO_COLOR, TERM=dumb and $FORCE_COLOR are obeyed.
+    stream: standard output if None.
     """
     stream = sys.stdout if stream is None else stream
+    text = clean(text)
     try:
         if not (stream.isatty() or os.environ.get("FORCE_COLOR")):
             return text
@@ -84,8 +87,8 @@ def paint(text: str, stream: TextIO | None = None) -> str:
 
 
 def print_error(message: str) -> None:
-    """Print a sentence for a mistake."""
-    print(paint(f"error: {message}", sys.stderr), file=sys.stderr, flush=True)
+    """Print a sentence for a mistake, on one line whatever is quoted in it."""
+    show(f"error: {clean_line(message.strip())}", sys.stderr)
 
 
 def columns(most: int = 100) -> int:
@@ -93,29 +96,21 @@ def columns(most: int = 100) -> int:
     return max(40, min(shutil.get_terminal_size((most, 24)).columns, most))
 
 
-def show(text: str) -> None:
-    """Print, or do without where nobody reads it any more."""
-    try:
-        print(paint(text), flush=True)
-    except BrokenPipeError:
-        mute()
+def show(text: str, stream: TextIO | None = None, end: str = "\n", colours: bool = True) -> None:
+    """Print at once, or do without where nobody reads it any more.
 
-
-def mute() -> None:
-    """Let further output go nowhere; Python would complain once more at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-def open_closed() -> None:
-    """Let there be a standard output and error, of which a service may have none.
-
-    The next files to be opened would be given their numbers, and be printed into.
+    stream: standard output if None. colours: whether to paint the text on a terminal.
     """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    stream = sys.stdout if stream is None else stream
+    painted = paint(text, stream) if colours else clean(text)
+    try:
+        try:
+            print(painted, file=stream, end=end, flush=True)
+        except UnicodeEncodeError as error:  # a stream that was not prepared
+            safe = painted.encode(error.encoding, ERRORS).decode(error.encoding)
+            print(safe, file=stream, end=end, flush=True)
+    except OSError:
+        mute(stream)
 
 
 class Parser(argparse.ArgumentParser):
@@ -129,6 +124,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists the options")
+
+
+def check_count(option: str, value: int | None, low: int, high: int) -> None:
+    """Raise UserError where a number of the command line is below `low` or above `high`."""
+    if value is not None and not low <= value <= high:
+        much = f"a whole number from {low} to {high}" if value > high else f"{low} or more"
+        raise UserError(f"{option} {value} is out of range: type {much}")
 
 
 def typed_path(word: str) -> Path:
@@ -167,7 +169,7 @@ def _has_current_folder() -> bool:
 
 
 def exit_status(action: Callable[[], None], on_error: int = 2) -> int:
-    """Do it: 0; `on_error` after its error's sentences; 130 on Ctrl-C; 0 if its reader has gone."""
+    """Do it: 0; `on_error` after its error's sentences; 130 on Ctrl-C."""
     try:
         with about_files():
             action()
@@ -178,9 +180,6 @@ def exit_status(action: Callable[[], None], on_error: int = 2) -> int:
         return on_error
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        mute()
-        return 0
 
 
 def see_current_folder() -> None:

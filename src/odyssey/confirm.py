@@ -14,7 +14,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 
-from odyssey.cli_utils import Parser, exit_status, show, typed_as, typed_path
+from odyssey.cli_utils import Parser, check_count, exit_status, show, typed_as, typed_path
 from odyssey.config.schema import flat
 from odyssey.config.seeds import SEED_KEYS
 from odyssey.config.trust import own_words
@@ -62,6 +62,7 @@ def _confirm(words: list[str]) -> int:
     asked = _parser().parse_intermixed_args(words)
     if asked.seeds < 2:
         raise UserError(f"--seeds {asked.seeds} is too few for a comparison: type 2 or more")
+    check_count("--seeds", asked.seeds, 2, 10_000)
     if wrong := [w for w in asked.words if "=" not in w or w.partition("=")[0] in OWN]:
         raise UserError(
             f"{wrong[0]} is not understood here: type settings of the launcher, the logger or the "

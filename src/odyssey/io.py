@@ -78,6 +78,29 @@ def reason(error: BaseException) -> str:
     return type(error).__name__
 
 
+# A disk that is full or may not be written to; EFBIG: a limit on files' size, as of `ulimit -f`.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+FORBIDDEN = (errno.EACCES, errno.EPERM)
+
+
+def no_room(error: BaseException | None, within: Path | None = None) -> OSError | None:
+    """The error among `error` and its causes that says that nothing more can be written.
+
+    within: a folder that a file must lie in for its permissions to count as that; None: any.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            if error.errno not in FORBIDDEN or within is None:
+                return error
+            file = error.filename2 or error.filename
+            if isinstance(file, str) and Path(file).absolute().is_relative_to(within.absolute()):
+                return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 @contextmanager
 def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """A path beside `path` to write to; it becomes `path` when the block ends without an error.

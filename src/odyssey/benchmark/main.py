@@ -15,8 +15,10 @@ from tqdm import tqdm
 from odyssey.benchmark import cells, processes, training
 from odyssey.benchmark.timing import Row, draw, table
 from odyssey.cells import CELLS
-from odyssey.cli_utils import typed_as
+from odyssey.cli_utils import Parser, check_count, exit_status, show, typed_path
 from odyssey.device import resolve_device
+from odyssey.errors import UserError
+from odyssey.io import write_text
 from odyssey.training.provenance import device_name, git, versions
 
 
@@ -86,16 +88,19 @@ PARTS: dict[str, Callable[[Results], None]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the parts asked for, print their results and write them to a file."""
-    options = _options(arguments)
+    """Run the parts asked for, print and write their results; the exit status, 2 for misuse."""
+    return exit_status(lambda: _run(_options(arguments)))
+
+
+def _run(options: argparse.Namespace) -> None:
     device = resolve_device()
     results = Results(options, device)
     for part in tqdm(options.parts or PARTS, desc="benchmark"):
         PARTS[part](results)
     if results.rows:
-        print(table(results.rows))
+        show(table(results.rows))
     for name, values in results.facts.items():
-        print(f"{name}: " + ", ".join(f"{k} {_text(v)}" for k, v in values.items()))
+        show(f"{name}: " + ", ".join(f"{k} {_text(v)}" for k, v in values.items()))
     content = {
         "device": device_name(device),
         "threads": torch.get_num_threads(),
@@ -104,20 +109,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "rows": [row.plain() for row in results.rows],
         "facts": results.facts,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(content, indent=2) + "\n")
-    print(f"written to {options.output}")
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        write_text(options.output, json.dumps(content, indent=2) + "\n", sync=False)
+    except OSError as error:
+        raise UserError(
+            f"--output {options.output} cannot be written ({error.strerror}): type another file"
+        ) from None
+    show(f"written to {options.output}")
     if options.figure:
         draw(results.rows, options.figure)
-        print(f"drawn in {options.figure}")
-    return 0
+        show(f"drawn in {options.figure}")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command's options; ends the process where a part or a cell is unknown."""
-    parser = argparse.ArgumentParser(
-        prog=typed_as("benchmark"), description=__doc__.partition(": ")[2]
-    )
+    """The command's options. Raises UserError, for a part or a cell that is unknown too."""
+    parser = Parser("benchmark", __doc__.partition(": ")[2])
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all if none")
     parser.add_argument("--pairs", type=int, default=15, help="timed pairs of each comparison")
     parser.add_argument(
@@ -130,13 +137,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="SECONDS",
         help="in `compiled`, also the loop through torch.compile, given so long for each",
     )
-    parser.add_argument("--output", type=Path, default=Path("outputs/benchmark.json"))
-    parser.add_argument("--figure", type=Path, help="a picture of `compiled`, as in speed.png")
+    parser.add_argument("--output", type=typed_path, default=Path("outputs/benchmark.json"))
+    parser.add_argument(
+        "--figure", type=typed_path, help="a picture of `compiled`, as in speed.png"
+    )
     options = parser.parse_args(arguments)
     unknown = [part for part in options.parts if part not in PARTS]
     unknown += [name for name in options.cells.split(",") if name not in CELLS]
     if unknown:
-        parser.error(f"no part or cell is called {unknown[0]}; parts are {', '.join(PARTS)}")
+        raise UserError(
+            f"no part or cell is called {unknown[0]}: parts are {', '.join(PARTS)}, and cells "
+            f"{', '.join(CELLS)}"
+        )
+    check_count("--pairs", options.pairs, 1, 1_000_000)
+    check_count("--torch-compile", options.torch_compile, 0, 1_000_000)
     return options
 
 

@@ -165,7 +165,8 @@ class Cell(nn.Module):
                 of_name = "bias" if letter == "p" and name in self.biases else of[letter]
                 kind = getattr(self.init, of_name)
                 scale = getattr(self.init, of_name + "_scale")
-                fill(self.part(letter, name), kind, scale, self.hidden_size)
+                option = f"cell.init.{of_name}"
+                fill(self.part(letter, name), kind, scale, self.hidden_size, option)
         with torch.no_grad():
             for name in self.ones:
                 self.part("p", name).fill_(1.0)

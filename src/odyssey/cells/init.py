@@ -43,8 +43,12 @@ class Init:
     vector_scale: float | None = None
 
 
-def fill(weight: Tensor, kind: str, scale: float | None, hidden_size: int) -> None:
+def fill(
+    weight: Tensor, kind: str, scale: float | None, hidden_size: int, option: str = ""
+) -> None:
     """Draw the weights of one gate, (H, X), (H, H) or (H), in place by a kind of `Init`.
+
+    option: what chose the kind, as `cell.init.input`, for errors.
 
     Raises UserError where a function of the user's own cannot.
     """
@@ -58,15 +62,16 @@ def fill(weight: Tensor, kind: str, scale: float | None, hidden_size: int) -> No
         else:
             if "." in kind:
                 shape = tuple(weight.shape)
+                named = f"{option}={kind}" if option else kind
                 weight.fill_(math.nan)  # to see what is left as it was
                 try:
                     load_class(kind)(weight, *([] if scale is None else [scale]))
                 except Exception as error:  # of the user's own code
                     what = " ".join(str(error).split()) or type(error).__name__
-                    raise UserError(f"{kind} cannot fill weights {shape}: {what}") from error
+                    raise UserError(f"{named} cannot fill weights {shape}: {what}") from error
                 if not weight.isfinite().all():
                     raise UserError(
-                        f"{kind} leaves weights {shape} that are not finite numbers: let it fill "
+                        f"{named} leaves weights {shape} that are not finite numbers: let it fill "
                         "the tensor that it is given, in place"
                     )
                 return

@@ -238,10 +238,16 @@ def _check_reference(composed: Composed, setting: Setting, before: DictConfig) -
     key = setting.key
     if key in composed.absent or key in composed.refused:
         return
+    old = OmegaConf.select(before, key)
     try:
-        OmegaConf.select(composed.cfg, key, throw_on_resolution_failure=True)
+        value = OmegaConf.select(composed.cfg, key, throw_on_resolution_failure=True)
+        if isinstance(old, DictConfig) and not isinstance(value, DictConfig):
+            OmegaConf.update(composed.cfg, key, old, merge=False)
+            composed.refused[key] = (
+                f"{setting.typed} is not possible, since {key} is a section: type {key}.NAME=…"
+            )
     except OmegaConfBaseException:
-        OmegaConf.update(composed.cfg, key, OmegaConf.select(before, key), merge=False)
+        OmegaConf.update(composed.cfg, key, old, merge=False)
         composed.refused[key] = (
             f"{setting.typed} is without a value, since ${{…}} leads to none: type a value"
         )

@@ -42,12 +42,12 @@ def as_typed(value: Any) -> str:
     return str(value)
 
 
-def at_least(option: str, value: float | None, low: float) -> list[str]:
-    """`value` is `low` or more, and no more than MOST; None passes."""
-    if value is None or low <= value <= MOST:
+def at_least(option: str, value: float | None, low: float, high: int = MOST) -> list[str]:
+    """`value` is `low` or more, and no more than `high`; None passes."""
+    if value is None or low <= value <= high:
         return []
-    much = value > MOST  # say how much is too much only to those who passed it
-    wanted = f"from {low} to {MOST}" if much else f"of {low} or more"
+    much = value > high  # say how much is too much only to those who passed it
+    wanted = f"from {low} to {high}" if much else f"of {low} or more"
     return [f"{option}={as_typed(value)} is out of range: type a number {wanted}"]
 
 

@@ -57,6 +57,14 @@ def help_text(words: Sequence[str] = (), width: int | None = None) -> str:
     Words that are wrong are passed over. width: of a line, in characters; None: the terminal's.
     """
     width = columns() if width is None else width
+    return (
+        _text(words, width)
+        .replace(SCRIPTS["train"], typed_as("train"))
+        .replace(SCRIPTS["status"], typed_as("status"))
+    )
+
+
+def _text(words: Sequence[str], width: int) -> str:
     cfg = _composed(words)
     lines = [_here(HEAD), ""]
     for paragraph in PARAGRAPHS:

@@ -39,6 +39,9 @@ EVAL = "the same in validation and test; null = as in training"
 LENGTHS = {"adding": 100, "copying": 100, "reversal": 10}  # of each kind of synthetic problem
 
 
+MOST_STEPS = 1_000_000  # of a sample or a sequence, and sequences of a batch: more is a slip
+
+
 @dataclass
 class TaskConfig:
     """What all tasks have."""
@@ -57,8 +60,8 @@ class TaskConfig:
         if self.name != type(self)().name:
             found.append(f"task.name={self.name} cannot be set: choose the task with task=…")
         found += one_of("task.data", self.data, self.sources)
-        found += at_least("task.batch_size", self.batch_size, 1)
-        found += at_least("task.eval_batch_size", self.eval_batch_size, 1)
+        found += at_least("task.batch_size", self.batch_size, 1, MOST_STEPS)
+        found += at_least("task.eval_batch_size", self.eval_batch_size, 1, MOST_STEPS)
         path = getattr(self, "path", None)
         if self.own and self.data == self.own and not path:
             found.append(f"task.data={self.own} needs a file to read: add task.path=…")
@@ -101,7 +104,7 @@ class StreamedConfig(TaskConfig):
         found += _split_errors(self.data, self.split)
         found += at_least("task.min_count", self.min_count, 1)
         found += one_of("task.reduction", self.reduction, ("mean", "sum"))
-        found += at_least("task.sample_length", self.sample_length, 1)
+        found += at_least("task.sample_length", self.sample_length, 1, MOST_STEPS)
         found += at_least("task.sample_temperature", self.sample_temperature, 0)
         return found
 
@@ -237,7 +240,7 @@ class MusicConfig(TaskConfig):
         found += at_least("task.input_noise", self.input_noise, 0)
         found += one_of("task.reduction", self.reduction, ("mean", "sum"))
         found += at_least("task.min_length", self.min_length, 1)
-        found += at_least("task.sample_length", self.sample_length, 1)
+        found += at_least("task.sample_length", self.sample_length, 1, MOST_STEPS)
         found += at_least("task.sample_temperature", self.sample_temperature, 0)
         if not 4 <= self.tempo <= 1000:  # what a MIDI file can hold, and a listener bear
             found.append(f"task.tempo={self.tempo} is out of range: type 4 to 1000 beats a minute")
@@ -267,7 +270,8 @@ class SyntheticConfig(TaskConfig):
     def errors(self) -> list[str]:
         found = super().errors()
         found += one_of("task.kind", self.kind, tuple(LENGTHS))
-        found += at_least("task.length", self.length, 2 if self.kind == "adding" else 1)
+        shortest = 2 if self.kind == "adding" else 1
+        found += at_least("task.length", self.length, shortest, MOST_STEPS)
         found += at_least("task.min_length", self.min_length, 1)
         if self.kind == "reversal" and self.min_length > (self.length or LENGTHS["reversal"]):
             found.append(
@@ -296,8 +300,8 @@ class OwnTaskConfig(TaskConfig):
             found.append(
                 f"task.name={self.name} is not a name for folders: type small letters, digits and _"
             )
-        found += at_least("task.batch_size", self.batch_size, 1)
-        return found + at_least("task.eval_batch_size", self.eval_batch_size, 1)
+        found += at_least("task.batch_size", self.batch_size, 1, MOST_STEPS)
+        return found + at_least("task.eval_batch_size", self.eval_batch_size, 1, MOST_STEPS)
 
 
 TASKS: dict[str, type[TaskConfig]] = {

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.bars import new_bar
+from odyssey.cli_utils import show
 from odyssey.errors import UserError
 from odyssey.io import open_regular
 
+# Of a whole file, after which it is given up: what is there is kept, and the next command goes on.
+WHOLE_SECONDS = 1800.0
+SLOW = 1_000  # bytes a second, over SLOW_SECONDS: less is a server that only keeps us waiting
+SLOW_SECONDS = 60.0
+MOST_BYTES = 4 << 30  # of one file: none that is known is so large
+PIP_SECONDS = 600.0  # for pip to fetch a package; 15 without a byte end it before
+STOP = "Ctrl-C stops it, and the next command goes on from there"
 CHUNK = 1 << 14  # bytes written at a time; a chunk that the connection breaks off is lost
 
 
@@ -111,7 +120,7 @@ def locked(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"Another process is fetching {path.name}: waiting for it.", file=sys.stderr)
+        show(f"Another process is fetching {path.name}: waiting for it.", sys.stderr)
         lock.acquire()
     try:
         yield
@@ -152,6 +161,9 @@ def _download(file: RemoteFile, url: str, path: Path, tried: list[str]) -> bool:
         try:
             pooch.retrieve(url, file.hash, path.name, str(path.parent), downloader=loader)
             return True
+        except GivenUp as error:
+            tried.append(f"{url} sent {error}")
+            return False
         except RequestException as error:  # an OSError too, so it is caught here
             tried.append(f"{url} gave {_reason(error)}")
             return False
@@ -175,6 +187,10 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
+class GivenUp(Exception):
+    """A server sends too little at a time, or more than any file here has."""
+
+
 class ResumingDownloader:
     """A downloader for pooch, called as `downloader(url, output_file, pooch)`, that resumes.
 
@@ -184,12 +200,21 @@ class ResumingDownloader:
     for a wrong hash. A server that ignores the Range header sends all of it again. A broken
     connection is tried again as long as each try brings the file further than it ever was.
 
-    timeout: seconds without a byte. Raises requests.RequestException.
+    timeout: seconds without a byte. whole: seconds for all of it. slow: seconds in which fewer than
+    SLOW bytes each may come. most: bytes that the file may have. Raises requests.RequestException,
+    GivenUp.
     """
 
-    def __init__(self, part: Path, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        part: Path,
+        timeout: float = 30.0,
+        whole: float = WHOLE_SECONDS,
+        slow: float = SLOW_SECONDS,
+        most: int = MOST_BYTES,
+    ) -> None:
         self.part = part
-        self.timeout = timeout
+        self.timeout, self.whole, self.slow, self.most = timeout, whole, slow, most
         self.resumed = False
 
     def __call__(
@@ -202,6 +227,9 @@ class ResumingDownloader:
             return answer.status_code == 200
         self.resumed = self._size() > 0
         furthest = self._size()
+        self._end = time.monotonic() + self.whole
+        if not sys.stderr.isatty():  # a bar says it there
+            show(f"Fetching {url} ({STOP})", sys.stderr)
         while True:
             try:
                 self._get_rest(url)
@@ -211,7 +239,7 @@ class ResumingDownloader:
                 requests.Timeout,
                 requests.exceptions.ChunkedEncodingError,  # a body that ends before its time
             ):
-                if self._size() <= furthest:
+                if self._size() <= furthest or time.monotonic() > self._end:
                     raise
                 furthest = self._size()
         os.replace(self.part, output_file)
@@ -246,8 +274,11 @@ class ResumingDownloader:
         """Write the body of a response, of a file of which `have` bytes are there already."""
         import requests
 
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length else None
+        length = answer.headers.get("Content-Length", "")
+        total = have + int(length) if length.isdecimal() else None
+        if (total or have) > self.most:
+            raise GivenUp(f"a file of {total or have:,} bytes, which is more than {self.most:,}")
+        size, begun, at_first = have, time.monotonic(), have
         with (
             self.part.open(mode) as out,
             new_bar(
@@ -258,11 +289,41 @@ class ResumingDownloader:
                 unit_scale=True,
             ) as bar,
         ):
-            for chunk in answer.iter_content(CHUNK):
+            for chunk in _pieces(answer):
                 out.write(chunk)
                 bar.update(len(chunk))
+                size += len(chunk)
+                now = time.monotonic()
+                if size > self.most:
+                    out.truncate(0)
+                    raise GivenUp(f"more than {self.most:,} bytes, which no file here has")
+                if now > self._end:
+                    raise GivenUp(f"{size:,} bytes in {self.whole:,.0f} s, and is given up")
+                if now > begun + self.slow:
+                    if size - at_first < SLOW * self.slow:
+                        raise GivenUp(f"fewer than {SLOW:,} bytes a second, and is given up")
+                    begun, at_first = now, size
         if total is not None and self._size() < total:
             raise requests.ConnectionError(f"the connection ended at byte {self._size()}")
+
+
+def _pieces(answer: Any) -> Iterator[bytes]:
+    """The body as it comes: up to CHUNK bytes at a time, without waiting for so many.
+
+    Raises requests.RequestException.
+    """
+    import requests
+    import urllib3
+
+    read = getattr(answer.raw, "read1", None)
+    if read is None:  # an earlier urllib3
+        yield from answer.iter_content(256)
+        return
+    try:
+        while piece := read(CHUNK):
+            yield piece
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError(str(error)) from error
 
 
 # -- the package index ----------------------------------------------------------------------------
@@ -344,9 +405,19 @@ def _pip_download(package: SourcePackage, path: Path) -> str:
         command += ["--no-binary=:all:", "--no-build-isolation", "--use-pep517"]
         command += ["--require-hashes", f"--requirement={wanted}", f"--dest={work}"]
         paths = os.pathsep.join(filter(None, (name, os.environ.get("PYTHONPATH"))))
-        pip = subprocess.run(
-            command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
-        )
+        show(f"Fetching {requirement} from the package index by pip ({STOP})", sys.stderr)
+        try:
+            pip = subprocess.run(
+                command,
+                env=os.environ | {"PYTHONPATH": paths},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=PIP_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return f"`pip download {requirement}` did not end within {PIP_SECONDS:.0f} s"
         if pip.returncode:
             errors = [s for s in pip.stderr.splitlines() if s.startswith("ERROR: ")]
             last = errors[-1].removeprefix("ERROR: ") if errors else f"exit code {pip.returncode}"

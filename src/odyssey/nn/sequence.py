@@ -33,7 +33,8 @@ class HeadInit:
         for module in modules:
             for name, value in module.named_parameters():
                 kind = self.bias if name == "bias" else self.kind
-                fill(value, kind, self.scale, value.shape[-1])
+                option = "model.init.bias" if name == "bias" else "model.init.kind"
+                fill(value, kind, self.scale, value.shape[-1], option)
 
 
 class Reader(nn.Module):

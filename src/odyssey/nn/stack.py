@@ -12,6 +12,7 @@ from odyssey.cells.cell import Cell
 from odyssey.recurrence import choose, compiled, run
 
 MakeCell = Callable[[int, int], Cell]
+WITHOUT_KERNELS = "compiled, by torch operations"
 StackState = list[tuple[Any, ...]]  # [layer][direction] -> cell.State, each of (B, H)
 
 
@@ -49,6 +50,15 @@ class Stack(nn.Module):
     def chosen(self, device: torch.device) -> str:
         """The backend that runs the layers on `device`, in the type of the weights."""
         return choose(self.cells()[0], self.backend, device, next(self.parameters()).dtype)
+
+    def runs(self, device: torch.device) -> str:
+        """As `chosen`, but WITHOUT_KERNELS where `compiled` has none there, by no compiler say."""
+        name = self.chosen(device)
+        if name != "compiled":
+            return name
+        dtype = next(self.parameters()).dtype
+        why = compiled.why_no_kernels(self.cells()[0], device, dtype)
+        return name if why is None else WITHOUT_KERNELS
 
     def why_plain(self, device: torch.device) -> str | None:
         """Why only the plain loop can run this cell with backend `auto`; None if another one can.

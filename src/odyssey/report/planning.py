@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odyssey.cli_utils import Parser, exit_status, show, typed_as, typed_path
+from odyssey.cli_utils import Parser, check_count, exit_status, show, typed_as, typed_path
 from odyssey.errors import UserError
 from odyssey.study.formatting import several
 
@@ -93,10 +93,9 @@ def _check(asked: argparse.Namespace) -> None:
         if value is not None and not low < value < high:
             most = f" and below {high:g}" if math.isfinite(high) else ""
             raise UserError(f"{option} {value:g} is out of range: type a number above {low}{most}")
-    if asked.variants is not None and asked.variants < 1:
-        raise UserError(f"--variants {asked.variants} is out of range: type 1 or more")
-    if wrong := [n for n in asked.seeds if n < 2]:
-        raise UserError(f"--seeds {wrong[0]} is out of range: type 2 or more")
+    check_count("--variants", asked.variants, 1, 100_000)
+    for count in asked.seeds:
+        check_count("--seeds", count, 2, 100_000)
     if (asked.study is None) == (asked.sd is None):
         raise UserError(
             f"a study or --sd says how runs scatter: type {typed_as('plan')} outputs/STUDY, or "

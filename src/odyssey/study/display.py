@@ -16,6 +16,7 @@ from weakref import WeakSet
 from tqdm import tqdm
 
 from odyssey.io import stamp_of
+from odyssey.streams import clean, clean_line
 from odyssey.study.formatting import differing, duration, number, several
 from odyssey.study.progress import time_left
 from odyssey.study.state import RunState, StudyState, read_run
@@ -52,8 +53,8 @@ class Bars:
     def show(self, done: int, total: int, beside: str, best: str) -> None:
         """Draw both lines anew."""
         self._bar.n, self._bar.total = done, total
-        self._bar.set_postfix_str(beside, refresh=False)
-        self._best.set_description_str(best, refresh=False)
+        self._bar.set_postfix_str(clean_line(beside), refresh=False)
+        self._best.set_description_str(clean_line(best), refresh=False)
         self._bar.refresh()
         self._best.refresh()
 
@@ -283,6 +284,7 @@ class Display:
     def _say(self, text: str) -> None:
         if self._mute:
             return
+        text = clean(text)
         try:
             if self._bars is not None:
                 self._bars.line(text)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from odyssey.streams import clean_line
 
 if TYPE_CHECKING:
     from odyssey.study.store import TrialRow
@@ -59,6 +62,24 @@ def words(overrides: str) -> list[str]:
         return overrides.split()
 
 
+def as_command(parts: Iterable[str]) -> str:
+    """Words as a shell reads them, on one line: quoted, control characters in bash's escapes."""
+    return " ".join(_quoted(part) for part in parts)
+
+
+def _quoted(word: str) -> str:
+    if clean_line(word) == word:
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    # \x is a byte in bash, so that letters beyond ASCII are \u.
+    return "$'" + re.sub(r"[^ -~]", lambda found: _in_bash(found[0]), escaped) + "'"
+
+
+def _in_bash(letter: str) -> str:
+    code = ord(letter)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 1 << 16 else letter
+
+
 def short(word: str) -> str:
     """An override with its numbers cut to four digits: `optimizer.lr=0.001234`."""
     key, equals, value = word.partition("=")
@@ -84,7 +105,10 @@ def differing(plan: Iterable[TrialRow], searched: Sequence[str] = ()) -> dict[st
         first = words(variant)
         found[name] = [*first, *(w for w in line if w not in shared and w not in first)]
     brief = _brief({w.partition("=")[0] for line in found.values() for w in line})
-    return {name: " ".join(_called(w, brief) for w in line) or name for name, line in found.items()}
+    return {
+        name: clean_line(" ".join(_called(w, brief) for w in line)) or name
+        for name, line in found.items()
+    }
 
 
 def _brief(keys: Iterable[str]) -> dict[str, str]:

@@ -192,11 +192,10 @@ def _prepare(words: tuple[str, ...]) -> Plan | None:
     )
     runs = dict(zip(variants, map(run_name, firsts), strict=True))
     _check_contents(runs)
-    known = {
-        variant: Trial(number, " ".join(variant), words, run_name(cfg), plan.data_key(cfg))
-        for (variant, one), cfg in zip(made.items(), firsts, strict=True)
-        if (words := tuple(of_the_run(one.words)))
-    }
+    known = {}
+    for (variant, one), cfg in zip(made.items(), firsts, strict=True):
+        typed = tuple(of_the_run(one.words))
+        known[variant] = Trial(number, " ".join(variant), typed, run_name(cfg), plan.data_key(cfg))
     trials = list(_trials(plan, number, known))
     if plan.adaptive:
         plan.startup = trials

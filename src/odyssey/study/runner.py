@@ -8,7 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TextIO
 
@@ -18,6 +18,7 @@ from odyssey.config.compose import compose
 from odyssey.config.overrides import to_hydra
 from odyssey.config.sources import CONFIG_NAME
 from odyssey.errors import UserError
+from odyssey.streams import lasting
 from odyssey.study import adaptive, data_check
 from odyssey.study.analysis_plan import updated
 from odyssey.study.compatibility import check, replaced_runs
@@ -153,7 +154,7 @@ class Session:
         show(closing_table(state))
         told = failures(state)
         if told:
-            print(told, file=sys.stderr, flush=True)
+            show(told, sys.stderr)
         for name, why in self._unrecorded(state).items():
             print_error(f"{name} has stopped: {why}")
         if self.stopped:
@@ -209,11 +210,15 @@ class Session:
                 for trial in todo:
                     self.launched[trial.run] = self.launched.get(trial.run, 0) + 1
                 self._launch(todo)
-            elif self.plan.adaptive and (new := adaptive.grow(self.plan, state)):
+            elif self._may_grow(state) and (new := adaptive.grow(self.plan, state)):
                 display.add([t.row() for t in new])
             else:
                 return
             state = read_study(self.plan.folder, before=state)
+
+    def _may_grow(self, state: StudyState) -> bool:
+        """Whether further trials may be proposed: not where the disk has no room for results."""
+        return self.plan.adaptive and not self._unrecorded(state)
 
     def _launch(self, trials: Sequence[Trial]) -> None:
         """A launcher that gives up ends the session; what its trials have done is in their folders.
@@ -319,12 +324,8 @@ def _own_output() -> Iterator[TextIO]:
     except (OSError, ValueError):  # no file: somebody reads it in memory
         yield sys.stdout
         return
-    stream = os.fdopen(copy, "w", encoding="utf-8")
-    try:
+    with lasting(copy, sys.stdout, own=True) as stream:
         yield stream
-    finally:
-        with suppress(OSError):  # what it could not write is lost: its reader has gone
-            stream.close()
 
 
 def conduct(plan: Plan, launch: Launch, load: Load | None = None) -> Sequence[Any]:

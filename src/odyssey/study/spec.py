@@ -193,6 +193,16 @@ def _mistake(word: str, words: Sequence[str], error: BaseException | None = None
                 near = did_you_mean(key, names)
                 return f"{word} is not an option{near}: type one of {options(names)}"
             return f"{word} is not of its type: type a value such as {_example(key)}"
+    if key.startswith("hydra.callbacks.") and not word.startswith("+"):
+        return (
+            f"{word} is a callback of Hydra's, of which there is none yet: type +{word}, or "
+            f"callbacks.{key.removeprefix('hydra.callbacks.')}={text} for one of the runs'"
+        )
+    if key == "hydra.callbacks":
+        return (
+            f"{word} is not a callback of Hydra's: type +hydra.callbacks.NAME._target_= and its "
+            "class, or callbacks.NAME._target_= for one of the runs'"
+        )
     return f"{word} is not a setting that Hydra has: leave it out"
 
 

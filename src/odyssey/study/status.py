@@ -16,8 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from odyssey.cli_utils import Parser, exit_status, paint, typed_as, typed_path
+from odyssey.cli_utils import Parser, exit_status, paint, show, typed_as, typed_path
 from odyssey.errors import UserError
+from odyssey.streams import is_lost
 from odyssey.study.formatting import as_number, differing, duration, number, several
 from odyssey.study.progress import PAUSE, Progress, progress, throughput, time_left
 from odyssey.study.state import LEFT, RunState, StudyState, not_a_study, read_study
@@ -266,12 +267,10 @@ def _answer(words: list[str]) -> None:
     if asked.wandb is None and (asked.project or asked.entity):
         raise UserError("--project and --entity are W&B's: type --wandb too")
     folder = _study_folder(asked.study)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without … and –
     _show(folder, asked)
     if asked.wandb is not None:
         said = log_summary(folder, asked.wandb, asked.project, asked.entity)
-        print(f"\n{said}", file=sys.stderr if asked.json else sys.stdout)
+        show(f"\n{said}", sys.stderr if asked.json else sys.stdout)
 
 
 def _show(folder: Path, asked: argparse.Namespace) -> None:
@@ -285,21 +284,20 @@ def _show(folder: Path, asked: argparse.Namespace) -> None:
             page = json.dumps(plain(study, now), indent=None if asked.watch else 2)
         else:
             page = text(study, now, min(size.columns, 120), asked.all)
-        shown = page if asked.json else paint(page)
         if asked.watch is None:
-            print(shown, flush=True)
+            show(page, colours=not asked.json)
             return
         left = any(r.state in (*LEFT, "running") for r in study.runs.values())
         over = not left and not study.to_come
         if asked.json:
-            print(page, flush=True)
+            show(page, colours=False)
         elif terminal:
             # The page is whole once it is over: nothing will draw over what scrolls away.
             page = page if over else _fitting(page, size.lines)
             print(f"\x1b[H\x1b[2J{paint(page)}", flush=True)
         else:
-            print(shown, end="\n\n", flush=True)
-        if over:
+            show(page, end="\n\n")
+        if over or is_lost(sys.stdout):
             return
         time.sleep(asked.watch)
 

@@ -14,7 +14,8 @@ from typing import Any
 from odyssey.cli_utils import typed_as
 from odyssey.config.seeds import SEED_KEYS
 from odyssey.io import read_text
-from odyssey.study.formatting import duration, number, several, short, words
+from odyssey.streams import clean_line
+from odyssey.study.formatting import as_command, duration, number, several, short, words
 from odyssey.study.state import LEFT, UNPLANNED, RunState, StudyState
 from odyssey.yaml_text import safe_load
 
@@ -236,10 +237,10 @@ def _command(run: RunState, commands: dict[str, str]) -> str:
         line = _overrides(run)
     if line is None:
         return "its overrides.yaml is not readable, so no command can be given"
+    parts = words(line)
     if run.state == "damaged":
-        kept = [w for w in words(line) if not w.startswith("resume=")]
-        line = shlex.join([*kept, "resume=force"])
-    return f"{typed_as('train')} {line}".rstrip()
+        parts = [*(w for w in parts if not w.startswith("resume=")), "resume=force"]
+    return f"{typed_as('train')} {as_command(parts)}".rstrip()
 
 
 def alone(run: RunState) -> str:
@@ -302,7 +303,7 @@ def _grid(section: Section, variants: Sequence[Variant], width: int) -> list[str
 def _value(variant: Variant, key: str) -> str:
     if key not in variant.settings:
         return ""
-    value = short(f"{key}={variant.settings[key]}")[len(key) + 1 :]
+    value = clean_line(short(f"{key}={variant.settings[key]}")[len(key) + 1 :])
     return value if len(value) <= WIDEST else f"{value[: WIDEST - 1]}…"
 
 

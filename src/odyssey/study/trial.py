@@ -17,10 +17,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from odyssey.cli_utils import print_error, show
 from odyssey.code_hash import source_hash
 from odyssey.config.identity import data_options
 from odyssey.errors import UserError
-from odyssey.io import open_regular
+from odyssey.streams import open_log
 from odyssey.study.store import search_of
 
 RUN = "hydra.job.name="  # the override of Hydra that names the run of a trial
@@ -36,9 +37,7 @@ def console_into(path: Path) -> Iterator[None]:
     descriptor, made before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # At its end: several processes may write to one file, and the lines of none are lost.
-    handle = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    with os.fdopen(handle, "a", encoding="utf-8", errors="backslashreplace", buffering=1) as log:
+    with open_log(path) as log:
         _flush()
         streams = sys.stdout, sys.stderr
         before = {number: _duplicate(number) for number in STANDARD}
@@ -91,7 +90,7 @@ def died(cfg: DictConfig, error: str) -> dict[str, Any]:
     """What `job` returns, for a trial whose process ended without a word; `error` says how."""
 
     def note(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str, Any]:
-        print(error, flush=True)
+        show(error)
         _record(cfg, overrides, error, folder)
         return _outcome("failed", folder, error=error)
 
@@ -100,7 +99,7 @@ def died(cfg: DictConfig, error: str) -> dict[str, Any]:
 
 def _logged(cfg: DictConfig, action: Any) -> dict[str, Any]:
     """Do `action` on the finished configuration, with its console in the run's log."""
-    from odyssey.training.failure import last_lines
+    from odyssey.training.failure import NoRoom, last_lines
 
     folder = None
     try:
@@ -109,7 +108,8 @@ def _logged(cfg: DictConfig, action: Any) -> dict[str, Any]:
         with console_into(folder.parent / "logs" / f"{folder.name}.log"):
             return action(cfg, overrides, folder)
     except (Exception, SystemExit) as error:  # there is no log: no room, no folder
-        return _outcome("failed", folder, error=last_lines(error))
+        full = NoRoom.of(error, folder) if folder is not None else None
+        return _outcome("failed", folder, error=last_lines(full or error))
     finally:
         gc.collect()  # a trainer and its model hold each other
 
@@ -132,7 +132,7 @@ def planned_folder(cfg: DictConfig) -> Path:
 
 def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str, Any]:
     from odyssey.config.validate import config_errors
-    from odyssey.training.failure import last_lines
+    from odyssey.training.failure import NoRoom, last_lines
     from odyssey.training.run_dir import Busy, Refused, run_path
 
     try:
@@ -152,10 +152,11 @@ def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str,
     except Busy as error:
         return _outcome("elsewhere", folder, error=str(error))
     except (Exception, SystemExit) as error:  # SystemExit: a library that gives up
-        _show(error)
-        if not isinstance(error, Refused):
+        full = NoRoom.of(error, folder)
+        _show(full or error)
+        if full is None and not isinstance(error, Refused):
             _record(cfg, overrides, last_lines(error), folder)
-        return _outcome("failed", folder, error=last_lines(error))
+        return _outcome("failed", folder, error=last_lines(full or error))
 
 
 def _claim(cfg: DictConfig, study: Path, data: Mapping[str, str]) -> None:
@@ -204,7 +205,7 @@ def _show(error: BaseException) -> None:
     """Into the log."""
     if isinstance(error, UserError):
         for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
+            print_error(message)
     else:
         traceback.print_exception(error)
 

@@ -427,6 +427,15 @@ def as_texts(inputs: Any) -> list[str]:
     return texts
 
 
+def check_finite(inputs: Any) -> None:
+    """Raise UserError where an array of numbers has nan or inf among them."""
+    if np.issubdtype(inputs.dtype, np.floating) and not np.isfinite(inputs).all():
+        raise UserError(
+            "the inputs have values that are not finite numbers (nan or inf): replace them, or "
+            "leave their sequences out"
+        )
+
+
 def as_arrays(inputs: Any, rank: int, spec: ModelSpec) -> list[Tensor]:
     """One sequence or several, each of `rank` dimensions, as tensors that the model can read.
 
@@ -444,6 +453,8 @@ def as_arrays(inputs: Any, rank: int, spec: ModelSpec) -> list[Tensor]:
             raise UserError(
                 f"the inputs have a sequence of shape {tuple(one.shape)}: give arrays, each {form}"
             )
+        if rank == 2:
+            check_finite(one.numpy())
         if rank == 1 and one.is_floating_point():
             raise UserError(f"the inputs have fractions: give arrays, each {form}")
         if rank == 1 and not 0 <= int(one.min()) <= int(one.max()) < spec.input_size:

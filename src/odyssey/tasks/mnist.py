@@ -13,7 +13,7 @@ from torch import Tensor
 from odyssey import data
 from odyssey.data.types import Images
 from odyssey.errors import UserError
-from odyssey.tasks.base import Batch, ModelSpec, Split
+from odyssey.tasks.base import Batch, ModelSpec, Split, check_finite
 from odyssey.tasks.batching import Order
 from odyssey.tasks.classification import Classification
 
@@ -70,6 +70,7 @@ class Mnist(Classification):
         Raises UserError where they are none.
         """
         images = np.asarray(inputs)
+        check_finite(images)
         images = images[None] if images.ndim == 2 else images
         if images.ndim != 3 or images.shape[1:] != (28, 28) or not len(images):
             raise UserError(

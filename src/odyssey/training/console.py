@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from tqdm import tqdm
 
-from odyssey.cli_utils import columns, mute, paint, show
+from odyssey.cli_utils import columns, show
 from odyssey.config.compose import changed
 from odyssey.config.schema import flat
 from odyssey.io import read_text
@@ -30,11 +30,8 @@ def say(text: str = "") -> None:
 
 def line(text: str) -> None:
     """Print a line above the progress bar, if there is one."""
-    try:
-        tqdm.write(paint(text), file=sys.stdout)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        mute()
+    with tqdm.external_write_mode(file=sys.stdout):
+        show(text)
 
 
 def configuration(cfg: Any, width: int | None = None, differences: bool = True) -> list[str]:

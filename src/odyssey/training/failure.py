@@ -10,8 +10,28 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from odyssey.errors import UserError
+from odyssey.io import FORBIDDEN, no_room
 from odyssey.training.provenance import new_record
 from odyssey.training.run_dir import RunFolder, run_path
+
+
+class NoRoom(UserError):
+    """Nothing more can be written; the same command goes on once there is room."""
+
+    @classmethod
+    def of(cls, error: BaseException, folder: Path) -> NoRoom | None:
+        """The sentence for an error in the run of that folder; None for errors of other kinds."""
+        why = no_room(error, folder.parent)
+        if why is None:
+            return None
+        place = str(why.filename or folder)
+        if place.endswith(".tmp"):  # of a file that is written whole or not at all
+            place = str(Path(place).parent)
+        way = f"({why.strerror}); mend that, then the same command goes on"
+        if why.errno in FORBIDDEN:
+            return cls(f"{place} cannot be used {way}")
+        return cls(f"{place}: nothing more can be written there {way}")
+
 
 LINES = 12  # that run.json keeps of an error
 

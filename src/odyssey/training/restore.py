@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odyssey.cli_utils import typed_as
 from odyssey.config.trust import check_trust
 from odyssey.errors import UserError
 from odyssey.io import is_there, read_text, reason
@@ -30,7 +31,9 @@ def check_folder(run: Path, checkpoint: str = "best") -> None:
     except OSError as error:
         raise UserError(f"{run} cannot be read ({reason(error)}); type a run's folder") from None
     if not there:
-        raise UserError(f"{run}: there is no such run folder; train.py prints where a run is")
+        raise UserError(
+            f"{run}: there is no such run folder; {typed_as('train')} prints where a run is"
+        )
     if not settings:
         inside = sorted(p.parent for p in run.glob("*/config.yaml"))
         hint = f"; it holds runs, such as {inside[0]}" if inside else ""

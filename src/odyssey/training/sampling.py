@@ -13,10 +13,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.cli_utils import Parser, exit_status, typed_path
+from odyssey.cli_utils import Parser, check_count, exit_status, show, typed_path
+from odyssey.config.fields import MOST
 from odyssey.config.saved import read_config
 from odyssey.device import has_gpu, resolve_device
 from odyssey.errors import UserError
+from odyssey.streams import is_lost
 from odyssey.training.restore import check_folder, check_parts, restore_model
 
 if TYPE_CHECKING:
@@ -124,16 +126,15 @@ def _sample(arguments: Sequence[str] | None) -> None:
             _play(trained, options)
         else:
             _write(trained, options)
-        if drawn:
-            print(f"--seed {options.seed} repeats it", file=sys.stderr)
+        if drawn and not is_lost(sys.stdout):
+            show(f"--seed {options.seed} repeats it", sys.stderr)
     except KeyboardInterrupt:
-        print(flush=True)  # the prompt of the shell begins a line
+        show("")  # the prompt of the shell begins a line
         raise
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.length is not None and options.length < 1:
-        raise UserError(f"--length {options.length} is out of range: type 1 or more")
+    check_count("--length", options.length, 1, MOST)
     heat = options.temperature
     if heat is not None and not (heat >= 0 and math.isfinite(heat)):
         raise UserError(f"--temperature {heat} is out of range: type 0 (no chance) or more")
@@ -156,12 +157,12 @@ def _write(trained: Trained, options: argparse.Namespace) -> None:
     pieces = trained.sample(
         options.length, options.temperature, seed=options.seed, prompt=options.prompt
     )
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without these characters
-    print(options.prompt or "", end="", flush=True)
+    show(options.prompt or "", end="", colours=False)
     for piece in pieces:
-        print(piece, end="", flush=True)
-    print(flush=True)
+        show(piece, end="", colours=False)
+        if is_lost(sys.stdout):
+            return
+    show("")
 
 
 def _play(trained: Trained, options: argparse.Namespace) -> None:
@@ -183,7 +184,7 @@ def _play(trained: Trained, options: argparse.Namespace) -> None:
         raise UserError(
             f"{output} cannot be written ({error.strerror}); give another with --output"
         ) from None
-    print(f"{written}\n{written.with_suffix('.png')}")
+    show(f"{written}\n{written.with_suffix('.png')}")
 
 
 def _free(folder: Path, name: str) -> Path:

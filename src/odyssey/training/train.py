@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import math
 import os
@@ -28,7 +27,7 @@ from odyssey.errors import UserError
 from odyssey.io import reason, write_bytes
 from odyssey.registry import plain
 from odyssey.tasks.base import Task
-from odyssey.training import checkpoint, console
+from odyssey.training import checkpoint, console, memory
 from odyssey.training.build import (
     build_callbacks,
     build_loggers,
@@ -37,7 +36,7 @@ from odyssey.training.build import (
     load_task,
 )
 from odyssey.training.callbacks import Checkpoints, Interrupted, Signals
-from odyssey.training.failure import last_lines
+from odyssey.training.failure import NoRoom, last_lines
 from odyssey.training.figures import learning_curves
 from odyssey.training.items import Items
 from odyssey.training.logger import RunLogger
@@ -49,7 +48,6 @@ from odyssey.training.schedule import Schedule
 from odyssey.training.wandb import Tracker, prepare, run_config, run_summary
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # set for deterministic sums on a GPU
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @dataclass
@@ -101,7 +99,7 @@ def train(
         prepare(cfg.logger.mode)
         resolve_device(cfg.device, cfg.trainer.precision)
 
-    with folder.locked(), process_settings(cfg), _files_of(folder):
+    with folder.locked(), process_settings(cfg), memory.named(cfg), _files_of(folder):
         # What is there, and whether to resume it. That it is of the same data and of the same
         # source of a user's own parts is in its name, which is a hash of them.
         earlier = None if force else folder.read_record()
@@ -150,6 +148,7 @@ def train(
             )
         schedule = make_schedule(cfg, task, device)
         seeds = seeds_of(cfg)
+        memory.check_size(cfg, task.spec, device)
         torch.manual_seed(seeds.init)
         module = RecurrentModule(build_model(cfg, task.spec), task, cfg, schedule)
         if are_apart(cfg):
@@ -268,7 +267,7 @@ def make_record(
         monitor=Monitor(task.monitor, task.mode),
         steps=module.updates,
         device=device_name(device),
-        backend=stack.chosen(device),  # type: ignore[operator,union-attr]
+        backend=stack.runs(device),  # type: ignore[operator,union-attr]
     )
     if earlier is not None:
         record = replace(record, started=earlier.started, wandb=earlier.wandb)
@@ -322,7 +321,11 @@ class Run:
             self.break_off("interrupted", None, exit_code=255)
             raise
         except BaseException as error:
-            told = _about_files(error, self.folder.path)
+            full = NoRoom.of(error, self.folder.path)
+            if full is not None:
+                self.break_off("interrupted", last_lines(full), exit_code=255)
+                raise full from error
+            told = memory.too_large(error, self.cfg) or _about_files(error, self.folder.path)
             self.break_off("failed", last_lines(told or error), exit_code=1)
             if told is not None:
                 raise told from error
@@ -451,25 +454,14 @@ class Run:
 
 
 def _about_files(error: BaseException, path: Path) -> UserError | None:
-    """The sentence for a disk that takes no more, or a file of the run's that is not to be used.
-
-    None for other errors.
-    """
+    """The sentence for a file of the run's that is not to be used; None for other errors."""
     if not isinstance(error, OSError):
         return None
-    if error.errno in DISK_FULL:
-        return UserError(
-            f"{path}: nothing more can be written there ({error.strerror}); make room, then the "
-            "same command goes on from the last checkpoint"
-        )
     name = error.filename
     if not isinstance(name, str) or not Path(name).is_relative_to(path.parent):
         return None
-    if name.endswith(".tmp"):  # of a file that is written whole or not at all
-        name = str(Path(name).parent)
     return UserError(
-        f"{name} cannot be used ({reason(error)}); mend that, then the same command goes on from "
-        "the last checkpoint"
+        f"{name} cannot be used ({reason(error)}); mend that, then the same command goes on"
     )
 
 
@@ -479,7 +471,7 @@ def _files_of(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        told = _about_files(error, folder.path)
+        told = NoRoom.of(error, folder.path) or _about_files(error, folder.path)
         if told is None:
             raise
         raise told from error

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
+from odyssey.cli_utils import show
 from odyssey.config.saved import read_config
 from odyssey.errors import UserError
 from odyssey.io import read_text
@@ -315,10 +316,10 @@ class Tracker:
                 if again:
                     self._hand_over(action)
                 return
-            print(
+            show(
                 f"W&B failed ({why}) and gets no more of this run; the run folder has all of it, "
                 f"and `wandb sync {part}` uploads what W&B has",
-                file=sys.stderr,
+                sys.stderr,
             )
 
     def _restart(self) -> bool:
@@ -332,7 +333,7 @@ class Tracker:
         except UserError:
             self.run = None
         if self.run is not None:
-            print("W&B's service was gone and was started again: no row is lost", file=sys.stderr)
+            show("W&B's service was gone and was started again: no row is lost", sys.stderr)
         return self.run is not None
 
 

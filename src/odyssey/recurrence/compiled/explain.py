@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from odyssey.cells import CELLS
 from odyssey.cells.cell import Cell
-from odyssey.cli_utils import see_current_folder, typed_as
+from odyssey.cli_utils import print_error, see_current_folder, show, typed_as
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.recurrence.compiled.c import codegen as c_codegen
 from odyssey.recurrence.compiled.schedule import Plan, Product, Segment, make_plan
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 2 for wrong input and for a cell that cannot be compiled."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP.format(typed_as("explain")))
+        show(HELP.format(typed_as("explain")))
         return 0
     try:
         given = DEFAULTS | _settings(arguments)
@@ -45,9 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError("hidden, input and batch must be whole numbers of 1 or more")
         if given["source"] not in SOURCES:
             raise UserError(f"source={given['source']} is not one of {options(SOURCES)}")
-        print(explain(_cell(given["cell"], sizes[0], sizes[1]), sizes[2], given["source"]))
+        show(
+            explain(_cell(given["cell"], sizes[0], sizes[1]), sizes[2], given["source"]),
+            colours=False,
+        )
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for message in error.messages:
+            print_error(message)
         return 2
     return 0
 

@@ -9,6 +9,8 @@ from typing import Any
 from odyssey.errors import UserError
 from odyssey.study.analysis_plan import ALPHA, SHARE
 
+MOST_DRAWS = 1_000_000  # of the bootstrap: more take hours, and change no digit that is shown
+
 
 @dataclass(frozen=True)
 class Options:
@@ -26,6 +28,8 @@ class Options:
     @classmethod
     def asked(cls, *, draws: int = 2000, seed: int = 0, **given: Any) -> Options:
         """Options of which some are chosen: those of `given` that are not None."""
+        if draws > MOST_DRAWS:  # here, since rare levels take more of themselves
+            raise UserError(f"--draws {draws} is out of range: type {MOST_DRAWS} or fewer")
         chosen = {key: value for key, value in given.items() if value is not None}
         return cls(**chosen, draws=draws, seed=seed, chosen=frozenset(chosen))
 

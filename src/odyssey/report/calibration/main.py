@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from odyssey.cli_utils import Parser, exit_status, show, typed_path
+from odyssey.cli_utils import Parser, check_count, exit_status, show, typed_path
 from odyssey.errors import UserError, options
 from odyssey.io import write_text
 from odyssey.study.formatting import duration
@@ -29,12 +29,9 @@ def _run(arguments: Sequence[str], beyond: list[str]) -> None:
     parts = asked.parts or list(PARTS)
     if wrong := [part for part in parts if part not in PARTS]:
         raise UserError(f"{wrong[0]} is no part: type {options(PARTS)}, or none for all of them")
-    if asked.studies < 1:
-        raise UserError(f"--studies {asked.studies} is out of range: type 1 or more")
-    if asked.seed < 0:
-        raise UserError(f"--seed {asked.seed} is out of range: type 0 or more")
-    if asked.processes is not None and asked.processes < 1:
-        raise UserError(f"--processes {asked.processes} is out of range: type 1 or more")
+    check_count("--studies", asked.studies, 1, 10_000_000)
+    check_count("--seed", asked.seed, 0, 2**32 - 1)
+    check_count("--processes", asked.processes, 1, 1024)
     if asked.figure is not None and "null" not in parts:
         raise UserError(f"--figure {asked.figure} is of the part null: type it too, or no part")
     started = time.monotonic()

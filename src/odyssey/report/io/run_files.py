@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +18,7 @@ import yaml  # type: ignore[import-untyped]
 from odyssey.cli_utils import typed_as
 from odyssey.io import read_bytes, read_text
 from odyssey.report.io.runs import Series
-from odyssey.study.formatting import words
+from odyssey.study.formatting import as_command, words
 from odyssey.yaml_text import without_aliases
 
 LARGEST_INT = 2**53  # larger integers are no counts, and do not fit the columns of a table
@@ -173,7 +172,7 @@ ADDED = re.compile(r"^\++")  # Hydra's prefix of a key that is added
 
 def command_line(overrides: str) -> str:
     """The command that runs with `overrides`, a line as in trials.csv."""
-    return f"{typed_as('train')} {as_text(overrides)}".strip()
+    return f"{typed_as('train')} {as_command(words(as_text(overrides)))}".strip()
 
 
 def read_command(file: Path) -> str:
@@ -185,7 +184,7 @@ def read_command(file: Path) -> str:
         return ""
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
         return ""
-    return command_line(shlex.join(found))
+    return f"{typed_as('train')} {as_command(map(as_text, found))}".strip()
 
 
 def parse_overrides(line: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from odyssey.cli_utils import Parser, exit_status, typed_as, typed_path
+from odyssey.cli_utils import Parser, exit_status, show, typed_as, typed_path
 from odyssey.errors import UserError
 from odyssey.report.io.wandb_project import connect, read_project, split_path
 from odyssey.report.wandb_dashboard.subject import Subject, make_subjects, read_folder
@@ -67,11 +67,11 @@ def _make_dashboard(asked: argparse.Namespace) -> None:
         found = documents.specifications(subjects, entity, project)
         _write_json(asked.dry_run, found)
         views = len(found["views"])
-        print(f"{asked.dry_run}: {views} workspace view{'' if views == 1 else 's'} and a report")
+        show(f"{asked.dry_run}: {views} workspace view{'' if views == 1 else 's'} and a report")
         return
     with connect("saving the dashboard at W&B", f"{entity}/{project}") as api:
         for what, again, url in documents.save(api, subjects, entity, project):
-            print(f"{'Changed' if again else 'Made'} {what}: {url}")
+            show(f"{'Changed' if again else 'Made'} {what}: {url}")
 
 
 def _read_subjects(asked: argparse.Namespace) -> list[Subject]:
@@ -90,7 +90,7 @@ def _read_subjects(asked: argparse.Namespace) -> list[Subject]:
             f"{asked.entity}/{asked.project}", group=study or None, notes=notes, curves=False
         )
         for note in notes:
-            print(f"note: {note}", file=sys.stderr)
+            show(f"note: {note}", sys.stderr)
     return make_subjects(runs, study, asked.metric)
 
 

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from odyssey.cli_utils import show
+
 # A machine that is gone keeps its locks on a network file system until their lease ends, in NFS 4
 # usually 90 seconds.
 LEASE_SECONDS = 150.0
@@ -149,7 +151,7 @@ def _note(cfg: Any, error: str) -> dict[str, Any]:
     if now.state == "missing" or said == "running":
         return died(cfg, error)
     if said == "interrupted":
-        print(f"{now.name}: {error}", file=sys.stderr, flush=True)
+        show(f"{now.name}: {error}", sys.stderr)
     return {
         "status": now.state,
         "folder": str(now.path),

@@ -168,6 +168,18 @@ def warm() -> Server:
     return _server
 
 
+def abandon() -> None:
+    """End the server at once, of which no trial has been asked: its imports are not waited for.
+
+    Until it ends it holds standard output open, which a pipe's reader would wait for.
+    """
+    global _server
+    server, _server = _server, None
+    if server is not None:
+        server.process.kill()
+        server.close()
+
+
 def close() -> None:
     """End the server. Without this it ends with the process that started it."""
     global _server

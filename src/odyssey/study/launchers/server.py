@@ -38,6 +38,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from odyssey.code_hash import code_version
+from odyssey.streams import prepare
 from odyssey.study.launchers import job
 
 GRACE_SECONDS = 5.0  # to write a checkpoint in, once nobody is left to wait for it
@@ -223,6 +224,7 @@ def load(names: Sequence[str]) -> None:
 
 def main(descriptor: int) -> None:
     """Serve the study at the other end of the socket `descriptor` until it is gone."""
+    prepare()
     # Blocked, and so not lost on a trial between its fork and its first line.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -31,6 +31,7 @@ FLAGS = (
     "-shared",
     "-pthread",
 )
+FUNCTIONS = ("forward", "backward")  # of a library
 # Options for this processor, the most specific first; the first that the compiler takes are used.
 PROCESSOR = (
     ("-march=native", "-mprefer-vector-width=512"),
@@ -65,10 +66,23 @@ def _cache_key(source: str, compiler: list[str]) -> str:
 def _load_or_compile(compiler: list[str], source: str, path: Path) -> ctypes.CDLL:
     """Raises OSError where nothing can be written to that path or loaded from there."""
     if path.is_file():
-        with suppress(OSError):  # a damaged file
-            return ctypes.CDLL(str(path))
+        with suppress(OSError, AttributeError):  # a damaged file, or one of another content
+            return _with_functions(path, source)
     compile_library(compiler, source, path)
-    return ctypes.CDLL(str(path))
+    try:
+        return _with_functions(path, source)
+    except AttributeError as error:
+        path.unlink(missing_ok=True)
+        raise CannotCompile(f"{compiler[0]} made a library without its functions") from error
+
+
+def _with_functions(path: Path, source: str) -> ctypes.CDLL:
+    """The library. Raises OSError if it cannot be loaded, AttributeError if it is another."""
+    library = ctypes.CDLL(str(path))
+    for name in FUNCTIONS:
+        if f" {name}(" in source:
+            getattr(library, name)
+    return library
 
 
 def compile_library(compiler: list[str], source: str, path: Path) -> None:
