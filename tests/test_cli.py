@@ -185,5 +185,7 @@ def test_questions_and_settings_of_hydra_have_sentences(words, sentence, tmp_pat
 
 def test_hydras_own_help_may_have_settings_beside_it(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["cell=rnn", "--hydra-help"]) == 0
+    with pytest.raises(SystemExit) as ended:  # by Hydra
+        main(["cell=rnn", "--hydra-help"])
+    assert ended.value.code == 0
     assert "Configuration groups" in capsys.readouterr().out

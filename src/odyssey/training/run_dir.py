@@ -191,7 +191,7 @@ class RunFolder:
         """Add a row for each value, all in one write, so that a kill cuts no row in two."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        if not self.metrics_path.exists():
+        if not self.metrics_path.exists() or not self.metrics_path.stat().st_size:
             writer.writerow(COLUMNS)
         now = f"{time.time():.3f}"
         for name, value in values.items():
@@ -252,6 +252,8 @@ class RunFolder:
         rest = content[len(kept) :].decode(errors="replace").splitlines(keepends=True)
         rows = [(line, _as_row(line)) for line in rest]
         late = [line for line, row in rows if row is not None and row.step <= step]
+        if late and not kept:  # nothing had been logged yet
+            late.insert(0, ",".join(COLUMNS) + "\n")
         return kept + "".join(late).encode()
 
     def rewind_metrics(self, step: int) -> None:
