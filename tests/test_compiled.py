@@ -348,9 +348,9 @@ def both(cell, x, state, lengths=None, **options):
     return got, {k: v.float() for k, v in want.items()}
 
 
-def single(name, X, H, T, B):
-    cell = make(name, X, H).float()
-    x, state = inputs(cell, T, B)
+def single(name, X, H, T, B, draw=0):
+    cell = make(name, X, H, seed=100 * draw).float()
+    x, state = inputs(cell, T, B, seed=100 * draw + 1)
     return cell, x.float(), tuple(v.float() for v in state)
 
 
@@ -368,13 +368,18 @@ def test_sizes(name):
     [("lstm_peephole", [2000, 1999, 1], 37), ("gru", None, None), ("mut1", [731, 2000, 7], None)],
 )
 def test_two_thousand_steps(name, lengths, truncation):
-    """As near to the truth as the loop in float32, up to a digit: some draws lose four digits."""
+    """On the first draw that the plain loop computes in float32: some are lost in its rounding."""
     n = None if lengths is None else torch.tensor(lengths)
-    cell = single(name, 3, 7, 2000, 3)
-    got, want = both(*cell, n, truncation=truncation)
-    loop = results(*cell, n, backend="reference", truncation=truncation)
-    off = [float((loop[k] - v).abs().max() / max(1, v.abs().max())) for k, v in want.items()]
-    assert_same(got, want, max(1e-5, 10 * max(off)))
+    for draw in range(10):
+        given = single(name, 3, 7, 2000, 3, draw)
+        got, want = both(*given, n, truncation=truncation)
+        loop = results(*given, n, backend="reference", truncation=truncation)
+        off = [float((loop[k] - v).abs().max() / max(1, v.abs().max())) for k, v in want.items()]
+        if max(off) < 5e-6:
+            break
+    else:
+        pytest.fail("the loop itself is off by 5e-6 on every draw")
+    assert_same(got, want, 1e-5)
 
 
 @pytest.mark.parametrize("name", ["lstm_peephole", "gru", "fgr", "mut1"])
