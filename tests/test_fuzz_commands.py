@@ -43,6 +43,7 @@ VALUES += [
     "\udcff",
     "a b",
     "x" * 200,
+    "x" * 5000,
     "=",
     "%s",
 ]
@@ -81,6 +82,7 @@ OPTIONS = {
     "benchmark": "--pairs --cells --torch-compile --output --figure step".split(),
     "dashboard": "--entity --project --study --metric --dry-run".split(),
     "confirm": "--seeds --runner-up seed=3 study=x optimizer.lr=1".split(),
+    "study": "drop rename merge --delete --dry-run --yes --mixed cell=rnn seed=0 folder".split(),
     "plan": "--sd --difference --alpha --power --correlation --variants --seeds".split(),
     "calibrate": "null factors --studies --seed --processes --markdown --figure --output".split(),
 }

@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from odyssey.study.state import STATES, is_locked, read_run, read_study
+from odyssey.study.store import search_of
 from odyssey.study.summary import failures
 from odyssey.training.record import SCHEMA, RunRecord
 from records_kit import (
@@ -229,6 +230,30 @@ def test_a_damaged_trials_csv_is_one_sentence(tmp_path: Path, content: bytes) ->
     (tmp_path / "trials.csv").write_bytes(content)
     study = read_study(tmp_path)
     assert study.trials == [] and len(study.runs) == 1 and len(study.notes) == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["\r", "\0", '"', "x" * 200_000, "\u2028"],
+    ids=["return", "zero", "quote", "endless", "separator"],
+)
+def test_a_damaged_row_takes_no_other_with_it(tmp_path: Path, damage: str) -> None:
+    rows = plan({"cell": ["lstm", "gru", "rnn"]})
+    write_plan(tmp_path, rows)
+    file, names = tmp_path / "trials.csv", [row["run"] for row in rows]
+    lines = file.read_text().splitlines(keepends=True)
+    number, rest = lines[2].split(",cell=gru", 1)
+    lines[2] = f"{damage}{number},cell={damage}gru{rest}"
+    file.write_text("".join(lines), newline="")
+    study = read_study(tmp_path)
+    found = [trial.run for trial in study.trials]
+    shown, told = [name in found for name in names], len(study.notes)
+    assert shown[0] and shown[2] and (shown[1] or told == 1)
+    for name in names:  # as each trial asks when it begins
+        search_of(tmp_path / name)
+    for name, cell in ((names[0], "lstm"), (names[2], "rnn")):
+        search = search_of(tmp_path / name)
+        assert search is not None and search["variant"] == f"cell={cell}"
 
 
 def test_a_study_that_is_not_there(tmp_path: Path) -> None:

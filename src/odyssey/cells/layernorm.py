@@ -10,7 +10,7 @@ from torch.nn.functional import layer_norm
 
 from odyssey.cells.cell import Cell
 
-# The paper names none. Where all is zero, as at the blank first rows of a digit, each norm
+# Where all is zero, as at the blank first rows of a digit, each norm
 # multiplies the gradient by EPSILON ** -0.5, and there are two of them in a row in each step: with
 # 1e-5 its norm is infinite in float32 after five steps.
 EPSILON = 1e-3
@@ -46,9 +46,11 @@ class LayerNormLSTM(Cell):
     Shapes: x_t (batch, X); the gates, c_t and h_t (batch, H); W (H, X); R (H, H); g_c, b_c and the
     four parts of g_R, b_R, g_W, b_W and b (H).
     Parameters: 4(HX + H²) + 22H
-    The 1e-3 is not in the paper; it keeps gradients finite over steps at which all is zero.
     Source: J. L. Ba, J. R. Kiros, G. E. Hinton (2016), "Layer Normalization", arXiv 1607.06450,
     supplementary material, equations 20 to 22. It calls z g, gains alpha and biases beta.
+    Deviations: 1e-3 under the root, as in TensorFlow Addons' cell of these equations. The paper has
+    nothing there and its authors' code 1e-5, with which gradients through steps at which all is
+    zero become infinite in float32 (see EPSILON).
     """
 
     label = "LSTM (layer norm)"

@@ -10,10 +10,10 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from filelock import FileLock, Timeout
 
@@ -143,7 +143,10 @@ def read_trials(folder: Path) -> tuple[list[TrialRow], str]:
     try:
         if text and "run" not in (reader.fieldnames or ()):
             return [], f"{file} has no column 'run', so runs that have not begun are not shown"
-        for row in reader:
+        for row in _readable(reader):
+            if row is None:
+                lost += 1
+                continue
             name, number = row.get("run") or "", row.get("trial")
             variant, overrides = row.get("variant") or "", row.get("overrides")
             if _is_run_name(name) and overrides is not None:
@@ -151,10 +154,21 @@ def read_trials(folder: Path) -> tuple[list[TrialRow], str]:
                 rows.append(TrialRow(_trial_number(number), name, variant, overrides, command))
             else:
                 lost += 1
-    except (csv.Error, ValueError):  # such as a field beyond all bounds
+    except (csv.Error, ValueError):  # the header
         lost += 1
     left_out = "a row cannot be read and is" if lost == 1 else f"{lost} rows cannot be read and are"
     return rows, f"{file}: {left_out} left out" if lost else ""
+
+
+def _readable(reader: csv.DictReader[str]) -> Iterator[dict[str, str | None] | None]:
+    """The rows; None for one that is not CSV, as one with an endless field."""
+    while True:
+        try:
+            yield cast(dict[str, str | None], next(reader))
+        except StopIteration:
+            return
+        except csv.Error:
+            yield None
 
 
 def search_of(run: Path) -> dict[str, Any] | None:
@@ -186,10 +200,11 @@ def _rows_of(file: Path, name: str) -> list[TrialRow]:
     while at >= 0:
         start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
         line = text[start : end if end >= 0 else None]
-        number, run, variant, *_ = [*next(csv.reader([line])), "", ""]
-        trial = _trial_number(number)
-        if run == name and trial is not None:
-            found.append(TrialRow(trial, run, variant, ""))
+        with suppress(csv.Error):  # a damaged row, which `read_trials` speaks of
+            number, run, variant, *_ = [*next(csv.reader([line])), "", ""]
+            trial = _trial_number(number)
+            if run == name and trial is not None:
+                found.append(TrialRow(trial, run, variant, ""))
         at = text.find(f",{name},", start + len(line))
     return found
 
