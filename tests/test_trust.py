@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import odyssey
+from odyssey.code_hash import source_hash
 from odyssey.config.trust import own_words
 from odyssey.confirm import main as confirm
 from odyssey.errors import UserError
@@ -109,13 +110,43 @@ def test_it_is_imported_for_who_says_so_and_only_if_it_is_what_it_was(
 ) -> None:
     edit(run, "cell._target_", "evil.X")
     there = record(run)
-    (run / "run.json").write_text(json.dumps(there | {"cell_source": "0" * 64}))
-    assert sample([str(run), "--length", "2", "--trust"]) == 2
-    assert "is not that which" in capsys.readouterr().err and not (tmp_path / "mark").exists()
-    (run / "run.json").write_text(json.dumps(there))
+    for recorded in ("0" * 64, None):  # another's, and none, as where config.yaml was edited
+        (run / "run.json").write_text(json.dumps(there | {"cell_source": recorded}))
+        assert sample([str(run), "--length", "2", "--trust"]) == 2
+        assert "is not that which" in capsys.readouterr().err
+        with pytest.raises(UserError, match="is not that which"):
+            odyssey.load(run, trust=True).sample(length=2)
+        assert not (tmp_path / "mark").exists()
+    (run / "run.json").write_text(json.dumps(there | {"cell_source": source_hash("evil.X")}))
+    assert not (tmp_path / "mark").exists()
     assert sample([str(run), "--length", "2", "--trust"]) == 0
     assert (tmp_path / "mark").exists()
     assert odyssey.load(run, trust=True).sample(length=2)
+
+
+@pytest.mark.parametrize("target", ["pack.inner.X", "pack.deep.inner.X"])
+def test_the_packages_around_it_are_not_imported_before_it_is_looked_at(
+    target: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python's own search for a module within a package imports the package."""
+    mark = f"from pathlib import Path\nPath({str(tmp_path / 'mark')!r}).touch()\n"
+    inside = run.joinpath(*target.split(".")[:-2])
+    inside.mkdir(parents=True)
+    for folder_of in (inside, *inside.relative_to(run).parents):
+        (run / folder_of / "__init__.py").write_text(mark)
+    (inside / "inner.py").write_text("from odyssey.cells import LSTM\nclass X(LSTM):\n    pass\n")
+    edit(run, "cell._target_", target)
+    for trust in ([], ["--trust"]):
+        assert sample([str(run), "--length", "2", *trust]) == 2
+        assert target in capsys.readouterr().err
+        assert not (tmp_path / "mark").exists() and "pack" not in sys.modules
+    sha256 = source_hash(target)
+    assert sha256 is not None and "pack" not in sys.modules
+    there = record(run)
+    (run / "run.json").write_text(json.dumps(there | {"cell_source": sha256}))
+    assert sample([str(run), "--length", "2", "--trust"]) == 0 and (tmp_path / "mark").exists()
+    for name in [n for n in sys.modules if n.split(".")[0] == "pack"]:
+        del sys.modules[name]
 
 
 def test_a_run_of_odysseys_own_parts_needs_no_trust(run: Path) -> None:

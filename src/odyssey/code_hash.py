@@ -18,8 +18,9 @@ import textwrap
 import tokenize
 from collections.abc import Collection, Iterator
 from functools import cache
+from importlib.machinery import ModuleSpec
 from importlib.metadata import version
-from importlib.util import find_spec, resolve_name
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -200,11 +201,35 @@ def _statements(module: str) -> list[ast.stmt]:
         return []
 
 
+def spec_of(module: str) -> ModuleSpec | None:
+    """The spec of a module, or None, without importing the packages around it.
+
+    `importlib.util.find_spec` imports them, and what a package runs then may be anybody's.
+    """
+    spec: ModuleSpec | None = None
+    parts = module.split(".")
+    for n in range(1, len(parts) + 1):
+        name = ".".join(parts[:n])
+        loaded = sys.modules.get(name)
+        places = None if spec is None else spec.submodule_search_locations
+        if n > 1 and places is None:  # the part before it is no package
+            return None
+        if loaded is not None and getattr(loaded, "__spec__", None) is not None:
+            spec = loaded.__spec__
+            continue
+        finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+        found = (find(name, places) for find in finders if find is not None)
+        spec = next((one for one in found if one is not None), None)
+        if spec is None:
+            return None
+    return spec
+
+
 def _file_of(module: str) -> Path | None:
     """The source file of a module of the user's; None for others, and where there is none."""
     loaded = sys.modules.get(module)
     try:
-        spec = getattr(loaded, "__spec__", None) or find_spec(module)
+        spec = getattr(loaded, "__spec__", None) or spec_of(module)
         origin = spec.origin if spec is not None else None
     except (ImportError, AttributeError, ValueError):  # no such module; __main__ has no spec
         origin = getattr(loaded, "__file__", None)

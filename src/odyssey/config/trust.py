@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from odyssey.cli_utils import see_current_folder
-from odyssey.code_hash import source_hash
+from odyssey.code_hash import source_hash, spec_of
 from odyssey.config.parts import INITIALIZERS
 from odyssey.errors import UserError
 from odyssey.registry import entry_of
@@ -63,18 +62,23 @@ def check_trust(
             )
         see_current_folder()
         then, now = recorded.get(key), source_hash(target)
-        if then is not None and then != now and _is_there(target):
+        # An installed package's part has no hash, then as now.
+        if then != now and _is_there(target):
             raise UserError(
                 f"the source of {key}={target} is not that which {run} was trained with (sha256 "
-                f"{then[:12]}… then, {now[:12] + '…' if now else 'none'} now): put the old file "
-                "back, or start from the folder that has it"
+                f"{_short(then)} then, {_short(now)} now): put the old file back, or start from "
+                "the folder that has it"
             )
+
+
+def _short(sha256: str | None) -> str:
+    return f"{sha256[:12]}…" if sha256 else "none"
 
 
 def _is_there(target: str) -> bool:
     """Whether there is the module of a class or function, in memory or as a file."""
     try:
-        return find_spec(target.rpartition(".")[0]) is not None
+        return spec_of(target.rpartition(".")[0]) is not None
     except (ImportError, ValueError, AttributeError):
         return target.startswith("__main__.")
 
