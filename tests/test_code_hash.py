@@ -180,3 +180,28 @@ def test_the_source_of_a_loaded_module_is_that_which_was_loaded(
     assert source_hash("own_loaded.Part") == first
     importlib.reload(module)
     assert source_hash("own_loaded.Part") != first
+
+
+def test_a_class_of_a_script_has_the_source_that_it_has_as_a_module(tmp_path: Path) -> None:
+    """With what it uses, as `python mine.py` and as `python -m mine` run it."""
+    (tmp_path / "mine.py").write_text(
+        "from odyssey.code_hash import source_hash\n"
+        "FACTOR = 2\n"
+        "class Mine:\n"
+        "    factor = FACTOR\n"
+        "if __name__ == '__main__':\n"
+        "    print(source_hash('__main__.Mine'))\n"
+    )
+    as_module = "from odyssey.code_hash import source_hash; print(source_hash('mine.Mine'))"
+    said = [
+        subprocess.run(
+            [sys.executable, *words], capture_output=True, text=True, cwd=tmp_path, check=True
+        ).stdout.strip()
+        for words in (["mine.py"], ["-m", "mine"], ["-c", as_module])
+    ]
+    assert len(said[0]) == 64 and len(set(said)) == 1, said
+    (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text().replace("= 2", "= 3"))
+    changed = subprocess.run(
+        [sys.executable, "mine.py"], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert changed.stdout.strip() not in said

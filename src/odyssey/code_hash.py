@@ -230,9 +230,10 @@ def _file_of(module: str) -> Path | None:
     loaded = sys.modules.get(module)
     try:
         spec = getattr(loaded, "__spec__", None) or spec_of(module)
-        origin = spec.origin if spec is not None else None
-    except (ImportError, AttributeError, ValueError):  # no such module; __main__ has no spec
-        origin = getattr(loaded, "__file__", None)
+        # A script that runs, __main__, has no spec.
+        origin = spec.origin if spec is not None else getattr(loaded, "__file__", None)
+    except (ImportError, AttributeError, ValueError):  # of a finder that is not Python's
+        return None
     if origin is None or not origin.endswith(".py"):
         return None
     file = Path(origin).resolve()

@@ -7,6 +7,7 @@ to build the model, and importing a module runs it, whatever module that is.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,11 @@ def _short(sha256: str | None) -> str:
 
 def _is_there(target: str) -> bool:
     """Whether there is the module of a class or function, in memory or as a file."""
+    module = target.rpartition(".")[0]
     try:
-        return spec_of(target.rpartition(".")[0]) is not None
-    except (ImportError, ValueError, AttributeError):
-        return target.startswith("__main__.")
+        return module in sys.modules or spec_of(module) is not None
+    except (ImportError, ValueError, AttributeError):  # of a finder that is not Python's
+        return False
 
 
 def own_words(words: Iterable[str]) -> list[str]:
