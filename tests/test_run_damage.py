@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -15,8 +16,10 @@ import numpy as np
 import pytest
 import torch
 
+import random_kit
 from odyssey.report.io.collect import collect
 from odyssey.study.state import read_study
+from odyssey.training.run_dir import RunFolder
 from odyssey.training.sampling import main as sample
 from run_kit import assert_same_run, folder, record, train, write_text
 
@@ -525,3 +528,24 @@ def test_an_own_zip_comment_leaves_a_checkpoint_readable_by_torch(tmp_path: Path
     save({"step": 3, "model": {}, "task": None}, tmp_path / "best.ckpt")
     for source in (tmp_path / "best.ckpt", io.BytesIO((tmp_path / "best.ckpt").read_bytes())):
         assert torch.load(source, weights_only=True)["step"] == 3
+
+
+def test_a_seal_is_of_the_whole_file_however_often_it_was_made(tmp_path: Path) -> None:
+    """Each reads only what is new, also after rows were taken back."""
+    folder, rng = RunFolder(tmp_path / "run"), random_kit.rng()
+    folder.path.mkdir()
+    assert folder.seal_metrics() == {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+    step = 0
+    for _ in range(30):
+        for _ in range(rng.integers(0, 4)):
+            step += 1
+            folder.log(step, step / 7, {"train/loss": float(rng.normal())})
+        if rng.random() < 0.2:
+            step = int(rng.integers(0, step + 1))
+            folder.rewind_metrics(step)
+        there = folder.metrics_path.read_bytes() if folder.metrics_path.exists() else b""
+        seal = folder.seal_metrics()
+        assert seal == {"bytes": len(there), "sha256": hashlib.sha256(there).hexdigest()}
+        assert folder.seal_metrics() == seal
+        if rng.random() < 0.3:
+            assert folder.unseal_metrics(seal, step) == there

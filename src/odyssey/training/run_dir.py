@@ -63,6 +63,7 @@ class RunFolder:
         self.figures = path / "figures"
         self.profiles = path / "profiles"
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+        self._forget_seal()
 
     def acquire(self) -> None:
         """Keep the folder to this process.
@@ -227,9 +228,17 @@ class RunFolder:
         if not self.metrics_path.exists():
             return {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
         with open(open_regular(self.metrics_path, os.O_RDONLY), "rb") as file:
+            # Only what is new since the last time: there may be thousands of checkpoints.
+            file.seek(self._sealed_bytes)
             content = file.read()
             os.fsync(file.fileno())
-        return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        self._sealed.update(content)
+        self._sealed_bytes += len(content)
+        return {"bytes": self._sealed_bytes, "sha256": self._sealed.hexdigest()}
+
+    def _forget_seal(self) -> None:
+        """Let `seal_metrics` read `metrics.csv` from its beginning, since it is written anew."""
+        self._sealed, self._sealed_bytes = hashlib.sha256(), 0
 
     def unseal_metrics(self, seal: Mapping[str, int | str], step: int) -> bytes:
         """The content of `metrics.csv` up to the update `step`, of which there is a checkpoint.
@@ -238,6 +247,7 @@ class RunFolder:
 
         Raises Refused where what was there then is not all there now.
         """
+        self._forget_seal()
         try:
             content, _ = read_bytes(self.metrics_path)
         except FileNotFoundError:
@@ -258,6 +268,7 @@ class RunFolder:
 
     def rewind_metrics(self, step: int) -> None:
         """Drop the rows of updates after `step`, which will be made again."""
+        self._forget_seal()
         if not is_there(self.metrics_path):
             return
         out = io.StringIO()
