@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from odyssey.confirm import main as confirm
 from odyssey.data.cache import cached
 from odyssey.data.download import found
 from odyssey.errors import UserError
 from odyssey.io import open_regular, read_bytes, write_text
+from odyssey.study.edit_main import main as edit
+from odyssey.study.status import main as status
 from odyssey.study.trial import console_into
 from odyssey.tasks.midi import draw_roll, write_midi
+from records_kit import write_plan, write_run
 from run_kit import train
 from test_run_damage import OPTIONS, one_sentence
 
@@ -84,6 +88,30 @@ def test_data_are_files(pipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (pipe, "/dev/zero"):
         assert train(pipe.parent / "out", *OPTIONS, f"task.path={path}") == 2
         assert f"task.path={path} is a pipe or a device" in one_sentence(capsys)
+
+
+@pytest.mark.parametrize("state", ["running", "interrupted", "finished"])
+def test_a_pipe_in_a_run_folder_holds_up_no_command_on_its_study(
+    state: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, names = tmp_path / "s", ["gru-charlm-00000000", "lstm-charlm-00000001"]
+    for name in names:
+        run = write_run(study, name, status=state)
+        for file in ("config.yaml", "metrics.csv", "overrides.yaml"):
+            (run / file).unlink()
+            os.mkfifo(run / file)
+    rows = []
+    for name in names:
+        word = f"cell={name.partition('-')[0]}"
+        rows.append({"trial": "0", "run": name, "variant": word, "overrides": word})
+    write_plan(study, rows)
+    (tmp_path / "s-confirmed").mkdir()
+    os.mkfifo(tmp_path / "s-confirmed" / "confirms.json")
+    assert status([str(study)]) == 0
+    assert edit(["drop", str(study), "cell=gru", "--yes"]) == 0
+    assert edit(["rename", str(study), "t"]) == 0
+    assert confirm([str(tmp_path / "t")]) == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_configurations_are_files(pipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 
 from odyssey.cli_utils import Parser, check_count, exit_status, show, typed_as, typed_path
@@ -33,7 +32,7 @@ from odyssey.study.state import (
     read_study,
 )
 from odyssey.study.store import TrialRow
-from odyssey.yaml_text import safe_load
+from odyssey.yaml_text import read_values
 
 FOLDER = "confirm"  # a configuration folder, with the sweep of that study
 # Keys that the confirming study sets anew; the split stays, unless the search compared several.
@@ -221,10 +220,7 @@ def _complete(
 def _config(run: RunState) -> dict[str, Any]:
     """The run's configuration with dotted keys. Raises UserError where it cannot be read."""
     file = run.path / "config.yaml"
-    try:
-        found = safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        found = None
+    found = read_values(file)
     if not isinstance(found, dict):
         raise UserError(f"{file} is not readable, and holds settings that are to be confirmed")
     return flat(found)

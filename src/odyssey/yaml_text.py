@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
+
+from odyssey.io import read_text
 
 FLOW = re.compile(r"[\[{]")  # what opens a level anywhere
 INDENT = re.compile(r"^ +", re.MULTILINE)  # in a block a level takes a column or more,
@@ -34,6 +37,16 @@ def _may_nest(text: str) -> int:
     """No fewer than the levels of a text."""
     flow = len(FLOW.findall(text))
     return flow + sum(max(map(len, p.findall(text)), default=0) for p in (INDENT, COMPACT))
+
+
+def read_values(file: Path) -> Any:
+    """The values of a YAML file; None where it is not there or cannot be read."""
+    import yaml
+
+    try:
+        return safe_load(read_text(file)[0])
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
 
 
 def safe_load(text: str) -> Any:

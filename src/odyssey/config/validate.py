@@ -240,11 +240,15 @@ def _task(cfg: DictConfig) -> Iterator[str]:
         )
 
 
+def is_study_name(name: str) -> bool:
+    """Whether a study can have the name: that of a folder beside W&B's."""
+    plain = name == Path(name).name and name.isprintable() and len(name.encode()) <= 200
+    return plain and bool(name.strip()) and name not in (".", "..", "wandb")
+
+
 def _places(cfg: DictConfig) -> Iterator[str]:
-    study = cfg.study
-    plain = study == Path(study).name and study.isprintable() and len(study.encode()) <= 200
-    if not study.strip() or not plain or study in (".", "..", "wandb"):
-        yield f"study={study} is not a plain folder name: type one, as in study=first"
+    if not is_study_name(cfg.study):
+        yield f"study={cfg.study} is not a plain folder name: type one, as in study=first"
     for key in ("output_dir", "data_dir"):
         value = OmegaConf.select(cfg, key)
         if value is None:

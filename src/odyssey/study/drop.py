@@ -20,7 +20,6 @@ from odyssey.study.edit import (
     alone,
     move_run,
     named,
-    read_yaml,
 )
 from odyssey.study.formatting import several, words
 from odyssey.study.overrides import listed, parse
@@ -38,6 +37,7 @@ from odyssey.study.store import (
     write_trials,
 )
 from odyssey.training.record import DONE
+from odyssey.yaml_text import read_values
 
 # Settings that say what a group is.
 CHOICES = {"optimizer": "optimizer.kind", "decay": "decay.kind", "clip": "clip.kind"}
@@ -167,7 +167,7 @@ def _same(a: Any, b: Any) -> bool:
 
 def _config(run: RunState, row: TrialRow | None) -> dict[str, Any]:
     """All settings of a run, those of groups too: as its folder has them, or as its words do."""
-    found = read_yaml(run.path / "config.yaml")
+    found = read_values(run.path / "config.yaml")
     if not isinstance(found, dict):
         try:
             found = plain(compose(words(row.overrides))) if row else {}

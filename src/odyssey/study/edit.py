@@ -30,7 +30,7 @@ from odyssey.study.store import (
     TrialRow,
 )
 from odyssey.training.run_dir import Busy, RunFolder
-from odyssey.yaml_text import safe_load
+from odyssey.yaml_text import read_values
 
 MOST_NAMED = 4  # things of a kind in a sentence
 
@@ -144,7 +144,7 @@ def row_with(row: TrialRow, settings: Mapping[str, str]) -> TrialRow:
 
 def name_run(path: Path, settings: Mapping[str, str]) -> None:
     """Let the configuration and the words in a run's folder have these settings."""
-    config, line = read_yaml(path / "config.yaml"), read_yaml(path / "overrides.yaml")
+    config, line = read_values(path / "config.yaml"), read_values(path / "overrides.yaml")
     if isinstance(config, dict) and any(config.get(k) != v for k, v in settings.items()):
         config |= settings
         _write_yaml(path / "config.yaml", config)
@@ -156,10 +156,3 @@ def name_run(path: Path, settings: Mapping[str, str]) -> None:
 
 def _write_yaml(file: Path, content: Any) -> None:
     write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-
-
-def read_yaml(file: Path) -> Any:
-    try:
-        return safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return None

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
+from odyssey.io import open_regular
 from odyssey.study.formatting import as_number
 from odyssey.study.state import LEFT, RunState, StudyState
 from odyssey.training.record import DONE
@@ -43,7 +44,7 @@ def progress(run: RunState) -> Progress:
 def _last_rows(file: str, size: int) -> tuple[list[list[str]], bool]:
     """The rows in the last `size` bytes, but for one cut in two; whether that is the whole file."""
     try:
-        with open(file, "rb") as stream:
+        with open(open_regular(file, os.O_RDONLY), "rb") as stream:
             end = stream.seek(0, os.SEEK_END)
             stream.seek(max(end - size, 0))
             text = stream.read().decode("utf-8", errors="replace")

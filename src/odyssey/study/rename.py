@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from odyssey.config.validate import is_study_name
 from odyssey.errors import UserError
-from odyssey.io import write_text
+from odyssey.io import read_text, write_text
 from odyssey.study.edit import (
     alone,
     command_with,
@@ -47,7 +48,8 @@ def rename(folder: Path, name: str) -> Renamed:
     Where it was interrupted, the same call goes on.
     """
     old, new = folder.absolute().name, folder.absolute().parent / name
-    if not name or set(name) & set("/\\\0~,=${}'\"") or name[0] in ".-" or name != name.strip():
+    typed_bare = not set(name) & set("\\~,=${}'\"") and name[:1] not in (".", "-")
+    if not is_study_name(name) or not typed_bare or name != name.strip():
         raise UserError(
             f"{name or repr(name)} is not a name for a study: type letters, digits, _ and -"
         )
@@ -88,8 +90,8 @@ def _write_name(state: StudyState, name: str) -> None:
 
 def _confirm_as(file: Path, old: str, name: str) -> None:
     """Let the study that confirms a search name it anew."""
-    with suppress(OSError, ValueError):
-        found = json.loads(file.read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads(read_text(file)[0])
         if isinstance(found, dict) and found.get("study") == old:
             found["study"] = name
             write_text(file, json.dumps(found, indent=2, ensure_ascii=False) + "\n")

@@ -22,7 +22,7 @@ from odyssey.study.store import StudyRecord, TrialRow, search_of
 from odyssey.study.summary import sections
 from odyssey.training.record import WandbRun
 from odyssey.typed_json import from_values, to_text
-from odyssey.yaml_text import safe_load
+from odyssey.yaml_text import read_values
 
 if TYPE_CHECKING:
     from odyssey.study.plan import Plan
@@ -288,13 +288,9 @@ def _table(table: Table) -> Any:
 
 def _logger(study: StudyState) -> Mapping[str, Any]:
     """How the study's runs log, as the first of their configurations says that can be read."""
-    import yaml  # type: ignore[import-untyped]
 
     for run in study.runs.values():
-        try:
-            found = safe_load(read_text(run.path / "config.yaml")[0])
-        except (OSError, ValueError, yaml.YAMLError):
-            continue
+        found = read_values(run.path / "config.yaml")
         if isinstance(found, dict) and isinstance(found.get("logger"), dict):
             return found["logger"]
     raise UserError(f"{study.folder} has no run that has begun: nothing to log to W&B yet")
