@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from odyssey import data
-from odyssey.data.text import CHUNK
+from odyssey.data.encoding import CHUNK
 from odyssey.errors import UserError
 
 module = importlib.import_module("odyssey.data.text")  # `data.text` is the function
 
 KJV_SHA256 = "5d80358d1ecb4473a7da97ba9ce83299d577247e29ea2615d3405d5ae2645425"
-GREEK = "Ἄνδρα μοι ἔννεπε, Μοῦσα, πολύτροπον 😀 ὃς μάλα πολλὰ\r\n"
+GREEK = "Ἄνδρα μοι ἔννεπε, Μοῦσα, πολύτροπον 😀 ὃς μάλα πολλὰ\n"
 
 
 def whole(d: data.Dataset[data.Text]) -> bytes:
@@ -113,6 +113,14 @@ def test_byte_order_mark_is_not_text(tmp_path: Path) -> None:
     assert data.text("file", path=path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_line_ends_are_made_one_kind_and_that_is_said(tmp_path: Path) -> None:
+    content = (GREEK * 3).replace("\n", "\r\n").encode("utf-16")
+    d = data.text("file", path=write(tmp_path / "t.txt", content))
+    assert whole(d) == GREEK.encode() * 3
+    assert d.sha256 == hashlib.sha256(content).hexdigest()  # of the file as it is
+    assert d.notes == ("read as utf-16-le", "line ends CR LF read as LF")
+
+
 @pytest.mark.parametrize("at", [0, 1, 1000, CHUNK - 1, CHUNK, CHUNK + 1, 2_500_000])
 def test_the_place_of_a_wrong_byte_is_told(tmp_path: Path, at: int) -> None:
     content = bytearray(GREEK.encode() * 40_000)
@@ -146,7 +154,7 @@ def test_characters_may_cross_the_chunks_of_the_check(tmp_path: Path) -> None:
         (b"a", "1 characters, too few"),
         ("ééééé".encode(), "5 characters, too few"),
         (b"x" * 41, "41 characters, too few"),
-        ("Sing, goddess".encode("utf-16"), "UTF-16"),
+        ("Sing, goddess".encode("utf-16"), "13 characters, too few"),
         ("müde".encode("latin-1") * 50, r"byte 1 \(0xfc\)"),
     ],
 )

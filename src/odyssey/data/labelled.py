@@ -21,9 +21,10 @@ from odyssey.data.download import (
     fetch_package,
     sha256,
 )
+from odyssey.data.encoding import read_as_utf8
 from odyssey.data.identity import table_files, table_hash
 from odyssey.data.splits import stratified
-from odyssey.data.text import check_utf8, read_bytes
+from odyssey.data.text import read_bytes
 from odyssey.data.types import Dataset, Labelled, Text, choose
 from odyssey.errors import UserError
 
@@ -227,7 +228,7 @@ def read_table(path: PathLike | None, split_seed: int = 0) -> Dataset[Labelled]:
 
 def _parse(path: Path, content: Text) -> Table:
     """The rows of a file. A UserError names the line of the first mistake."""
-    text = check_utf8(content, str(path)).tobytes().decode()
+    text = read_as_utf8(content, str(path))[0].tobytes().decode()
     limit = csv.field_size_limit(LONGEST_FIELD)
     delimiter = "\t" if path.suffix == ".tsv" else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

@@ -5,13 +5,13 @@ A text is never held as a Python string, which takes up to four times the memory
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
 import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from odyssey.data.download import (
     locked,
     sha256,
 )
+from odyssey.data.encoding import read_as_utf8
 from odyssey.data.types import Dataset, Text, choose
 from odyssey.errors import UserError
 from odyssey.io import atomic_path
@@ -34,8 +35,6 @@ PathLike = str | os.PathLike[str]
 Shares = Sequence[float]
 
 LEAST = 3  # characters in a part: one to read, one to predict, and one to spare
-BOM = codecs.BOM_UTF8
-CHUNK = 1 << 20  # bytes decoded at a time: large texts are checked without a copy of the whole
 
 VERSE = re.compile(r"\d+:\d+")  # the number that a verse begins with
 HELLO = b"hello" * 200
@@ -200,7 +199,8 @@ def _file(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
     if path is None:
         raise UserError("task.data=file needs task.path=… to name a UTF-8 text file")
     data = read_bytes(path)
-    return _cut("file", check_utf8(data, str(path)), sha256([data]), split)
+    content, notes = read_as_utf8(data, str(path))
+    return replace(_cut("file", content, sha256([data]), split), notes=tuple(notes))
 
 
 def _hello(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
@@ -209,7 +209,7 @@ def _hello(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
 
 
 def _ptb(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
-    parts = [check_utf8(read_bytes(fetch(file, folder)), file.name) for file in PTB]
+    parts = [read_bytes(fetch(file, folder)) for file in PTB]
     return Dataset("ptb", sha256(parts), *parts)
 
 
@@ -299,31 +299,6 @@ def read_bytes(path: PathLike, option: str = "task.path") -> Text:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{option}={path} cannot be read ({reason}); name a text file") from None
-
-
-def check_utf8(data: Text, name: str) -> Text:
-    """`data` without a byte order mark. Raises UserError if it is not UTF-8.
-
-    name: what the message calls the file.
-    """
-    start = len(BOM) if data[: len(BOM)].tobytes() == BOM else 0
-    view, at = data.data, start
-    while at < len(view):
-        end = min(at + CHUNK, len(view))
-        try:
-            at += codecs.utf_8_decode(view[at:end], "strict", end == len(view))[1]
-        except UnicodeDecodeError as error:
-            at += error.start
-            hint = (
-                ", which looks like UTF-16"
-                if data[:2].tobytes() in (b"\xff\xfe", b"\xfe\xff")
-                else ""
-            )
-            raise UserError(
-                f"{name} is not UTF-8 text: byte {at} (0x{view[at]:02x}) cannot be decoded{hint}; "
-                "save it as UTF-8"
-            ) from None
-    return data[start:]
 
 
 def character_boundary(data: Text, at: int) -> int:

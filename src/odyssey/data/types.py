@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -20,6 +20,7 @@ class Dataset(Generic[T]):
     """A data set in three separate parts.
 
     sha256: hex, of the files or the text that it was made from; it identifies the content.
+    notes: how files of the user's own were understood, a line each, which a run prints.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Dataset(Generic[T]):
     train: T
     valid: T
     test: T
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 Text = NDArray[np.uint8]  # UTF-8 bytes, valid and cut between characters

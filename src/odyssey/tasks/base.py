@@ -172,6 +172,7 @@ class Task(LightningDataModule, ABC):
         self.train_batches: int | None = None  # of each epoch, in training; None: all
         self._ready: dict[str, Batches] = {}
         self.added: dict[str, TaskMetric] = {}
+        self.notes: tuple[str, ...] = ()  # on the data, a line each, set by `load`
         if getattr(cfg, "_target_", None) is not None:  # a task of the user's own
             self.name = cfg.name
             self.configure(**plain(cfg.options))

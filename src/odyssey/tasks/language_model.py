@@ -134,6 +134,7 @@ class LanguageModel(Task):
         cfg = self.cfg
         parts = data.text(cfg.data, self.data_dir, path=cfg.path, split=tuple(cfg.split))
         self.data = {"name": parts.name, "sha256": parts.sha256}
+        self.notes = parts.notes
         self.vocabulary = Vocabulary.build(
             self.count(parts.train),
             min_count=cfg.min_count or self.min_counts.get(cfg.data, 1),

@@ -46,6 +46,7 @@ class Sentiment(Classification):
             self.cfg.data, self.data_dir, path=self.cfg.path, split_seed=self.split_seed
         )
         self.data = {"name": parts.name, "sha256": parts.sha256}
+        self.notes = parts.notes
         self.classes = parts.train.classes
         counts: Counter[str] = Counter()
         for text in parts.train.texts:

@@ -110,6 +110,8 @@ def opening(
         f"data {data.name} (sha256 {data.sha256[:12]}…): {schedule.steps_per_epoch:,} updates an "
         f"epoch, {schedule.total:,} in all, a validation every {every:,}"
     )
+    for note in module.task.notes:
+        say(note)
     if module.updates:
         say(f"going on after update {module.updates:,}")
     say(f"run folder {folder}")
