@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from odyssey.data.download import sha256
 from odyssey.data.text import python_docs_text, python_text, read_bytes
+from odyssey.data.text_files import ENDINGS, text_files
+from odyssey.data.text_files import table_hash as table_hash  # used by the readers of tables
 from odyssey.errors import UserError
 
 TABLES = ("csv", "tsv")  # endings of a table's files: what is between their fields
@@ -28,7 +29,8 @@ def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str |
     data: the option task.data
     path: the option task.path, a file or folder of the user's
 
-    A file at `path` has the hash of its bytes, as sha256sum prints it. The name determines files
+    A file at `path` has the hash of its bytes, as sha256sum prints it; a folder, that of the list
+    of its files. The name determines files
     from the web, which are pinned by a hash in the code, and what is generated. What comes with
     Python or with a package may be another in another version, and is read. A file's hash is
     computed once in a process as long as its size and times stay. Raises UserError as loading the
@@ -37,6 +39,8 @@ def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str |
     if path is not None:
         if data == "csv":
             return table_hash({f: file_hash(f) for f in table_files(path)})
+        if data in ENDINGS and Path(path).expanduser().is_dir():
+            return table_hash({f: file_hash(f) for f in text_files(data, path).values()})
         return file_hash(path)
     if data in ("python", "python_docs", "music21"):
         return _package_hash(data)
@@ -67,17 +71,6 @@ def table_files(path: str | os.PathLike[str]) -> list[Path]:
         f"task.path={where} is a folder without all of train.csv, valid.csv and test.csv "
         "(or .tsv); add them, or name a single file"
     )
-
-
-def table_hash(hashes: Mapping[Path, str]) -> str:
-    """SHA-256 (hex) of a table of one or three files, from their hashes.
-
-    One file has its own. That of three is the hash of their list with names, as sha256sum prints
-    it, so that a row that moves from one part to another counts.
-    """
-    if len(hashes) == 1:
-        return next(iter(hashes.values()))
-    return sha256([f"{digest}  {file.name}\n".encode() for file, digest in hashes.items()])
 
 
 @cache
