@@ -28,15 +28,7 @@ def mark_documents(text: Text, documents: str, *, of_bytes: bool = False, one: b
             f"task.documents={documents} marks where documents end by U+FDD0, which the text has: "
             "take that out of it"
         )
-    if documents == "lines":
-        between = rb"\n(?:[ \t]*\n)*"
-    elif documents == "blank":
-        between = rb"\n(?:[ \t]*\n)+"
-    else:
-        separator = documents.encode()
-        if of_bytes:
-            separator = separator.decode("latin-1").encode()
-        between = rb"\n*(?:" + re.escape(separator) + rb"\n*)+"
+    between = _between(documents, of_bytes)
     if not one and re.search(between, whole.strip(b"\n")) is None:
         what = {"lines": "line end", "blank": "blank line"}.get(documents, "such separator")
         raise UserError(
@@ -45,6 +37,28 @@ def mark_documents(text: Text, documents: str, *, of_bytes: bool = False, one: b
         )
     marked = re.sub(between, _MARK, whole)
     return np.frombuffer(_MARK + _trimmed(marked) + _MARK, np.uint8)
+
+
+def last_document(text: str, documents: str) -> str:
+    """What follows the last separator of a text: the beginning of a document."""
+    return re.split(_between(documents, False), text.encode("utf-8", "replace"))[-1].decode()
+
+
+def printed_separator(documents: str) -> str:
+    """What separates documents, as it is written between them."""
+    return {"lines": "\n", "blank": "\n\n"}.get(documents, f"\n{documents}\n")
+
+
+def _between(documents: str, of_bytes: bool) -> bytes:
+    """The pattern of what separates documents."""
+    if documents == "lines":
+        return rb"\n(?:[ \t]*\n)*"
+    if documents == "blank":
+        return rb"\n(?:[ \t]*\n)+"
+    separator = documents.encode()
+    if of_bytes:
+        separator = separator.decode("latin-1").encode()
+    return rb"\n*(?:" + re.escape(separator) + rb"\n*)+"
 
 
 def _trimmed(marked: bytes) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -17,7 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from odyssey.data.documents import MARK
 from odyssey.errors import UserError
+from odyssey.tasks.word_pattern import without_blanks, word_pattern
 
 UNKNOWN = "<unk>"
 END = "<eos>"  # the end of a line, as in the Penn Treebank's language-model files
@@ -38,6 +41,7 @@ class Vocabulary:
         self.ids = {symbol: i for i, symbol in enumerate(self.symbols)}
         self.unknown = self.ids[UNKNOWN] if unknown else None
         self.start = start
+        self.shown: Callable[[str], str] = repr  # a symbol in a message
 
     @classmethod
     def build(
@@ -52,20 +56,22 @@ class Vocabulary:
         """The vocabulary of a training part in which each symbol occurs `counts[symbol]` times.
 
         The commonest symbol comes first. Symbols below `min_count`, and those beyond the `max_size`
-        commonest, become `<unk>`, which has an id even where it never occurs. `start` is the symbol
+        commonest, become `<unk>`, which has an id even where it never occurs; the mark
+        between documents is kept in any case, where there are marks. `start` is the symbol
         for the attribute of that name. Raises UserError if no symbol is left.
         """
-        kept = [s for s, n in counts.items() if n >= min_count and s != UNKNOWN]
+        kept = [s for s, n in counts.items() if n >= min_count and s not in (UNKNOWN, MARK)]
         kept.sort(key=lambda symbol: (-counts[symbol], symbol))
+        ends = [MARK] if MARK in counts else []  # of documents: however rare
         if unknown:
-            kept = kept[: None if max_size is None else max_size - 1]
+            kept = kept[: None if max_size is None else max_size - 1 - len(ends)]
         if not kept:
             raise UserError(
                 f"task.min_count={min_count} leaves no symbol: the commonest of the training part "
                 f"is seen {max(counts.values(), default=0)} times; type a smaller task.min_count"
             )
-        symbols = [*kept, UNKNOWN] if unknown else kept
-        return cls(symbols, unknown=unknown, start=kept.index(start) if start in kept else 0)
+        symbols = [*kept, *ends, *([UNKNOWN] if unknown else [])]
+        return cls(symbols, unknown=unknown, start=symbols.index(start) if start in symbols else 0)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -105,7 +111,7 @@ class Vocabulary:
 
     def examples(self) -> str:
         """The first symbols, for a message."""
-        return ", ".join(repr(s) for s in self.symbols[:8] if s != UNKNOWN)
+        return ", ".join(self.shown(s) for s in self.symbols[:8] if s not in (UNKNOWN, MARK))
 
     def export(self) -> dict[str, Any]:
         """Plain values for `restore`."""
@@ -171,7 +177,7 @@ def encode_characters(text: NDArray[np.uint8], vocabulary: Vocabulary, part: str
         if vocabulary.unknown is None and piece.max(initial=0) == vocabulary.missing:
             unseen |= set(np.asarray(points)[piece == vocabulary.missing].tolist())
     if unseen:
-        listed = ", ".join(repr(chr(i)) for i in sorted(unseen)[:10])
+        listed = ", ".join(vocabulary.shown(chr(i)) for i in sorted(unseen)[:10])
         raise UserError(
             f"the {part} part has {listed}{' …' if len(unseen) > 10 else ''}, which the training "
             "part lacks: leave out task.unknown=false, or cut the text elsewhere with task.split"
@@ -187,18 +193,28 @@ def _length(text: NDArray[np.uint8]) -> int:
 
 # -- words ---------------------------------------------------------------------------------------
 
-_WORDS = re.compile(rf"{UNKNOWN}|{END}|\w+(?:'\w+)*|[^\w\s]")
-_words = lru_cache(maxsize=REMEMBERED // 4)(_WORDS.findall)  # most chunks come again and again
-_NO_SPACE_BEFORE = set(".,;:!?)]}%…”’")
-_NO_SPACE_AFTER = set("([{“‘")
+_ASCII_WORDS = re.compile(rf"{UNKNOWN}|{END}|\w+(?:'\w+)*|[^\w\s]")
+
+
+@lru_cache(maxsize=REMEMBERED // 4)  # most chunks come again and again
+def _words(chunk: str) -> list[str]:
+    """The words of a stretch between blanks. For ASCII the short pattern says the same."""
+    pattern = _ASCII_WORDS if chunk.isascii() else word_pattern(UNKNOWN, END)
+    return pattern.findall(chunk)
+
+
+_NO_SPACE_BEFORE = set(".,;:!?)]}%…”’。、，．；：！？）」』】》।॥")
+_NO_SPACE_AFTER = set("([{“‘（「『【《")
 
 
 class Tokenizer:
     """Splits a text into words, and joins them again.
 
-    kind `whitespace`: split at blanks alone. kind `words`: letters, digits and apostrophes inside
-    a word belong together, any other sign is a word by itself. `lower`: capitals are read as small
-    letters. With `lines` each line break becomes the word `<eos>`; else it only separates words.
+    kind `whitespace`: split at blanks alone. kind `words`: letters with their marks, digits and
+    apostrophes (' and ’) inside a word belong together, any other sign is a word by itself, and so
+    is each letter of a script without blanks between words, such as Han, Kana and Thai. `lower`:
+    capitals are read as small letters. With `lines` each line break becomes the word `<eos>`; else
+    it only separates words. The text is read in Unicode's form NFC.
     """
 
     def __init__(self, kind: str, *, lower: bool = False, lines: bool = True) -> None:
@@ -214,6 +230,8 @@ class Tokenizer:
         """The stretches between blanks."""
         if self.lower:
             text = text.lower()
+        if not text.isascii():
+            text = unicodedata.normalize("NFC", text).replace(MARK, f" {MARK} ")
         return (text.replace("\n", f" {END} ") if self.lines else text).split()
 
     def _parts(self, chunk: str) -> list[str]:
@@ -223,9 +241,13 @@ class Tokenizer:
         """`word` as it is printed after the word `before` (None: at the start of a text)."""
         if word == END:
             return "\n"
-        if before is None or before == END:
+        if before is None or before in (END, MARK):
             return word
-        tight = word in _NO_SPACE_BEFORE or before in _NO_SPACE_AFTER
+        tight = (
+            word in _NO_SPACE_BEFORE
+            or before in _NO_SPACE_AFTER
+            or (without_blanks(word) and without_blanks(before))
+        )
         return word if tight and self.kind == "words" else f" {word}"
 
     def count(self, text: NDArray[np.uint8]) -> Counter[str]:

@@ -159,6 +159,10 @@ def done_already(folder: Path, record: RunRecord) -> None:
 def _numbers(record: RunRecord) -> None:
     for name, value in record.metrics.items():
         say(f"  {name:<24}{value:.4f}")
+    if record.metrics and record.caveat:
+        say(f"  but {record.caveat}")
+    if record.metrics and record.untested:
+        say(f"  {record.untested}")
 
 
 def _short(value: Any) -> str:
