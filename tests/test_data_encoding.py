@@ -9,8 +9,9 @@ import re
 import numpy as np
 import pytest
 
-from odyssey.data.encoding import CHUNK, check_encoding, read_as_utf8
+from odyssey.data.encoding import CHUNK, read_as_utf8
 from odyssey.errors import UserError
+from odyssey.text_encoding import check_encoding
 
 LETTERS = "abc xyz,.'\n"
 ENCODINGS = {  # what is typed -> letters that it has

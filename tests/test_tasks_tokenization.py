@@ -113,7 +113,7 @@ def test_words_in_pieces_are_those_of_the_whole(kind, chunk, monkeypatch):
     ids = tokenizer.encode(bytes_of(text), vocabulary)
     assert [vocabulary.symbols[i] for i in ids] == whole
     if kind == "words":
-        pattern = r"\n|<unk>|\w+(?:'\w+)*|[^\w\s]"
+        pattern = r"\n|<unk>|[我們]|\w+(?:'\w+)*|[^\w\s]"
         assert [w.replace("\n", "<eos>") for w in re.findall(pattern, text)] == whole
 
 

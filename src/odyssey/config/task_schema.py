@@ -192,15 +192,12 @@ class CharLMConfig(StreamedConfig):
     data: str = key("kjv", DATA)
     batch_size: int = key(64, BATCH)
     unknown: bool = key(True, "unseen characters become <unk>; false = are an error")
-    normalize: bool = key(False, "join accents to their letters: Unicode's form NFC")
+    normalize: bool = key(
+        True, "join accents to their letters (Unicode's form NFC); false = as in the file"
+    )
 
     def errors(self) -> list[str]:
         found = super().errors()
-        if self.normalize and self.data == "bytes":
-            found.append(
-                "task.normalize=true is of characters, and task.data=bytes reads bytes as they "
-                "are: leave one of them out"
-            )
         if not self.unknown and (self.min_count or 1) > 1:
             found.append(
                 f"task.min_count={self.min_count} needs a symbol for rare characters: "

@@ -13,12 +13,15 @@ MARK = "\ufdd0"  # between documents: a code point that Unicode keeps free for s
 _MARK = MARK.encode()
 
 
-def mark_documents(text: Text, documents: str, *, of_bytes: bool = False, one: bool = False) -> Text:
+def mark_documents(
+    text: Text, documents: str, *, of_bytes: bool = False, one: bool = False
+) -> Text:
     """A text with MARK before, between and after its documents, in place of what separates them.
 
     documents: `lines`, where each line is one; `blank`, where blank lines are between them; else
     the separator itself, with the line ends around it. What is empty is no document.
-    one: whether the text may be a single document. of_bytes: whether each character of the text stands for a byte, see `odyssey.data.text`.
+    one: whether the text may be a single document. of_bytes: whether each character of the text
+    stands for a byte, see `odyssey.data.text`.
 
     Raises UserError where the text has no separator, and `one` is false.
     """

@@ -16,6 +16,7 @@ from odyssey.errors import UserError
 from odyssey.text_encoding import encoding_name
 
 CHUNK = 1 << 20  # bytes decoded at a time: large texts are checked without a copy of the whole
+PIECE = 1 << 16  # bytes composed at a time, which takes several strings of them
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",
@@ -52,7 +53,9 @@ def _encoding(data: Text, name: str, encoding: str | None) -> tuple[str, int]:
     """The name of the encoding, and how many bytes of the file are its mark."""
     head = data[:3].tobytes()
     for mark, marked in MARKS.items():
-        if head.startswith(mark) and (encoding is None or encoding_name(encoding).startswith(marked[:6])):
+        if head.startswith(mark) and (
+            encoding is None or encoding_name(encoding).startswith(marked[:6])
+        ):
             return marked, len(mark)
     if encoding is None:
         return "utf-8", 0
@@ -159,11 +162,10 @@ def composed(data: Text) -> Text:
 
 
 def _pieces(data: Text) -> Iterator[str]:
-    """The text in pieces that end with a line or a blank, which nothing is composed with.
-    """
+    """The text in pieces that end with a line or a blank, which nothing is composed with."""
     decoder, rest = codecs.getincrementaldecoder("utf-8")(), ""
-    for at in range(0, len(data), CHUNK):
-        piece = rest + decoder.decode(data[at : at + CHUNK].tobytes())
+    for at in range(0, len(data), PIECE):
+        piece = rest + decoder.decode(data[at : at + PIECE].tobytes())
         cut = max(piece.rfind("\n"), piece.rfind(" ")) + 1
         yield piece[:cut]
         rest = piece[cut:]

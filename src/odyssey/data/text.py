@@ -126,14 +126,15 @@ def text(
 
     encoding: of a file, see `read_as_utf8`. documents: what separates documents, see
     `mark_documents`; the text is then cut between documents, and each part begins and ends with a
-    mark. normalize: whether characters are composed to Unicode's form NFC. Raises UserError.
+    mark. normalize: whether the characters of a file
+    are composed to Unicode's form NFC; texts with a name are as they come. Raises UserError.
     """
     source = choose(name, _SOURCES)
     shares = tuple(split)
     if (
         len(shares) != 3
         or not all(s > 0 for s in shares[:2])
-        or shares[2] < 0
+        or not shares[2] >= 0
         or abs(sum(shares) - 1) > 1e-6
     ):
         raise UserError(
@@ -229,11 +230,15 @@ def _file(folder: Path, reading: Reading) -> Dataset[Text]:
     def read(path: Path) -> tuple[Text, str, list[str]]:
         data = read_bytes(path)
         content, notes = read_as_utf8(data, str(path), reading.encoding)
-        if not reading.normalize and not is_composed(content):
-            notes.append(
-                "accents are characters of their own in places (the text is not in Unicode's form "
-                "NFC): task.normalize=true joins them to their letters"
-            )
+        if not is_composed(content):
+            if reading.normalize:
+                content = composed(content)
+                notes.append("accents joined to their letters (Unicode's form NFC)")
+            else:
+                notes.append(
+                    "accents are characters of their own in places: the text is not in Unicode's "
+                    "form NFC"
+                )
         return content, sha256([data]), notes
 
     return _own("file", reading, read)
@@ -332,8 +337,6 @@ def _cut(
     name: str, data: Text, digest: str, reading: Reading, notes: Iterable[str] = ()
 ) -> Dataset[Text]:
     """Three parts of `data` in its own order, cut between characters, or between documents."""
-    if reading.normalize:
-        data = composed(data)
     split, last = reading.split, reading.split[2] > 0
     places = int(len(data) * split[0]), int(len(data) * (split[0] + split[1]))
     if reading.documents is None:
@@ -359,8 +362,6 @@ def _in_parts(
     name: str, digest: str, parts: Sequence[Text], reading: Reading, notes: Iterable[str] = ()
 ) -> Dataset[Text]:
     """Data that come in parts: train, valid and perhaps test."""
-    if reading.normalize:
-        parts = [composed(part) for part in parts]
     if reading.documents is not None:
         parts = [
             mark_documents(part, reading.documents, of_bytes=name == "bytes", one=i > 0)

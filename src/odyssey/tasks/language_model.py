@@ -55,7 +55,7 @@ class LanguageModel(Task):
     prompts: ClassVar[Mapping[str, str]] = {}  # data set -> its default `sample_prompt`
     min_counts: ClassVar[Mapping[str, int]] = {}  # data set -> its default `min_count`; else 1
     tells_size = True  # whether the vocabulary's size is told in any case
-    composed = True  # whether the text is read in Unicode's form NFC
+    composed = True  # whether a file is read in Unicode's form NFC
 
     vocabulary: Vocabulary
     _ids: dict[Split, Tensor]
@@ -96,7 +96,7 @@ class LanguageModel(Task):
             start=self.start if cfg.documents is None else MARK,
         )
         self._set_spec()
-        texts = {"train": parts.train, "valid": parts.valid, "test": parts.test}
+        texts: dict[Split, Text] = {"train": parts.train, "valid": parts.valid, "test": parts.test}
         if not len(parts.test):
             del texts["test"]
             self.untested = "there is no test part, since " + (
@@ -114,7 +114,9 @@ class LanguageModel(Task):
         if self._prompt():  # a wrong prompt is reported now and not at the first sample
             self.vocabulary.prompt(self._known_symbols(self._prompt()), "task.sample_prompt")
 
-    def batches(self, split: Split, device: torch.device | str = "cpu") -> Windows | DocumentWindows:
+    def batches(
+        self, split: Split, device: torch.device | str = "cpu"
+    ) -> Windows | DocumentWindows:
         ids, lanes = self._ids[split], self._lanes(split)
         if self.cfg.documents is not None:
             end = self.vocabulary.ids[MARK]
@@ -153,8 +155,8 @@ class LanguageModel(Task):
         """`length` symbols drawn one after another, as printable pieces, without the prompt.
 
         `<unk>` is never drawn. Of documents it begins one, or goes on with the last of the prompt,
-        and after the end of one begins another. The same seed gives the same text. Raises UserError, at the call, if
-        the prompt has symbols that are not in the vocabulary.
+        and after the end of one begins another. The same seed gives the same text. Raises
+        UserError, at the call, if the prompt has symbols that are not in the vocabulary.
         """
         generator = sample_generator(length, temperature, seed)
         known = self.vocabulary.prompt(self._known_symbols(prompt)) if prompt else []
@@ -357,7 +359,7 @@ class CharLM(LanguageModel):
 
     def __init__(self, cfg: Any, **kwargs: Any) -> None:
         super().__init__(cfg, **kwargs)
-        self.composed = cfg.normalize
+        self.composed = cfg.normalize and cfg.data == "file"
         self.of_bytes = cfg.data == "bytes"
         if self.of_bytes:
             self.unit = "byte"  # type: ignore[misc]
