@@ -338,14 +338,16 @@ def _cut(
 ) -> Dataset[Text]:
     """Three parts of `data` in its own order, cut between characters, or between documents."""
     split, last = reading.split, reading.split[2] > 0
-    places = int(len(data) * split[0]), int(len(data) * (split[0] + split[1]))
+    marked = data
+    if reading.documents is not None:
+        marked = mark_documents(data, reading.documents, of_bytes=name == "bytes")
+    places = int(len(marked) * split[0]), int(len(marked) * (split[0] + split[1]))
     if reading.documents is None:
         first = character_boundary(data, places[0])
         second = character_boundary(data, max(first, places[1])) if last else len(data)
         parts = data[:first], data[first:second], data[second:]
         _check_parts(name, data, parts[: 2 + last], split)
         return Dataset(name, digest, *parts, notes=tuple(notes))
-    marked = mark_documents(data, reading.documents, of_bytes=name == "bytes")
     first = next_mark(marked, places[0])
     second = next_mark(marked, max(first + 1, places[1])) if last else len(marked) - MARK_BYTES
     # Neighbours share the mark between them.
