@@ -30,6 +30,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         *_confirmation_notes(comparison),
         *_dropped_notes(comparison),
         *_ending_notes(comparison),
+        *_data_notes(runs),
         *_chance_notes(comparison),
         *_mixed_notes(runs, "code versions", lambda run: run.code[:12]),
         *_mixed_notes(runs, "torch versions", lambda run: run.versions.get("torch", "")),
@@ -81,6 +82,21 @@ def _ending_notes(comparison: Comparison) -> list[str]:
             found.append(f"No run of {_join_labels(without)} has finished with a result.")
     if to_come := sum(study.to_come for study in comparison.studies):
         found.append(f"{several(to_come, 'trial')} of an adaptive search are still to be proposed.")
+    return found
+
+
+def _data_notes(runs: Iterable[ReportRun]) -> list[str]:
+    """That there is no test, and what the runs say of their own metrics."""
+    found = []
+    runs = [run for run in runs if run.done]
+    if untested := [run for run in runs if run.untested]:
+        found.append(
+            f"{len(untested)} of {several(len(runs), 'run')} had no test part: their values are "
+            "those of the validation, which chose the checkpoint, and so too good."
+        )
+    caveats = Counter(run.caveat for run in runs if run.caveat)
+    for caveat, count in caveats.most_common(MOST_NAMED):
+        found.append(f"Of {several(count, 'run')}: {caveat}.")
     return found
 
 

@@ -207,6 +207,8 @@ def make_run(
         config=config,
         compared=compared or {"cell": cell},
         trial=row.trial if row else None,
+        caveat=as_text(record.caveat),
+        untested=as_text(record.untested),
         seconds=state.seconds,
         steps=as_int(record.steps),
         epochs=float("nan") if record.epochs is None else record.epochs,

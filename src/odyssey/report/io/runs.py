@@ -39,6 +39,8 @@ class ReportRun:
     config: Mapping[str, Any] = field(default_factory=dict)  # flat keys, as on the command line
     compared: Mapping[str, str] = field(default_factory=dict)  # scientific parameters -> values
     trial: int | None = None  # None for a run outside the study's plan
+    caveat: str = ""  # what a reader of its metrics must know
+    untested: str = ""  # why it has no test metrics; empty where it has, or should have
     seconds: float = math.nan  # time in training
     steps: int | None = None  # updates done
     epochs: float = math.nan
