@@ -88,6 +88,14 @@ class WandbRun:
 
 
 @dataclass
+class Continued:
+    """The shorter run of the same settings that a run went on from; see odyssey.training.longer."""
+
+    run: str = ""  # the name of its folder
+    steps: int = 0  # its updates
+
+
+@dataclass
 class RunRecord:
     """All that is known of a run, but for its settings (`config.yaml`) and its curves."""
 
@@ -120,6 +128,7 @@ class RunRecord:
     git: Commit | None = None
     started: str = ""  # ISO 8601
     wandb: WandbRun | None = None
+    continued: Continued | None = None  # None where it began at the first update
     error: str | None = None
     odd: list[str] = field(default_factory=list, compare=False)  # keys of values not understood
 

@@ -40,6 +40,7 @@ from odyssey.training.failure import NoRoom, last_lines
 from odyssey.training.figures import learning_curves
 from odyssey.training.items import Items
 from odyssey.training.logger import RunLogger
+from odyssey.training.longer import go_on_from_shorter
 from odyssey.training.module import Diverged, RecurrentModule
 from odyssey.training.provenance import device_name, new_record
 from odyssey.training.record import Data, MetricInfo, Monitor, RunRecord, WandbRun
@@ -135,6 +136,9 @@ def train(
 
         # The model, at its first update or where the last checkpoint left it
         device = resolve_device(cfg.device, cfg.trainer.precision)
+        schedule = make_schedule(cfg, task, device)
+        if earlier is None and cfg.resume.mode == "auto" and accept is None:
+            earlier = go_on_from_shorter(cfg, schedule, folder)
         saved = None
         if earlier is not None and folder.last_checkpoint.exists():
             saved = _load(folder.last_checkpoint, config_hash(cfg))
@@ -146,7 +150,6 @@ def train(
                 f"{folder.last_checkpoint} is not there, though {earlier.steps:,} updates were "
                 "made: they are made again"
             )
-        schedule = make_schedule(cfg, task, device)
         seeds = seeds_of(cfg)
         memory.check_size(cfg, task.spec, device)
         torch.manual_seed(seeds.init)
@@ -270,7 +273,12 @@ def make_record(
         backend=stack.runs(device),  # type: ignore[operator,union-attr]
     )
     if earlier is not None:
-        record = replace(record, started=earlier.started, wandb=earlier.wandb)
+        record = replace(
+            record,
+            started=earlier.started or record.started,
+            wandb=earlier.wandb,
+            continued=earlier.continued,
+        )
     return record
 
 
