@@ -420,7 +420,11 @@ class Run:
 
         cfg, data = self.config, self.record.data
         self._check_parts()
-        task = load_task(cfg)
+        adopted = None
+        if cfg.init_from is not None:  # that run may be gone; what it gave is in the checkpoint
+            self._restored()
+            adopted = self._bare_task.export()
+        task = load_task(cfg, adopted)
         if data is not None and data.sha256 and data.sha256 != task.data["sha256"]:
             raise UserError(
                 f"{self.path} was trained on {data.name} with sha256 {data.sha256[:12]}…, which is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -29,6 +30,8 @@ def config_hash(cfg: DictConfig) -> str:
             node = node.get(part) or {}
         node.pop(last, None)
     identify_seeds(content)
+    if (start := content.pop("init_from", None)) is not None:
+        content["init_from"] = start_hash(start)
     _identify_data(content.get("task", {}))
     _identify_classes(content)
     for section in ("cell", "model"):
@@ -70,6 +73,16 @@ def data_hash(cfg: DictConfig) -> str | None:
 def run_name(cfg: DictConfig) -> str:
     """The name of the run's folder: `<cell>-<task>-<the first 8 digits of its hash>`."""
     return f"{cell_name(cfg.cell._target_)}-{cfg.task.name}-{config_hash(cfg)[:8]}"
+
+
+def start_hash(run: str) -> str:
+    """SHA-256 (hex) of the checkpoint that `init_from` names by its run's folder.
+
+    Raises UserError where it cannot be read.
+    """
+    from odyssey.data.identity import file_hash
+
+    return file_hash(Path(run) / "checkpoints" / "best.ckpt", "init_from")
 
 
 def _identify_data(task: dict[str, Any]) -> None:

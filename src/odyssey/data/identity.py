@@ -43,12 +43,12 @@ def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str |
     return None
 
 
-def file_hash(path: str | os.PathLike[str]) -> str:
-    """SHA-256 (hex) of a file of the user's. Raises UserError."""
+def file_hash(path: str | os.PathLike[str], option: str = "task.path") -> str:
+    """SHA-256 (hex) of a file of the user's, which `option` names. Raises UserError."""
     stamp = _stamp(path)
     if stamp in _known:
         return _known[stamp]
-    digest = sha256([read_bytes(path)])
+    digest = sha256([read_bytes(path, option)])
     if stamp and _stamp(path) == stamp and time.time_ns() - max(stamp[3:]) > SETTLED_NS:
         _known[stamp] = digest
     return digest

@@ -173,6 +173,7 @@ class Task(LightningDataModule, ABC):
         self._ready: dict[str, Batches] = {}
         self.added: dict[str, TaskMetric] = {}
         self.notes: tuple[str, ...] = ()  # on the data, a line each, set by `load`
+        self.adopted: Mapping[str, Any] = {}  # what another run has learned of its data
         if getattr(cfg, "_target_", None) is not None:  # a task of the user's own
             self.name = cfg.name
             self.configure(**plain(cfg.options))
@@ -363,6 +364,13 @@ class Task(LightningDataModule, ABC):
     def export(self) -> dict[str, Any]:
         """What a checkpoint holds to use the model without the data, such as a vocabulary."""
         return {}
+
+    def adopt(self, saved: Mapping[str, Any]) -> None:
+        """Let `load` use what a run before has learned of its data, such as its vocabulary.
+
+        saved: what `export` returned there
+        """
+        self.adopted = saved
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Set what `export` returned, and `spec`, in place of `load()`."""

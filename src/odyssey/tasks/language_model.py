@@ -135,13 +135,16 @@ class LanguageModel(Task):
         parts = data.text(cfg.data, self.data_dir, path=cfg.path, split=tuple(cfg.split))
         self.data = {"name": parts.name, "sha256": parts.sha256}
         self.notes = parts.notes
-        self.vocabulary = Vocabulary.build(
-            self.count(parts.train),
-            min_count=cfg.min_count or self.min_counts.get(cfg.data, 1),
-            max_size=getattr(cfg, "max_size", None),
-            unknown=getattr(cfg, "unknown", True),
-            start=self.start,
-        )
+        if self.adopted:
+            self.vocabulary = Vocabulary.restore(self.adopted["vocabulary"])
+        else:
+            self.vocabulary = Vocabulary.build(
+                self.count(parts.train),
+                min_count=cfg.min_count or self.min_counts.get(cfg.data, 1),
+                max_size=getattr(cfg, "max_size", None),
+                unknown=getattr(cfg, "unknown", True),
+                start=self.start,
+            )
         self._ids = {
             "train": torch.from_numpy(self.encode(parts.train, "training")),
             "valid": torch.from_numpy(self.encode(parts.valid, "validation")),

@@ -39,7 +39,9 @@ class Mnist(Classification):
             "test": parts.test,
         }
         self.mean, self.deviation = 0.0, 255.0
-        if self.cfg.normalization == "standard":
+        if self.adopted:
+            self.mean, self.deviation = self.adopted["mean"], self.adopted["deviation"]
+        elif self.cfg.normalization == "standard":
             # By counts of the 256 values: no float copy of all images.
             counts = np.bincount(parts.train.images.ravel(), minlength=256)
             grey = np.arange(256)

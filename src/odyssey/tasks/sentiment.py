@@ -48,12 +48,15 @@ class Sentiment(Classification):
         self.data = {"name": parts.name, "sha256": parts.sha256}
         self.notes = parts.notes
         self.classes = parts.train.classes
-        counts: Counter[str] = Counter()
-        for text in parts.train.texts:
-            counts.update(self._split(text))
-        self.vocabulary = Vocabulary.build(
-            counts, min_count=self.cfg.min_count, max_size=self.cfg.max_size
-        )
+        if self.adopted:
+            self.vocabulary = Vocabulary.restore(self.adopted["vocabulary"])
+        else:
+            counts: Counter[str] = Counter()
+            for text in parts.train.texts:
+                counts.update(self._split(text))
+            self.vocabulary = Vocabulary.build(
+                counts, min_count=self.cfg.min_count, max_size=self.cfg.max_size
+            )
         by_split: dict[Split, Labelled] = {
             "train": parts.train,
             "valid": parts.valid,

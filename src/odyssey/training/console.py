@@ -110,6 +110,11 @@ def opening(
         f"data {data.name} (sha256 {data.sha256[:12]}…): {schedule.steps_per_epoch:,} updates an "
         f"epoch, {schedule.total:,} in all, a validation every {every:,}"
     )
+    if record.start is not None:
+        say(f"begins with the weights of {record.start.run} at update {record.start.step:,}")
+        if record.start.fresh:
+            names = " and ".join(record.start.fresh)
+            say(f"but for {names}: its outputs are others, and begin anew")
     for note in module.task.notes:
         say(note)
     if module.updates:

@@ -96,6 +96,16 @@ class Continued:
 
 
 @dataclass
+class Start:
+    """The run whose weights a run began with: `init_from`; see odyssey.training.start."""
+
+    run: str = ""  # the name of its folder
+    sha256: str = ""  # of its best checkpoint
+    step: int = 0  # the update that this is of
+    fresh: list[str] = field(default_factory=list)  # weights that did not fit, and begin anew
+
+
+@dataclass
 class RunRecord:
     """All that is known of a run, but for its settings (`config.yaml`) and its curves."""
 
@@ -129,6 +139,7 @@ class RunRecord:
     started: str = ""  # ISO 8601
     wandb: WandbRun | None = None
     continued: Continued | None = None  # None where it began at the first update
+    start: Start | None = None  # None where it began with initial weights
     error: str | None = None
     odd: list[str] = field(default_factory=list, compare=False)  # keys of values not understood
 

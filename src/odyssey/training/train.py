@@ -46,6 +46,7 @@ from odyssey.training.provenance import device_name, new_record
 from odyssey.training.record import Data, MetricInfo, Monitor, RunRecord, WandbRun
 from odyssey.training.run_dir import Refused, RunFolder, run_path
 from odyssey.training.schedule import Schedule
+from odyssey.training.start import Beginning
 from odyssey.training.wandb import Tracker, prepare, run_config, run_summary
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # set for deterministic sums on a GPU
@@ -119,7 +120,8 @@ def train(
             folder.check_places()
 
         # The task and its data
-        task = load_task(cfg)
+        beginning = None if cfg.init_from is None else Beginning(cfg)
+        task = load_task(cfg, None if beginning is None else beginning.learned(cfg))
         if earlier is not None and folder.last_checkpoint.exists():
             _refuse_changed_data(task, folder, earlier)
         _refuse_data_changed_meanwhile(cfg, task, folder)
@@ -154,6 +156,7 @@ def train(
         memory.check_size(cfg, task.spec, device)
         torch.manual_seed(seeds.init)
         module = RecurrentModule(build_model(cfg, task.spec), task, cfg, schedule)
+        start = None if beginning is None else beginning.put_into(module.model, task)
         if are_apart(cfg):
             torch.manual_seed(seeds.order)  # noise and dropout do not follow from the weights
         task.round = lambda: schedule.round(module.updates)
@@ -164,6 +167,7 @@ def train(
 
         # Training, test, closing
         record = make_record(cfg, module, device, earlier)
+        record.start = start
         tracker = Tracker(cfg.logger.mode)
         run = Run(cfg, folder, module, device, callbacks, record, tracker, loggers)
         run.of_study = accept is not None
