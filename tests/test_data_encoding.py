@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import random
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -40,10 +41,24 @@ def draw(letters: str, size: int) -> str:
 def test_a_text_is_what_python_decodes_with_one_line_end(encoding: str, size: int) -> None:
     text = draw(ENCODINGS[encoding], size)
     got, notes = read_as_utf8(array(text.encode(encoding)), "t.txt", encoding)
-    assert got.tobytes().decode() == text.replace("\r\n", "\n").replace("\r", "\n")
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    assert got.tobytes().decode() == unicodedata.normalize("NFC", plain)
     said = " ".join(notes)
     assert ("CR LF" in said) == ("\r\n" in text)
     assert ("CR read" in said) == ("\r" in text.replace("\r\n", ""))
+
+
+@pytest.mark.parametrize("size", [30, CHUNK // 2, CHUNK + 7])
+@pytest.mark.parametrize("blanks", [" \n", ""])
+def test_accents_are_joined_to_their_letters(size: int, blanks: str) -> None:
+    letters = ["e", "o", "i", "क", "가", "\u0301", "\u0308", "\u0323", "é", "ड", "\u093c", "ᄀ", "ᅡ"]
+    text = "".join(random.choices([*letters, *blanks], k=size))
+    content = array(text.encode())
+    got, notes = read_as_utf8(content, "t.txt")
+    assert got.tobytes().decode() == unicodedata.normalize("NFC", text)
+    assert notes == ["accents joined to their letters (NFC)"] * (got.tobytes() != text.encode())
+    again, notes = read_as_utf8(got, "t.txt")
+    assert np.shares_memory(again, got) and not notes
 
 
 @pytest.mark.parametrize(

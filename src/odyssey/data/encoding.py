@@ -1,11 +1,14 @@
 """Text files as they are found, as UTF-8 without a byte order mark and with line ends of one kind.
 
-A text stays bytes: as a Python string it would take up to four times the memory.
+A letter and its accent are one character where Unicode has one (form NFC). A text stays bytes: as a
+Python string it would take up to four times the memory.
 """
 
 from __future__ import annotations
 
 import codecs
+import unicodedata
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -26,8 +29,8 @@ def read_as_utf8(data: Text, name: str, encoding: str | None = None) -> tuple[Te
     """The bytes of a text file as UTF-8, and what was done to them, a phrase each.
 
     name: what a message calls the file. encoding: a codec of Python's, `task.encoding`; None: found
-    by the byte order mark, else UTF-8. Line ends CR LF and CR become LF. A file that is UTF-8 with
-    LF is not copied.
+    by the byte order mark, else UTF-8. Line ends CR LF and CR become LF, and the text is put in
+    Unicode's form NFC. A file that is all that is not copied.
 
     Raises UserError where the bytes are not of that encoding.
     """
@@ -42,7 +45,34 @@ def read_as_utf8(data: Text, name: str, encoding: str | None = None) -> tuple[Te
     if any(bool((data[at : at + CHUNK] == CR).any()) for at in range(0, len(data), CHUNK)):
         data, kind = _with_one_line_end(data)
         notes.append(f"line ends {kind} read as LF")
+    composed = _composed(data)
+    if composed is not None:
+        data = composed
+        notes.append("accents joined to their letters (NFC)")
     return data, notes
+
+
+def _composed(data: Text) -> Text | None:
+    """The text in Unicode's form NFC; None where it is in that form."""
+    texts = (b.decode() for b in _pieces(data) if not b.isascii())
+    if all(unicodedata.is_normalized("NFC", text) for text in texts):
+        return None
+    composed = (unicodedata.normalize("NFC", b.decode()).encode() for b in _pieces(data))
+    return np.frombuffer(b"".join(composed), np.uint8)
+
+
+def _pieces(data: Text) -> Iterator[bytes]:
+    """UTF-8 in pieces that end after a line break or a blank, with which no mark is joined."""
+    at, least = 0, CHUNK
+    while at < len(data):
+        piece = data[at : at + least].tobytes()
+        if at + least < len(data):
+            piece = piece[: max(piece.rfind(b"\n"), piece.rfind(b" ")) + 1]
+            if not piece:  # one word that long
+                least *= 2
+                continue
+        yield piece
+        at, least = at + len(piece), CHUNK
 
 
 def _encoding(data: Text, name: str, encoding: str | None) -> tuple[str, int]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -187,8 +188,64 @@ def _length(text: NDArray[np.uint8]) -> int:
 
 # -- words ---------------------------------------------------------------------------------------
 
-_WORDS = re.compile(rf"{UNKNOWN}|{END}|\w+(?:'\w+)*|[^\w\s]")
-_words = lru_cache(maxsize=REMEMBERED // 4)(_WORDS.findall)  # most chunks come again and again
+_ASCII = re.compile(rf"{UNKNOWN}|{END}|\w+(?:'\w+)*|[^\w\s]")
+# Scripts written without blanks, of which each letter is a word: Thai, Lao, Myanmar, Khmer, kana
+# and Han with their extensions.
+_NO_BLANKS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\ua9e0-\ua9ff\uaa60-\uaa7f"
+    "\u3005-\u3007\u3031-\u3035\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_JOINERS = "\u200c\u200d"  # zero-width, between letters of a word or the signs of an emoji
+
+
+@cache
+def _unicode() -> re.Pattern[str]:
+    """What `_ASCII` is for other texts: a letter keeps its marks, such as a vowel sign of Hindi.
+
+    Python's `\\w` has letters and digits alone, and no class for marks: these are looked up once.
+    """
+    marks = "".join(
+        f"{first}-{last}"
+        for first, last in _ranges(
+            i
+            for i in chain(range(0x300, 0x1F000), range(0xE0100, 0xE01F0))
+            if unicodedata.category(chr(i))[0] == "M"
+        )
+    )
+    letter = rf"(?:(?![{_NO_BLANKS}])[\w{marks}{_JOINERS}])"
+    alone = rf"(?![{marks}])[{_NO_BLANKS}][{marks}{_JOINERS}]*"
+    sign = rf"[^\w\s{marks}]"
+    emoji = rf"{sign}(?:[{marks}\U0001f3fb-\U0001f3ff]|\u200d{sign})*"
+    return re.compile(rf"{UNKNOWN}|{END}|{alone}|{letter}+(?:'{letter}+)*|{emoji}|[{marks}]+")
+
+
+@cache
+def _unspaced() -> re.Pattern[str]:
+    return re.compile(rf"[{_NO_BLANKS}]")
+
+
+def _ranges(numbers: Iterable[int]) -> Iterator[tuple[str, str]]:
+    """First and last character of each run of consecutive code points."""
+    first = last = -2
+    for number in numbers:
+        if number != last + 1:
+            if last >= 0:
+                yield chr(first), chr(last)
+            first = number
+        last = number
+    yield chr(first), chr(last)
+
+
+@lru_cache(maxsize=REMEMBERED // 4)  # most chunks come again and again
+def _words(chunk: str) -> list[str]:
+    if chunk.isascii():
+        return _ASCII.findall(chunk)
+    # An apostrophe is one in either form; a quotation mark at a word's end stays what it is.
+    return _unicode().findall(_APOSTROPHE.sub("'", chunk))
+
+
+_APOSTROPHE = re.compile(r"(?<=\w)’(?=\w)")
 _NO_SPACE_BEFORE = set(".,;:!?)]}%…”’")
 _NO_SPACE_AFTER = set("([{“‘")
 
@@ -196,9 +253,12 @@ _NO_SPACE_AFTER = set("([{“‘")
 class Tokenizer:
     """Splits a text into words, and joins them again.
 
-    kind `whitespace`: split at blanks alone. kind `words`: letters, digits and apostrophes inside
-    a word belong together, any other sign is a word by itself. `lower`: capitals are read as small
-    letters. With `lines` each line break becomes the word `<eos>`; else it only separates words.
+    kind `whitespace`: split at blanks alone. kind `words`: letters with their marks, digits and
+    apostrophes inside a word belong together, any other sign is a word by itself, and so is each
+    letter of a script that has no blanks between words, such as Chinese, Japanese and Thai.
+    `lower`: capitals are read as small letters. With `lines` each line break becomes the word
+    `<eos>`; else it only separates words. A text is read in Unicode's form NFC, in which an accent
+    and its letter are one character.
     """
 
     def __init__(self, kind: str, *, lower: bool = False, lines: bool = True) -> None:
@@ -214,6 +274,8 @@ class Tokenizer:
         """The stretches between blanks."""
         if self.lower:
             text = text.lower()
+        if not text.isascii():
+            text = unicodedata.normalize("NFC", text)
         return (text.replace("\n", f" {END} ") if self.lines else text).split()
 
     def _parts(self, chunk: str) -> list[str]:
@@ -226,6 +288,7 @@ class Tokenizer:
         if before is None or before == END:
             return word
         tight = word in _NO_SPACE_BEFORE or before in _NO_SPACE_AFTER
+        tight = tight or bool(_unspaced().match(word) and _unspaced().match(before))
         return word if tight and self.kind == "words" else f" {word}"
 
     def count(self, text: NDArray[np.uint8]) -> Counter[str]:
