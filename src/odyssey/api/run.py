@@ -493,6 +493,9 @@ class Run:
         length: int | None = None,
         temperature: float | None = None,
         seed: int = 0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        stop: str | None = None,
     ) -> str | Roll:
         """What the model writes, or plays, by itself.
 
@@ -506,6 +509,12 @@ class Run:
             0 takes the likeliest; by default the run's `task.sample_temperature`.
         seed : int
             The same seed gives the same sample, and the same as `scripts/sample.py`.
+        top_k : int, optional
+            Draw from the likeliest `top_k` symbols alone.
+        top_p : float, optional
+            Draw from the fewest symbols that have `top_p` of the probability together.
+        stop : str, optional
+            Text to end before, such as "\\n"; not counting the prompt.
 
         Returns
         -------
@@ -524,6 +533,9 @@ class Run:
 
         model, task = self.model, self._bare_task
         step = RecurrentModule(model, task, self.config).sampler()
+        narrowed: dict[str, Any] = {
+            k: v for k, v in {"top_k": top_k, "top_p": top_p}.items() if v is not None
+        }
         pieces = task.sample(
             step,
             length=self._or("sample_length", length),
@@ -531,9 +543,14 @@ class Run:
             seed=seed,
             prompt=prompt,
             device=resolve_device(self._device),
+            **narrowed,  # which a task of the user's own may not know
         )
+        if stop is not None and (not stop or task.name == "music"):
+            raise UserError(f"stop={stop!r} is no text to end before: leave it out")
         if task.name != "music":
-            return (prompt or "") + "".join(pieces)
+            from odyssey.tasks.decoding import until
+
+            return (prompt or "") + "".join(pieces if stop is None else until(pieces, stop))
         import numpy as np
 
         return Roll(np.stack(list(pieces)), tempo=self.config.task.tempo)

@@ -348,8 +348,12 @@ class Task(LightningDataModule, ABC):
         seed: int = 0,
         prompt: str | None = None,
         device: torch.device | str = "cpu",
+        top_k: int | None = None,
+        top_p: float | None = None,
     ) -> Iterator[Any]:
         """Pieces that the model generates, from a random generator seeded with `seed`.
+
+        top_k, top_p: see odyssey.tasks.decoding.Nucleus; a task of one's own may leave them out.
 
         Raises UserError, at the call, for a wrong option or a task without samples.
         """

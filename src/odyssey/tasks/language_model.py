@@ -17,7 +17,7 @@ from odyssey.data.types import Text
 from odyssey.errors import UserError
 from odyssey.io import write_text
 from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task, as_texts
-from odyssey.tasks.decoding import draw_one, finite, sample_generator
+from odyssey.tasks.decoding import Nucleus, draw_one, finite, sample_generator
 from odyssey.tasks.metric import Metric
 from odyssey.tasks.tokenization import (
     END,
@@ -187,6 +187,8 @@ class LanguageModel(Task):
         seed: int = 0,
         prompt: str | None = None,
         device: torch.device | str = "cpu",
+        top_k: int | None = None,
+        top_p: float | None = None,
     ) -> Iterator[str]:
         """`length` symbols drawn one after another, as printable pieces, without the prompt.
 
@@ -195,7 +197,8 @@ class LanguageModel(Task):
         """
         generator = sample_generator(length, temperature, seed)
         known = self.vocabulary.prompt(self.symbols(prompt)) if prompt else []
-        return self._draw(step, known, length, temperature, generator, device)
+        nucleus = Nucleus(top_k, top_p)
+        return self._draw(step, known, length, temperature, generator, device, nucleus)
 
     def write_sample(
         self, step: Step, path: Path, *, seed: int, device: torch.device | str = "cpu"
@@ -249,6 +252,7 @@ class LanguageModel(Task):
         temperature: float,
         generator: torch.Generator,
         device: torch.device | str,
+        nucleus: Nucleus,
     ) -> Iterator[str]:
         names = self.vocabulary.symbols
         before = names[known[-1]] if known else None
@@ -259,7 +263,7 @@ class LanguageModel(Task):
             scores = finite(logits[-1, 0])
             if self.vocabulary.unknown is not None:
                 scores[self.vocabulary.unknown] = -math.inf
-            drawn = draw_one(scores, temperature, generator)
+            drawn = draw_one(scores, temperature, generator, nucleus)
             yield self.piece(names[drawn], before)
             before = names[drawn]
             inputs = torch.tensor([[drawn]])

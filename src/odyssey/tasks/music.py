@@ -19,7 +19,7 @@ from odyssey.errors import UserError
 from odyssey.tasks import midi
 from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
 from odyssey.tasks.batching import Order, Sequences, valid
-from odyssey.tasks.decoding import draw_each, finite, sample_generator
+from odyssey.tasks.decoding import Nucleus, draw_each, finite, sample_generator
 from odyssey.tasks.metric import Metric
 
 KEYS = 88
@@ -96,12 +96,19 @@ class Music(Task):
         seed: int = 0,
         prompt: str | None = None,
         device: torch.device | str = "cpu",
+        top_k: int | None = None,
+        top_p: float | None = None,
     ) -> Iterator[NDArray[np.uint8]]:
         """`length` frames (88), each key drawn independently given all frames before.
 
         It starts from silence, or from a chord: `prompt` is MIDI notes, as in "60 64 67". The
         prompt is not among the frames. Raises UserError, at the call, for notes that no piano has.
         """
+        if Nucleus(top_k, top_p):
+            raise UserError(
+                "top_k and top_p are for one symbol at a time, and music has 88 keys that sound or "
+                "not: type a temperature below 1 instead"
+            )
         generator = sample_generator(length, temperature, seed)
         return self._draw(step, chord(prompt or ""), length, temperature, generator, device)
 
