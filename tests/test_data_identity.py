@@ -76,7 +76,7 @@ def test_a_file_is_read_once_as_long_as_it_stays(
     os.utime(file, ns=(1, time.time_ns() - 10**11))
     reads = []
     real = identity.read_bytes
-    monkeypatch.setattr(identity, "read_bytes", lambda path: reads.append(path) or real(path))
+    monkeypatch.setattr(identity, "read_bytes", lambda *args: reads.append(args) or real(*args))
     monkeypatch.setattr(identity, "SETTLED_NS", 0)
     first = file_hash(file)
     monkeypatch.chdir(tmp_path)
