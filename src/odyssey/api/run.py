@@ -532,7 +532,11 @@ class Run:
             return (prompt or "") + "".join(pieces)
         import numpy as np
 
-        return Roll(np.stack(list(pieces)), tempo=self.config.task.tempo)
+        return Roll(
+            np.stack(list(pieces)),
+            tempo=self.config.task.tempo,
+            resolution=self.config.task.resolution,
+        )
 
     def _or(self, key: str, given: Any) -> Any:
         return self.config.task.get(key, 1) if given is None else given
@@ -625,19 +629,22 @@ class Roll:
     Attributes
     ----------
     frames : array (T, 88) of 0 and 1
-        A row for each eighth note, a column for each key from MIDI note 21.
+        A row for each frame, a column for each key from MIDI note 21.
     tempo : float
         In quarter notes a minute.
+    resolution : int
+        Frames a quarter note.
     """
 
     frames: NDArray[np.uint8]
     tempo: float = 90.0
+    resolution: int = 2
 
     def write(self, path: str | Path) -> Path:
         """Write it as a MIDI file; the path. Raises OSError where that is not possible."""
         from odyssey.tasks.midi import write_midi
 
-        return write_midi(self.frames, Path(path), tempo=self.tempo)
+        return write_midi(self.frames, Path(path), tempo=self.tempo, resolution=self.resolution)
 
     def __repr__(self) -> str:
         return f"<Roll of {len(self.frames)} frames, {int(self.frames.sum())} keys down>"

@@ -12,8 +12,10 @@ from functools import cache
 from pathlib import Path
 
 from odyssey.data.download import sha256
+from odyssey.data.folders import ENDINGS, files_below, is_folder, tree_hash
 from odyssey.data.text import python_docs_text, python_text, read_bytes
 from odyssey.errors import UserError
+from odyssey.io import open_regular
 
 TABLES = ("csv", "tsv")  # endings of a table's files: what is between their fields
 PARTS = ("train", "valid", "test")
@@ -28,7 +30,8 @@ def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str |
     data: the option task.data
     path: the option task.path, a file or folder of the user's
 
-    A file at `path` has the hash of its bytes, as sha256sum prints it. The name determines files
+    A file at `path` has the hash of its bytes, as sha256sum prints it; a folder of music or of
+    images that of the list of its files, with theirs. The name determines files
     from the web, which are pinned by a hash in the code, and what is generated. What comes with
     Python or with a package may be another in another version, and is read. A file's hash is
     computed once in a process as long as its size and times stay. Raises UserError as loading the
@@ -37,6 +40,9 @@ def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str |
     if path is not None:
         if data == "csv":
             return table_hash({f: file_hash(f) for f in table_files(path)})
+        if data in ENDINGS:
+            hashes = {name: digest for name, (_, digest) in file_hashes(data, path).items()}
+            return tree_hash(hashes) if is_folder(path) else next(iter(hashes.values()))
         return file_hash(path)
     if data in ("python", "python_docs", "music21"):
         return _package_hash(data)
@@ -52,6 +58,43 @@ def file_hash(path: str | os.PathLike[str]) -> str:
     if stamp and _stamp(path) == stamp and time.time_ns() - max(stamp[3:]) > SETTLED_NS:
         _known[stamp] = digest
     return digest
+
+
+def file_hashes(data: str, path: str | os.PathLike[str]) -> dict[str, tuple[Path, str]]:
+    """The files at `path` of music or images, which may be empty or damaged, with their hashes.
+
+    data: `midi` or `folder`, the option task.data. By their names relative to the folder, sorted;
+    a single file by its own name. Raises UserError where there is none, or one cannot be read.
+    """
+    endings = ENDINGS[data]
+    if not is_folder(path):
+        file = Path(path).expanduser()
+        if not os.path.exists(file):
+            raise UserError(
+                f"task.path={path} does not exist: name a folder, or a file ending in "
+                f"{', '.join(endings)}"
+            )
+        return {file.name: (file, _hash_below(path, file.name, file))}
+    files = files_below(path, endings)
+    if not files:
+        raise UserError(
+            f"task.path={path} is a folder without files ending in {', '.join(endings)}, in it or "
+            "below it: name the folder that has them"
+        )
+    return {name: (file, _hash_below(path, name, file)) for name, file in files.items()}
+
+
+def _hash_below(folder: str | os.PathLike[str], name: str, file: Path) -> str:
+    """That of a file in a folder, of none as well."""
+    try:
+        with open(open_regular(file, os.O_RDONLY), "rb") as stream:
+            empty = os.fstat(stream.fileno()).st_size == 0
+        return sha256([]) if empty else file_hash(file)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise UserError(
+            f"task.path={folder}: {name} cannot be read ({why}); mend that or move it away"
+        ) from None
 
 
 def table_files(path: str | os.PathLike[str]) -> list[Path]:
