@@ -178,7 +178,9 @@ def test_foreign_files_get_a_sentence(tmp_path: Path) -> None:
 
 def test_an_unknown_name_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="did you mean 'jsb'.*jsb, musedata, music21, nottingham"):
+    with pytest.raises(
+        UserError, match="did you mean 'jsb'.*jsb, midi, musedata, music21, nottingham"
+    ):
         data.rolls("jbs")
     with pytest.raises(UserError, match="by hand.*task.data=music21"):
         data.rolls("jsb", tmp_path)

@@ -454,9 +454,10 @@ class Run:
         ----------
         inputs : optional
             For `charlm`, `wordlm` and `sentiment` a text or a list of texts; for `mnist` an image
-            (28, 28) or images (N, 28, 28) of grey values from 0 to 255; for `music` a piano roll
-            (T, 88) of 0 and 1 or a list of them; for `synthetic` sequences (T) of integers, or
-            (T, 2) of numbers and marks, or a list of them.
+            (28, 28) or images (N, 28, 28) of grey values from 0 to 255, or of the size of your own,
+            in colour (H, W, 3); for `music` a piano roll (T, 88) of 0 and 1 or a list of them; for
+            `synthetic` sequences (T) of integers, or (T, 2) of numbers and marks, or a list of
+            them.
         split : {"train", "valid", "test"}, optional
             In place of `inputs`. The text of a language model is read in lanes side by side, as in
             training; each is a sequence.

@@ -41,6 +41,8 @@ LENGTHS = {"adding": 100, "copying": 100, "reversal": 10}  # of each kind of syn
 
 CHORALES = 2  # frames a quarter note in the chorales that come with music21
 
+LARGEST_IMAGE = 4096  # pixels each way
+
 MOST_STEPS = 1_000_000  # of a sample or a sequence, and sequences of a batch: more is a slip
 
 
@@ -185,16 +187,26 @@ class SentimentConfig(TaskConfig):
 
 @dataclass
 class MnistConfig(TaskConfig):
-    """The digit in an image read piece by piece."""
+    """The class of an image read piece by piece."""
 
     sources: ClassVar[tuple[str, ...]] = IMAGES
+    own: ClassVar[str | None] = "folder"
 
     name: str = key("mnist", NAME)
     data: str = key("mnist5k", DATA)
+    path: str | None = key(
+        None,
+        "folder with a folder of images for each class, or .npz, to read with task.data=folder",
+        place=True,
+    )
+    size: int | None = key(
+        None, "resize images of task.data=folder to so many pixels each way; null = as they are"
+    )
     eval_batch_size: int | None = key(256, EVAL)
     order: str = key(
         "rows",
-        "rows = 28 steps of 28; pixels = 784 steps of 1; permuted = these in a fixed mixed order",
+        "rows = a row of the image a step (28 steps of 28 for a digit); pixels = a pixel a step "
+        "(784); permuted = these in a fixed mixed order",
     )
     permutation_seed: int = key(0, "which mixed order")
     normalization: str = key(
@@ -206,7 +218,20 @@ class MnistConfig(TaskConfig):
         found = super().errors()
         found += one_of("task.order", self.order, ("rows", "pixels", "permuted"))
         found += at_least("task.permutation_seed", self.permutation_seed, 0)
+        found += at_least("task.size", self.size, 1, LARGEST_IMAGE)
+        if self.size is not None and self.data in IMAGES and self.data != self.own:
+            found.append(
+                f"task.size={self.size} is not read with task.data={self.data}, whose images are "
+                "of 28×28 pixels: leave it out, or add task.data=folder"
+            )
         return found + one_of("task.normalization", self.normalization, ("unit", "standard"))
+
+    def without_split(self) -> str:
+        if self.data == self.own and self.path:
+            from odyssey.data.image_files import own_parts
+
+            return own_parts(self.path)
+        return ""
 
 
 @dataclass

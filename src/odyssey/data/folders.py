@@ -135,10 +135,10 @@ class Layout:
     def told(self) -> str:
         """How the parts come about, for a note."""
         if self.whole:
-            return "parts as in the folders train, valid and test"
+            return "parts train, valid and test as they are given"
         shares = "/".join([str(100 - 10 * len(self.missing)), *["10"] * len(self.missing)])
         names = "/".join(["train", *self.missing])
-        of = "the folder train" if self.source == "train" else "the whole"
+        of = "train" if self.source == "train" else "the whole"
         return f"parts {names} {shares} drawn at random from {of}, copies together"
 
 
@@ -186,7 +186,12 @@ def left_out(unusable: Mapping[str, str], of: int) -> list[str]:
         return []
     shown = "; ".join(f"{name}: {why}" for name, why in list(unusable.items())[:SHOWN])
     more = f"; and {len(unusable) - SHOWN:,} more" if len(unusable) > SHOWN else ""
-    return [f"{len(unusable):,} of {of:,} files left out ({shown}{more})"]
+    return [f"{len(unusable):,} of {counted(of, 'file')} left out ({shown}{more})"]
+
+
+def counted(number: int, what: str) -> str:
+    """`1 file`, `1,200 files`."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _name(name: str) -> str:

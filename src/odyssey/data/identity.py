@@ -71,21 +71,20 @@ def file_hashes(data: str, path: str | os.PathLike[str]) -> dict[str, tuple[Path
         file = Path(path).expanduser()
         if not os.path.exists(file):
             raise UserError(
-                f"task.path={path} does not exist: name a folder, or a file ending in "
-                f"{', '.join(endings)}"
+                f"task.path={path} does not exist: name a folder of files, or one of them"
             )
-        return {file.name: (file, _hash_below(path, file.name, file))}
+        return {file.name: (file, _hash_below(f"{path}", file))}
     files = files_below(path, endings)
     if not files:
         raise UserError(
             f"task.path={path} is a folder without files ending in {', '.join(endings)}, in it or "
             "below it: name the folder that has them"
         )
-    return {name: (file, _hash_below(path, name, file)) for name, file in files.items()}
+    return {name: (file, _hash_below(f"{path}: {name}", file)) for name, file in files.items()}
 
 
-def _hash_below(folder: str | os.PathLike[str], name: str, file: Path) -> str:
-    """That of a file in a folder, of none as well."""
+def _hash_below(told: str, file: Path) -> str:
+    """The hash of a file, which may be empty. told: what a message calls it."""
     try:
         with open(open_regular(file, os.O_RDONLY), "rb") as stream:
             empty = os.fstat(stream.fileno()).st_size == 0
@@ -93,7 +92,7 @@ def _hash_below(folder: str | os.PathLike[str], name: str, file: Path) -> str:
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise UserError(
-            f"task.path={folder}: {name} cannot be read ({why}); mend that or move it away"
+            f"task.path={told} cannot be read ({why}): mend that, or name another"
         ) from None
 
 

@@ -207,7 +207,7 @@ def _by_folders(
     parts = {part: [pieces[n] for n in own if n in pieces] for part, own in plan.parts.items()}
     notes = []
     if plan.beside:
-        notes.append(f"{len(plan.beside):,} files beside the parts' folders left out")
+        notes.append(f"{counted(len(plan.beside), 'file')} beside the parts' folders left out")
     wanted = plan.missing
     if wanted:
         source = parts.pop(plan.source)
@@ -230,7 +230,7 @@ def _by_folders(
     train = {sha256([piece]) for piece in parts["train"]}
     for part in ("valid", "test"):
         if copies := sum(sha256([piece]) in train for piece in parts[part]):
-            notes.append(f"{copies:,} pieces of {part} are in train, too")
+            notes.append(f"{counted(copies, 'piece')} of {part} also in train")
     return [parts["train"], parts["valid"], parts["test"]], notes
 
 
@@ -255,7 +255,7 @@ def _sizes(parts: list[list[Roll]], files: int, resolution: int) -> str:
     )
     frame = {1: "a quarter note", 2: "an eighth note", 4: "a sixteenth note"}
     a_frame = frame.get(resolution, f"a quarter note / {resolution}")
-    return f"music of {files:,} file{'s' * (files > 1)}, a frame is {a_frame}; pieces: {told}"
+    return f"music of {counted(files, 'file')}, a frame is {a_frame}; pieces: {told}"
 
 
 _WHY: dict[str, Callable[[str], str]] = {
