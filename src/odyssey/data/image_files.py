@@ -19,10 +19,10 @@ from odyssey.data.folders import (
     PICTURES,
     Layout,
     PathLike,
+    counted,
     files_below,
     is_folder,
     layout,
-    counted,
     left_out,
     tree_hash,
 )

@@ -18,6 +18,7 @@ from odyssey.data.download import sha256
 from odyssey.data.folders import (
     MUSIC,
     PathLike,
+    counted,
     files_below,
     is_folder,
     layout,
