@@ -395,7 +395,7 @@ def test_files_that_are_none(tmp_path: Path, rng) -> None:
     (tmp_path / "a.npz").write_bytes(b"no archive")
     with pytest.raises(UserError, match="is no .npz file"):
         own_images(tmp_path / "a.npz")
-    for _ in range(60):
+    for _ in range(100):
         content = bytearray(whole)
         for at in rng.integers(len(content), size=3):
             content[at] = rng.integers(256)
