@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ from odyssey.data.splits import drawn
 from odyssey.data.types import Dataset, Images
 from odyssey.errors import UserError
 from odyssey.io import read_bytes
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged files are said by a note
 
 Pixels = NDArray[np.uint8]  # (H, W), or (H, W, 3) in colour; of several (N, H, W, 1 or 3)
 
