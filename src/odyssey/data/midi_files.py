@@ -1,7 +1,7 @@
 """Standard MIDI Files: which key sounds when.
 
-The package mido writes MIDI here, but does not read it: it takes several times as long, and refuses
-a whole file for a key signature that does not exist. (Standard MIDI Files 1.0, MIDI Association.)
+The package mido writes MIDI here, but does not read it: it refuses a whole file for a key signature
+that does not exist, and takes twice as long. (Standard MIDI Files 1.0, MIDI Association.)
 """
 
 from __future__ import annotations

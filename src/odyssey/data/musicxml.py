@@ -1,7 +1,7 @@
 """MusicXML files: which key sounds when.
 
-The few elements that determine it are read here: music21 takes ten times as long for the same.
-(MusicXML 4.0, W3C.)
+The few elements that determine it are read here, as music21 takes many times as long for the same
+notes. (MusicXML 4.0, W3C.)
 """
 
 from __future__ import annotations
