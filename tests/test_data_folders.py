@@ -29,7 +29,7 @@ def test_files_below_in_any_case_and_in_order(tmp_path: Path) -> None:
     (tmp_path / "folder.mid").mkdir()
     found = files_below(tmp_path, MUSIC)
     assert list(found) == ["B.mxl", "a.Midi", "b/10.mid", "b/2.MID", "c/d/e/f.musicxml"]
-    assert all(path.read_bytes() == name.encode() for name, path in found.items())
+    assert all(Path(path).read_bytes() == name.encode() for name, path in found.items())
 
 
 def test_links_pipes_and_circles(tmp_path: Path) -> None:
@@ -104,6 +104,21 @@ def test_a_file_alone_has_the_hash_of_its_bytes(tmp_path: Path) -> None:
     make(tmp_path, "x.mid")
     for data in ("midi", "folder"):
         assert content_hash(data, tmp_path / "x.mid") == identity.file_hash(tmp_path / "x.mid")
+
+
+def test_a_folder_that_does_not_change_is_looked_at_once(tmp_path: Path, monkeypatch) -> None:
+    make(tmp_path, "m/x.mid", "n/x.mid")
+    looked = []
+    real = identity.files_below
+    monkeypatch.setattr(identity, "files_below", lambda *a: looked.append(a) or real(*a))
+    with identity.unchanging():
+        first = content_hash("midi", tmp_path / "m")
+        monkeypatch.chdir(tmp_path / "m")
+        assert content_hash("midi", ".") == first and len(looked) == 1
+        content_hash("midi", tmp_path / "n")
+        assert len(looked) == 2
+    make(tmp_path, "m/y.mid")
+    assert content_hash("midi", tmp_path / "m") != first and len(looked) == 3
 
 
 @pytest.mark.parametrize("data", ["midi", "folder"])

@@ -11,7 +11,6 @@ import stat
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from odyssey.data.download import sha256
 from odyssey.errors import UserError
@@ -33,19 +32,19 @@ MOST_ENTRIES = 2_000_000  # names looked at: more is a slip such as task.path=/
 SHOWN = 3  # files named in a note
 
 
-def files_below(folder: PathLike, endings: tuple[str, ...]) -> dict[str, Path]:
+def files_below(folder: PathLike, endings: tuple[str, ...]) -> dict[str, str]:
     """The files with these endings, in any case, in a folder and those below it.
 
-    By their names relative to the folder, with `/` between and in Unicode's form NFC, sorted: the
-    same on every system. Names that begin with a dot, and `__MACOSX`, are left out, as is what is
-    no regular file. A folder that links lead to more than once is read once.
+    Their paths, by their names relative to the folder, with `/` between and in Unicode's form NFC,
+    sorted: the same on every system. Names that begin with a dot, and `__MACOSX`, are left out, as
+    is what is no regular file. A folder that links lead to more than once is read once.
 
     Raises UserError where there is none, or where a folder cannot be read.
     """
-    top = Path(folder).expanduser()
-    found: dict[str, Path] = {}
+    top = os.path.abspath(os.path.expanduser(folder))
+    found: dict[str, str] = {}
     seen: set[tuple[int, int]] = set()
-    waiting, looked_at = [("", str(top.absolute()))], 0
+    waiting, looked_at = [("", top)], 0
     while waiting:
         below, place = waiting.pop()
         try:
@@ -79,7 +78,7 @@ def files_below(folder: PathLike, endings: tuple[str, ...]) -> dict[str, Path]:
                 if entry.is_dir():
                     inner.append((f"{name}/", entry.path))
                 elif entry.name.lower().endswith(endings) and entry.is_file():
-                    found[name] = Path(entry.path)
+                    found[name] = entry.path
             except OSError:  # a link that leads to itself
                 continue
         waiting += reversed(inner)
@@ -89,7 +88,7 @@ def files_below(folder: PathLike, endings: tuple[str, ...]) -> dict[str, Path]:
 def is_folder(path: PathLike) -> bool:
     """Whether there is a folder at the path. A file or nothing is none."""
     try:
-        return stat.S_ISDIR(os.stat(Path(path).expanduser()).st_mode)
+        return stat.S_ISDIR(os.stat(os.path.expanduser(path)).st_mode)
     except (OSError, ValueError):
         return False
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,7 @@ PARTS = ("train", "valid", "test")
 SETTLED_NS = 2_000_000_000  # a file younger than that may change again without another time
 
 _known: dict[tuple[int, ...], str] = {}  # stamp of a file -> its hash
+_folders: dict[tuple[str, str], str] | None = None  # of `unchanging`: task.data, path -> hash
 
 
 def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str | None:
@@ -40,13 +42,38 @@ def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str |
     if path is not None:
         if data == "csv":
             return table_hash({f: file_hash(f) for f in table_files(path)})
+        if data in ENDINGS and is_folder(path):
+            return _folder_hash(data, os.path.abspath(os.path.expanduser(path)), path)
         if data in ENDINGS:
-            hashes = {name: digest for name, (_, digest) in file_hashes(data, path).items()}
-            return tree_hash(hashes) if is_folder(path) else next(iter(hashes.values()))
+            return next(iter(file_hashes(data, path).values()))[1]
         return file_hash(path)
     if data in ("python", "python_docs", "music21"):
         return _package_hash(data)
     return None
+
+
+@contextmanager
+def unchanging() -> Iterator[None]:
+    """A block in which each folder of the user's is looked at once, and taken not to change.
+
+    Tens of thousands of files take a second to look at, and a study's plan asks for each trial.
+    """
+    global _folders
+    before, _folders = _folders, {}
+    try:
+        yield
+    finally:
+        _folders = before
+
+
+def _folder_hash(data: str, place: str, path: str | os.PathLike[str]) -> str:
+    if _folders is not None and (data, place) in _folders:
+        return _folders[data, place]
+    hashes = file_hashes(data, path)
+    digest = tree_hash({name: digest for name, (_, digest) in hashes.items()})
+    if _folders is not None:
+        _folders[data, place] = digest
+    return digest
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:
@@ -60,7 +87,7 @@ def file_hash(path: str | os.PathLike[str]) -> str:
     return digest
 
 
-def file_hashes(data: str, path: str | os.PathLike[str]) -> dict[str, tuple[Path, str]]:
+def file_hashes(data: str, path: str | os.PathLike[str]) -> dict[str, tuple[str, str]]:
     """The files at `path` of music or images, which may be empty or damaged, with their hashes.
 
     data: `midi` or `folder`, the option task.data. By their names relative to the folder, sorted;
@@ -68,12 +95,12 @@ def file_hashes(data: str, path: str | os.PathLike[str]) -> dict[str, tuple[Path
     """
     endings = ENDINGS[data]
     if not is_folder(path):
-        file = Path(path).expanduser()
+        file = os.path.abspath(os.path.expanduser(path))
         if not os.path.exists(file):
             raise UserError(
                 f"task.path={path} does not exist: name a folder of files, or one of them"
             )
-        return {file.name: (file, _hash_below(f"{path}", file))}
+        return {os.path.basename(file): (file, _hash_below(f"{path}", file))}
     files = files_below(path, endings)
     if not files:
         raise UserError(
@@ -83,8 +110,10 @@ def file_hashes(data: str, path: str | os.PathLike[str]) -> dict[str, tuple[Path
     return {name: (file, _hash_below(f"{path}: {name}", file)) for name, file in files.items()}
 
 
-def _hash_below(told: str, file: Path) -> str:
+def _hash_below(told: str, file: str) -> str:
     """The hash of a file, which may be empty. told: what a message calls it."""
+    if (stamp := _stamp(file)) in _known:
+        return _known[stamp]
     try:
         with open(open_regular(file, os.O_RDONLY), "rb") as stream:
             empty = os.fstat(stream.fileno()).st_size == 0
@@ -136,7 +165,7 @@ def _package_hash(data: str) -> str:
 def _stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
     """What changes with a file: device, inode, size, times (ns); empty where there is no file."""
     try:
-        s = os.stat(Path(path).expanduser())
+        s = os.stat(os.path.expanduser(path))
     except OSError:
         return ()
     return s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns

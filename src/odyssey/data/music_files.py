@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -108,7 +109,7 @@ def own_parts(path: PathLike) -> str:
 # -- files ----------------------------------------------------------------------------------------
 
 
-def _only(hashes: Mapping[str, tuple[Path, str]]) -> str:
+def _only(hashes: Mapping[str, tuple[str, str]]) -> str:
     return next(iter(hashes.values()))[1]
 
 
@@ -144,7 +145,7 @@ def read_piece(content: bytes, resolution: int) -> Piece:
 
 
 def _packed(
-    where: Path, hashes: Mapping[str, tuple[Path, str]], resolution: int
+    where: Path, hashes: Mapping[str, tuple[str, str]], resolution: int
 ) -> dict[str, NDArray[Any]]:
     """`frames`: all rolls, one after another, a bit a key; `lengths`: the frames of each; `facts`:
     the rest, as JSON."""
@@ -152,7 +153,7 @@ def _packed(
     names, unusable, notes, lost = [], {}, 0, Counter[str]()
     for name, (file, digest) in hashes.items():
         try:
-            if file.stat().st_size > LARGEST:
+            if os.path.getsize(file) > LARGEST:
                 raise ValueError(f"it has more than {LARGEST >> 20} MiB")
             content = read_bytes(file)[0]
         except OSError as error:
