@@ -117,3 +117,15 @@ def test_what_cannot_be_read_is_a_sentence(make, says: str, tmp_path: Path) -> N
 def test_a_folder_without_a_part_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a folder without all of train.csv"):
         content_hash("csv", tmp_path)
+
+
+def test_options_of_ones_own_data_are_part_of_the_name(tmp_path: Path) -> None:
+    from odyssey.config.compose import compose
+    from odyssey.config.identity import run_name
+
+    for name in ("x.mid", "x.png"):
+        (tmp_path / name).touch()
+    music = f"task=music task.data=midi task.path={tmp_path}"
+    images = f"task=mnist task.data=folder task.path={tmp_path}"
+    given = [music, f"{music} task.resolution=4", images, f"{images} task.size=9"]
+    assert len({run_name(compose(words.split())) for words in given}) == 4

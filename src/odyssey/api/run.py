@@ -458,9 +458,10 @@ class Run:
         ----------
         inputs : optional
             For `charlm`, `wordlm` and `sentiment` a text or a list of texts; for `mnist` an image
-            (28, 28) or images (N, 28, 28) of grey values from 0 to 255; for `music` a piano roll
-            (T, 88) of 0 and 1 or a list of them; for `synthetic` sequences (T) of integers, or
-            (T, 2) of numbers and marks, or a list of them.
+            (28, 28) or images (N, 28, 28) of grey values from 0 to 255, or of the size of your own,
+            in colour (H, W, 3); for `music` a piano roll (T, 88) of 0 and 1 or a list of them; for
+            `synthetic` sequences (T) of integers, or (T, 2) of numbers and marks, or a list of
+            them.
         split : {"train", "valid", "test"}, optional
             In place of `inputs`. The text of a language model is read in lanes side by side, as in
             training; each is a sequence.
@@ -553,7 +554,11 @@ class Run:
             return (prompt or "") + "".join(pieces if stop is None else until(pieces, stop))
         import numpy as np
 
-        return Roll(np.stack(list(pieces)), tempo=self.config.task.tempo)
+        return Roll(
+            np.stack(list(pieces)),
+            tempo=self.config.task.tempo,
+            resolution=self.config.task.resolution,
+        )
 
     def _or(self, key: str, given: Any) -> Any:
         return self.config.task.get(key, 1) if given is None else given
@@ -646,19 +651,22 @@ class Roll:
     Attributes
     ----------
     frames : array (T, 88) of 0 and 1
-        A row for each eighth note, a column for each key from MIDI note 21.
+        A row for each frame, a column for each key from MIDI note 21.
     tempo : float
         In quarter notes a minute.
+    resolution : int
+        Frames a quarter note.
     """
 
     frames: NDArray[np.uint8]
     tempo: float = 90.0
+    resolution: int = 2
 
     def write(self, path: str | Path) -> Path:
         """Write it as a MIDI file; the path. Raises OSError where that is not possible."""
         from odyssey.tasks.midi import write_midi
 
-        return write_midi(self.frames, Path(path), tempo=self.tempo)
+        return write_midi(self.frames, Path(path), tempo=self.tempo, resolution=self.resolution)
 
     def __repr__(self) -> str:
         return f"<Roll of {len(self.frames)} frames, {int(self.frames.sum())} keys down>"

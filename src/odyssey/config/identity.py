@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,15 @@ def data_hash(cfg: DictConfig) -> str | None:
     return content_hash(cfg.task.data, cfg.task.get("path"))
 
 
+@contextmanager
+def unchanging() -> Iterator[None]:
+    """A block, or the calls of a function, in which no data of the user's are taken to change."""
+    from odyssey.data import identity
+
+    with identity.unchanging():
+        yield
+
+
 def run_name(cfg: DictConfig) -> str:
     """The name of the run's folder: `<cell>-<task>-<the first 8 digits of its hash>`."""
     return f"{cell_name(cfg.cell._target_)}-{cfg.task.name}-{config_hash(cfg)[:8]}"
@@ -90,6 +101,11 @@ def _identify_data(task: dict[str, Any]) -> None:
     from odyssey.data.identity import content_hash
 
     data, path = task.get("data", ""), task.pop("path", None)
+    # Of the user's own data alone; runs on others are called as before there were these options.
+    if data != "midi":
+        task.pop("resolution", None)
+    if task.get("size", "") is None:
+        task.pop("size")
     digest = content_hash(data, path)
     if digest is not None:
         task["content"] = digest

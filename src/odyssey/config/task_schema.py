@@ -19,8 +19,8 @@ MISSING: Any = "???"  # omegaconf.MISSING: a value that must be given
 # The names that odyssey.data knows.
 TEXTS = ("kjv", "python", "shakespeare", "ptb", "text8", "hello", "python_docs", "file")
 LABELLED_TEXTS = ("snippets", "sst2", "imdb", "csv")
-IMAGES = ("mnist5k", "mnist")
-ROLLS = ("music21", "jsb", "nottingham", "musedata", "piano")
+IMAGES = ("mnist5k", "mnist", "folder")
+ROLLS = ("music21", "jsb", "nottingham", "musedata", "piano", "midi")
 
 SPLIT_BY_US = (
     "kjv",
@@ -38,6 +38,10 @@ EVAL = "the same in validation and test; null = as in training"
 
 LENGTHS = {"adding": 100, "copying": 100, "reversal": 10}  # of each kind of synthetic problem
 
+
+CHORALES = 2  # frames a quarter note in the chorales that come with music21
+
+LARGEST_IMAGE = 4096  # pixels each way
 
 MOST_STEPS = 1_000_000  # of a sample or a sequence, and sequences of a batch: more is a slip
 
@@ -183,16 +187,26 @@ class SentimentConfig(TaskConfig):
 
 @dataclass
 class MnistConfig(TaskConfig):
-    """The digit in an image read piece by piece."""
+    """The class of an image read piece by piece."""
 
     sources: ClassVar[tuple[str, ...]] = IMAGES
+    own: ClassVar[str | None] = "folder"
 
     name: str = key("mnist", NAME)
     data: str = key("mnist5k", DATA)
+    path: str | None = key(
+        None,
+        "folder with a folder of images for each class, or .npz, to read with task.data=folder",
+        place=True,
+    )
+    size: int | None = key(
+        None, "resize images of task.data=folder to so many pixels each way; null = as they are"
+    )
     eval_batch_size: int | None = key(256, EVAL)
     order: str = key(
         "rows",
-        "rows = 28 steps of 28; pixels = 784 steps of 1; permuted = these in a fixed mixed order",
+        "rows = a row of the image a step (28 steps of 28 for a digit); pixels = a pixel a step "
+        "(784); permuted = these in a fixed mixed order",
     )
     permutation_seed: int = key(0, "which mixed order")
     normalization: str = key(
@@ -204,7 +218,20 @@ class MnistConfig(TaskConfig):
         found = super().errors()
         found += one_of("task.order", self.order, ("rows", "pixels", "permuted"))
         found += at_least("task.permutation_seed", self.permutation_seed, 0)
+        found += at_least("task.size", self.size, 1, LARGEST_IMAGE)
+        if self.size is not None and self.data in IMAGES and self.data != self.own:
+            found.append(
+                f"task.size={self.size} is not read with task.data={self.data}, whose images are "
+                "of 28×28 pixels: leave it out, or add task.data=folder"
+            )
         return found + one_of("task.normalization", self.normalization, ("unit", "standard"))
+
+    def without_split(self) -> str:
+        if self.data == self.own and self.path:
+            from odyssey.data.image_files import own_parts
+
+            return own_parts(self.path)
+        return ""
 
 
 @dataclass
@@ -212,9 +239,18 @@ class MusicConfig(TaskConfig):
     """The next frame of a piano roll."""
 
     sources: ClassVar[tuple[str, ...]] = ROLLS
+    own: ClassVar[str | None] = "midi"
 
     name: str = key("music", NAME)
     data: str = key("music21", DATA)
+    path: str | None = key(
+        None,
+        "folder of MIDI and MusicXML files, or one of them, to read with task.data=midi",
+        place=True,
+    )
+    resolution: int = key(
+        CHORALES, "frames a quarter note with task.data=midi; 2 = an eighth note each, as music21"
+    )
     batch_size: int = key(8, BATCH)
     eval_batch_size: int | None = key(32, EVAL)
     input_noise: float = key(
@@ -232,7 +268,7 @@ class MusicConfig(TaskConfig):
         neutral=True,
     )
     tempo: float = key(
-        90.0, "quarter notes a minute in the MIDI files; a frame is an eighth note", neutral=True
+        90.0, "quarter notes a minute in the MIDI files that it writes", neutral=True
     )
 
     def errors(self) -> list[str]:
@@ -240,6 +276,12 @@ class MusicConfig(TaskConfig):
         found += at_least("task.input_noise", self.input_noise, 0)
         found += one_of("task.reduction", self.reduction, ("mean", "sum"))
         found += at_least("task.min_length", self.min_length, 1)
+        found += at_least("task.resolution", self.resolution, 1, 96)
+        if self.resolution != CHORALES and self.data in ROLLS and self.data != self.own:
+            found.append(
+                f"task.resolution={self.resolution} is not read with task.data={self.data}, whose "
+                "frames are given: leave it out, or add task.data=midi"
+            )
         found += at_least("task.sample_length", self.sample_length, 1, MOST_STEPS)
         found += at_least("task.sample_temperature", self.sample_temperature, 0)
         if not 4 <= self.tempo <= 1000:  # what a MIDI file can hold, and a listener bear
@@ -247,6 +289,10 @@ class MusicConfig(TaskConfig):
         return found
 
     def without_split(self) -> str:
+        if self.data == "midi" and self.path:
+            from odyssey.data.music_files import own_parts
+
+            return own_parts(self.path)
         return "" if self.data == "music21" else f"whose data, {self.data}, come in three parts"
 
 

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from odyssey.data.download import sha256
+from odyssey.data.folders import ENDINGS, files_below, is_folder, tree_hash
 from odyssey.data.text import python_docs_text, python_text, read_bytes
 from odyssey.errors import UserError
+from odyssey.io import open_regular
 
 TABLES = ("csv", "tsv")  # endings of a table's files: what is between their fields
 PARTS = ("train", "valid", "test")
 SETTLED_NS = 2_000_000_000  # a file younger than that may change again without another time
 
 _known: dict[tuple[int, ...], str] = {}  # stamp of a file -> its hash
+_folders: dict[tuple[str, str], str] | None = None  # of `unchanging`: task.data, path -> hash
 
 
 def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str | None:
@@ -28,7 +32,8 @@ def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str |
     data: the option task.data
     path: the option task.path, a file or folder of the user's
 
-    A file at `path` has the hash of its bytes, as sha256sum prints it. The name determines files
+    A file at `path` has the hash of its bytes, as sha256sum prints it; a folder of music or of
+    images that of the list of its files, with theirs. The name determines files
     from the web, which are pinned by a hash in the code, and what is generated. What comes with
     Python or with a package may be another in another version, and is read. A file's hash is
     computed once in a process as long as its size and times stay. Raises UserError as loading the
@@ -37,10 +42,38 @@ def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str |
     if path is not None:
         if data == "csv":
             return table_hash({f: file_hash(f) for f in table_files(path)})
+        if data in ENDINGS and is_folder(path):
+            return _folder_hash(data, os.path.abspath(os.path.expanduser(path)), path)
+        if data in ENDINGS:
+            return next(iter(file_hashes(data, path).values()))[1]
         return file_hash(path)
     if data in ("python", "python_docs", "music21"):
         return _package_hash(data)
     return None
+
+
+@contextmanager
+def unchanging() -> Iterator[None]:
+    """A block in which each folder of the user's is looked at once, and taken not to change.
+
+    Tens of thousands of files take a second to look at, and a study's plan asks for each trial.
+    """
+    global _folders
+    before, _folders = _folders, {}
+    try:
+        yield
+    finally:
+        _folders = before
+
+
+def _folder_hash(data: str, place: str, path: str | os.PathLike[str]) -> str:
+    if _folders is not None and (data, place) in _folders:
+        return _folders[data, place]
+    hashes = file_hashes(data, path)
+    digest = tree_hash({name: digest for name, (_, digest) in hashes.items()})
+    if _folders is not None:
+        _folders[data, place] = digest
+    return digest
 
 
 def file_hash(path: str | os.PathLike[str], option: str = "task.path") -> str:
@@ -52,6 +85,44 @@ def file_hash(path: str | os.PathLike[str], option: str = "task.path") -> str:
     if stamp and _stamp(path) == stamp and time.time_ns() - max(stamp[3:]) > SETTLED_NS:
         _known[stamp] = digest
     return digest
+
+
+def file_hashes(data: str, path: str | os.PathLike[str]) -> dict[str, tuple[str, str]]:
+    """The files at `path` of music or images, which may be empty or damaged, with their hashes.
+
+    data: `midi` or `folder`, the option task.data. By their names relative to the folder, sorted;
+    a single file by its own name. Raises UserError where there is none, or one cannot be read.
+    """
+    endings = ENDINGS[data]
+    if not is_folder(path):
+        file = os.path.abspath(os.path.expanduser(path))
+        if not os.path.exists(file):
+            raise UserError(
+                f"task.path={path} does not exist: name a folder of files, or one of them"
+            )
+        return {os.path.basename(file): (file, _hash_below(f"{path}", file))}
+    files = files_below(path, endings)
+    if not files:
+        raise UserError(
+            f"task.path={path} is a folder without files ending in {', '.join(endings)}, in it or "
+            "below it: name the folder that has them"
+        )
+    return {name: (file, _hash_below(f"{path}: {name}", file)) for name, file in files.items()}
+
+
+def _hash_below(told: str, file: str) -> str:
+    """The hash of a file, which may be empty. told: what a message calls it."""
+    if (stamp := _stamp(file)) in _known:
+        return _known[stamp]
+    try:
+        with open(open_regular(file, os.O_RDONLY), "rb") as stream:
+            empty = os.fstat(stream.fileno()).st_size == 0
+        return sha256([]) if empty else file_hash(file)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise UserError(
+            f"task.path={told} cannot be read ({why}): mend that, or name another"
+        ) from None
 
 
 def table_files(path: str | os.PathLike[str]) -> list[Path]:
@@ -94,7 +165,7 @@ def _package_hash(data: str) -> str:
 def _stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
     """What changes with a file: device, inode, size, times (ns); empty where there is no file."""
     try:
-        s = os.stat(Path(path).expanduser())
+        s = os.stat(os.path.expanduser(path))
     except OSError:
         return ()
     return s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns

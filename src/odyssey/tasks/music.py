@@ -45,8 +45,15 @@ class Music(Task):
     answers = "each"
 
     def load(self) -> None:
-        parts = data.rolls(self.cfg.data, self.data_dir, split_seed=self.split_seed)
+        parts = data.rolls(
+            self.cfg.data,
+            self.data_dir,
+            path=self.cfg.path,
+            resolution=self.cfg.resolution,
+            split_seed=self.split_seed,
+        )
         self.data = {"name": parts.name, "sha256": parts.sha256}
+        self.notes = parts.notes
         self._rolls: dict[Split, list[NDArray[np.uint8]]] = {
             "train": self._usable(parts.train, self.cfg.min_length),
             "valid": self._usable(parts.valid, 1),
@@ -127,7 +134,12 @@ class Music(Task):
     def write(self, roll: NDArray[np.uint8], path: Path) -> Path:
         """Write a roll (T, 88) as `path`.mid and, drawn, as `path`.png; the MIDI file's path."""
         midi.draw_roll(roll, path.with_name(f"{path.name}.png"))
-        return midi.write_midi(roll, path.with_name(f"{path.name}.mid"), tempo=self.cfg.tempo)
+        return midi.write_midi(
+            roll,
+            path.with_name(f"{path.name}.mid"),
+            tempo=self.cfg.tempo,
+            resolution=self.cfg.resolution,
+        )
 
     def names(self) -> range:
         """The MIDI notes of the 88 keys."""
