@@ -24,8 +24,8 @@ class Mnist(Classification):
     `rows`: inputs (28, B, 28), from the top. `pixels`: (784, B, 1), row by row. `permuted`: the
     pixels in one random order for all images, from `permutation_seed` (Le, Jaitly and Hinton 2015,
     arXiv 1504.00941). Grey values are scaled to [0, 1], or with `normalization=standard` to mean 0
-    and standard deviation 1 over all pixels of the training part. Metrics: `accuracy` (0 to 1),
-    `nats`.
+    and standard deviation 1 over all pixels of the training part. Metrics: those
+    of `Classification`.
     """
 
     name = "mnist"
@@ -38,6 +38,7 @@ class Mnist(Classification):
             "valid": parts.valid,
             "test": parts.test,
         }
+        self.count_classes(parts.train.labels, 10)
         self.mean, self.deviation = 0.0, 255.0
         if self.cfg.normalization == "standard":
             # By counts of the 256 values: no float copy of all images.
@@ -89,10 +90,11 @@ class Mnist(Classification):
         return torch.from_numpy(np.random.RandomState(self.cfg.permutation_seed).permutation(784))
 
     def export(self) -> dict[str, Any]:
-        return {"mean": self.mean, "deviation": self.deviation}
+        return {"mean": self.mean, "deviation": self.deviation, "commonest": self.commonest}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         self.mean, self.deviation = saved["mean"], saved["deviation"]
+        self.restore_classes(10, saved.get("commonest"))
         self._set_spec()
 
     def _set_spec(self) -> None:
