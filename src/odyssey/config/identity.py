@@ -109,8 +109,6 @@ def _identify_data(task: dict[str, Any]) -> None:
     digest = content_hash(data, path)
     if digest is not None:
         task["content"] = digest
-    if data == "csv" and path is not None and path.endswith(".tsv"):
-        task["separator"] = "tab"  # which the ending says, and not the content
 
 
 def _identify_classes(value: Any) -> None:

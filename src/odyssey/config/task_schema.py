@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from odyssey.config.fields import above, at_least, key, one_of
-from odyssey.errors import options
+from odyssey.errors import UserError, options
 
 MISSING: Any = "???"  # omegaconf.MISSING: a value that must be given
 
@@ -161,7 +161,17 @@ class SentimentConfig(TaskConfig):
 
     name: str = key("sentiment", NAME)
     data: str = key("snippets", DATA)
-    path: str | None = key(None, "the file to read with task.data=csv", place=True)
+    path: str | None = key(None, "the table, or the folder, to read with task.data=csv", place=True)
+    text_column: str | None = key(
+        None, "which column of the table holds the texts, by name or number; null = found"
+    )
+    label_column: str | None = key(None, "which one holds the labels, in the same way")
+    encoding: str | None = key(
+        None, "of the files, such as cp1252; null = by their first bytes, else UTF-8"
+    )
+    class_weights: str | None = key(
+        None, "balanced = rare classes count more in the training loss, by n / (K n_k); null = not"
+    )
     eval_batch_size: int | None = key(256, EVAL)
     tokens: str = key("words", "what the model reads one by one: words or characters")
     lower: bool = key(True, "read capitals as small letters")
@@ -173,6 +183,14 @@ class SentimentConfig(TaskConfig):
 
     def errors(self) -> list[str]:
         found = super().errors()
+        if self.data != self.own:
+            for name in ("text_column", "label_column", "encoding"):
+                if (value := getattr(self, name)) is not None:
+                    found.append(
+                        f"task.{name}={value} is not read with task.data={self.data}: leave it "
+                        f"out, or type task.data={self.own} task.path=…"
+                    )
+        found += one_of("task.class_weights", self.class_weights, ("balanced",))
         found += one_of("task.tokens", self.tokens, ("words", "characters"))
         found += at_least("task.max_length", self.max_length, 1)
         found += one_of("task.keep", self.keep, ("head", "tail"))
@@ -180,8 +198,13 @@ class SentimentConfig(TaskConfig):
         return found + at_least("task.min_count", self.min_count, 1)
 
     def without_split(self) -> str:
-        if self.data == "csv" and self.path and Path(self.path).is_dir():
-            return "which reads three files"
+        if self.data == "csv" and self.path and Path(self.path).expanduser().is_dir():
+            from odyssey.data.table_files import draws_parts
+
+            try:
+                return "" if draws_parts(self.path) else "which reads three parts"
+            except UserError:  # said where the data are read
+                return ""
         return "whose data, sst2, come in three parts" if self.data == "sst2" else ""
 
 

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 
 from odyssey.data.download import sha256
 from odyssey.data.folders import ENDINGS, files_below, is_folder, tree_hash
+from odyssey.data.table_files import TableFile, table_files
 from odyssey.data.text import python_docs_text, python_text, read_bytes
 from odyssey.errors import UserError
 from odyssey.io import open_regular
 
-TABLES = ("csv", "tsv")  # endings of a table's files: what is between their fields
-PARTS = ("train", "valid", "test")
 SETTLED_NS = 2_000_000_000  # a file younger than that may change again without another time
 
 _known: dict[tuple[int, ...], str] = {}  # stamp of a file -> its hash
@@ -41,7 +39,7 @@ def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str |
     """
     if path is not None:
         if data == "csv":
-            return table_hash({f: file_hash(f) for f in table_files(path)})
+            return labelled_hash(path)
         if data in ENDINGS and is_folder(path):
             return _folder_hash(data, os.path.abspath(os.path.expanduser(path)), path)
         if data in ENDINGS:
@@ -125,30 +123,25 @@ def _hash_below(told: str, file: str) -> str:
         ) from None
 
 
-def table_files(path: str | os.PathLike[str]) -> list[Path]:
-    """The file of a table, or the three of a folder. Raises UserError where one is missing."""
-    where = Path(path).expanduser()
-    if not where.is_dir():
-        return [where]
-    for ending in TABLES:
-        files = [where / f"{part}.{ending}" for part in PARTS]
-        if all(file.is_file() for file in files):
-            return files
-    raise UserError(
-        f"task.path={where} is a folder without all of train.csv, valid.csv and test.csv "
-        "(or .tsv); add them, or name a single file"
-    )
+def labelled_hash(path: str | os.PathLike[str]) -> str:
+    """SHA-256 (hex) of the user's labelled texts. Raises UserError.
 
-
-def table_hash(hashes: Mapping[Path, str]) -> str:
-    """SHA-256 (hex) of a table of one or three files, from their hashes.
-
-    One file has its own. That of three is the hash of their list with names, as sha256sum prints
-    it, so that a row that moves from one part to another counts.
+    A single file has that of its bytes. Several have that of the list of their hashes, each with
+    what the file is, `train` or `train/pos/1.txt`, so that a row that moves from one part to
+    another counts, and the ending of a table's name does not.
     """
-    if len(hashes) == 1:
-        return next(iter(hashes.values()))
-    return sha256([f"{digest}  {file.name}\n".encode() for file, digest in hashes.items()])
+    files = table_files(path)
+    if len(files) == 1 and not files[0].label:
+        return file_hash(files[0].path)
+    lines = (f"{_hash_or_empty(file)}  {file.key}\n" for file in files)
+    return sha256([line.encode("utf-8", "surrogateescape") for line in lines])
+
+
+def _hash_or_empty(file: TableFile) -> str:
+    """The hash of a file, which may be empty where it is one text of many."""
+    if file.label and file.path.stat().st_size == 0:
+        return sha256([b""])
+    return file_hash(file.path)
 
 
 @cache

@@ -26,7 +26,8 @@ class Mnist(Classification):
     row. `permuted`: the pixels in one random order for all images, from `permutation_seed` (Le,
     Jaitly and Hinton 2015, arXiv 1504.00941). Values are scaled to [0, 1], or with
     `normalization=standard` to mean 0 and standard deviation 1 over all pixels and colours of the
-    training part. Metrics: `accuracy` (0 to 1), `nats`.
+    training part. Metrics: those of
+    `Classification`.
     """
 
     name = "mnist"
@@ -51,6 +52,7 @@ class Mnist(Classification):
             "valid": parts.valid,
             "test": parts.test,
         }
+        self.count_classes(parts.train.labels, len(self.names()))
         self.mean, self.deviation = 0.0, 255.0
         if self.adopted:
             self.mean, self.deviation = self.adopted["mean"], self.adopted["deviation"]
@@ -114,6 +116,7 @@ class Mnist(Classification):
             "deviation": self.deviation,
             "shape": list(self.shape),
             "classes": None if self.classes is None else list(self.classes),
+            "commonest": self.commonest,
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -122,6 +125,7 @@ class Mnist(Classification):
         self.shape = (height, width, values)
         classes = saved.get("classes")
         self.classes = None if classes is None else tuple(classes)
+        self.restore_classes(len(self.names()), saved.get("commonest"))
         self._set_spec()
 
     def _in_order(self, images: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from odyssey.tasks.metric import Metric
 from odyssey.typed_json import check_schema, from_values, to_text, to_values
 
 SCHEMA = 1  # raise it when a key changes its meaning; `load` refuses records of a later schema
+ACCURACY, COMMONEST = "accuracy", "accuracy_common"  # metrics: a run's, the commonest class's
 TEST_ITEMS = "test_items.npz"  # beside run.json: the test scores of each sequence
 STATUSES = ("running", "finished", "diverged", "failed", "interrupted")
 DONE = ("finished", "diverged")  # with a result; such a run is not trained again
@@ -181,6 +182,14 @@ class RunRecord:
         """The value of the monitor at the best checkpoint; nan where there is none."""
         name = self.monitor.name if self.monitor is not None else ""
         return self.metrics.get(f"{part}/{name}", math.nan)
+
+    def no_better_than_commonest(self) -> bool | None:
+        """Whether always answering the commonest class is as often right as the run's test.
+
+        None where that is not known.
+        """
+        values = [self.metrics.get(f"test/{name}", math.nan) for name in (ACCURACY, COMMONEST)]
+        return None if any(map(math.isnan, values)) else values[0] <= values[1]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as run.json has them; nan and inf by their names, which JSON lacks."""

@@ -36,6 +36,7 @@ from odyssey.training.build import (
     load_task,
 )
 from odyssey.training.callbacks import Checkpoints, Interrupted, Signals
+from odyssey.training.confusion import Confusion
 from odyssey.training.failure import NoRoom, last_lines
 from odyssey.training.figures import learning_curves
 from odyssey.training.items import Items
@@ -408,9 +409,12 @@ class Run:
                 except checkpoint.MISFITS as error:
                     raise _misfit(self.folder.best_checkpoint, error) from error
                 module.items = Items(task, task.ready("test"))
+                module.confusion = Confusion.of(task)
                 trainer.test(module, datamodule=task, verbose=False)
                 module.check_tested()
                 module.items.write(self.folder.path, module.evaluated)
+                if module.confusion is not None:
+                    module.confusion.write(self.folder.path)
             except SystemExit as end:
                 # What Lightning makes of a KeyboardInterrupt, or of SIGTERM after a validation;
                 # others are of whoever gave up.
