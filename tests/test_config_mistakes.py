@@ -180,7 +180,7 @@ WRONG = [
     ("task.path=a_file", "task.path=a_file is not read with task.data=kjv", "task.data=file"),
     ("task.data=file task.path=nope", "task.path=nope is not there", "type the path of a file"),
     ("task.data=file 'task.path=a b'", "task.path=a b is not there", "type the path of a file"),
-    ("task.data=file task.path=.", "task.path=. is a folder", "text file"),
+    ("task.data=file task.path=.", "task.path=. is a folder without", "train.txt"),
     # flags
     ("--foo", "--foo is not an option", "--help"),
     ("-x", "-x is not an option", "--help"),

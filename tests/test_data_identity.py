@@ -100,7 +100,7 @@ def test_a_young_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ("make", "says"),
     [
         (lambda path: None, "does not exist; name a text file"),
-        (lambda path: path.mkdir(), "is a folder; name a text file"),
+        (lambda path: path.mkdir(), "is a folder without train.txt and valid.txt; it has no files"),
         (lambda path: path.touch(), "is empty; name a file with text in it"),
         (lambda path: os.mkfifo(path), "is a pipe or a device"),
     ],

@@ -7,7 +7,7 @@ import torch
 
 import random_kit
 from odyssey.tasks.batching import Order
-from odyssey.tasks.language_model import IGNORED, Windows
+from odyssey.tasks.windows import IGNORED, Windows
 from tasks_kit import same
 
 SIZES = [(2, 1, 1), (3, 1, None), (7, 3, 2), (97, 7, 5), (101, 1, 100), (101, 1, 25), (64, 32, 10)]

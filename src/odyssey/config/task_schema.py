@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from odyssey.config.fields import above, at_least, key, one_of
 from odyssey.errors import UserError, options
+from odyssey.text_encoding import check_encoding
 
 MISSING: Any = "???"  # omegaconf.MISSING: a value that must be given
 
@@ -52,6 +53,7 @@ class TaskConfig:
 
     sources: ClassVar[tuple[str, ...]] = ()  # the names that data may have
     own: ClassVar[str | None] = None  # the one of them that reads the user's file, path
+    also_own: ClassVar[tuple[str, ...]] = ()  # others that do
 
     name: str = key("", NAME)
     data: str = key("", DATA)
@@ -67,14 +69,18 @@ class TaskConfig:
         found += at_least("task.batch_size", self.batch_size, 1, MOST_STEPS)
         found += at_least("task.eval_batch_size", self.eval_batch_size, 1, MOST_STEPS)
         path = getattr(self, "path", None)
-        if self.own and self.data == self.own and not path:
-            found.append(f"task.data={self.own} needs a file to read: add task.path=…")
-        elif path and self.data != self.own:
+        if self.own and self.reads_own() and not path:
+            found.append(f"task.data={self.data} needs a file to read: add task.path=…")
+        elif path and not self.reads_own():
             found.append(
                 f"task.path={path} is not read with task.data={self.data}: "
                 f"add task.data={self.own}, or leave task.path out"
             )
         return found
+
+    def reads_own(self) -> bool:
+        """Whether the data are a file or folder of the user's, `path`."""
+        return self.data == self.own or self.data in self.also_own
 
     def without_split(self) -> str:
         """Why no seed decides which items are for training, validation and test; else empty."""
@@ -88,9 +94,22 @@ class StreamedConfig(TaskConfig):
     sources: ClassVar[tuple[str, ...]] = TEXTS
     own: ClassVar[str | None] = "file"
 
-    path: str | None = key(None, "the UTF-8 text to read with task.data=file", place=True)
+    path: str | None = key(
+        None,
+        "the text to read with task.data=file, or a folder of train.txt, valid.txt, test.txt",
+        place=True,
+    )
+    encoding: str | None = key(
+        None, "of that text, such as cp1252; null = UTF-8, or UTF-16 where the file says so"
+    )
+    documents: str | None = key(
+        None,
+        "what separates documents, each read from a state of zero: lines, blank (blank lines), or "
+        "the separator itself; null = one long text",
+    )
     split: list[float] = key(
-        lambda: [0.9, 0.05, 0.05], "shares of train, valid, test in a text that comes whole"
+        lambda: [0.9, 0.05, 0.05],
+        "shares of train, valid, test in a text that comes whole; test may be 0: no test then",
     )
     min_count: int | None = key(None, "rarer symbols become <unk>; null = the data set's own")
     reduction: str = key("mean", "over a window's steps: mean or sum (then the lanes' mean)")
@@ -105,7 +124,27 @@ class StreamedConfig(TaskConfig):
 
     def errors(self) -> list[str]:
         found = super().errors()
-        found += _split_errors(self.data, self.split)
+        found += self._split_errors()
+        found += check_encoding(self.encoding)
+        if self.encoding is not None and self.data in TEXTS and self.data != self.own:
+            found.append(
+                f"task.encoding={self.encoding} is not read with task.data={self.data}: leave it "
+                "out, or add task.data=file"
+            )
+        if self.encoding is not None and self.data in self.also_own:
+            found.append(
+                f"task.encoding={self.encoding} is not read with task.data={self.data}, which "
+                "takes bytes as they are: leave it out, or type task.data=file"
+            )
+        if self.documents is not None and not self.documents.strip():
+            found.append(
+                'task.documents is blank: type lines, blank or "<what is between documents>"'
+            )
+        if self.documents is not None and self.drop_last:
+            found.append(
+                "task.drop_last=true drops the ends of lanes, and with task.documents these end "
+                "where documents do: leave one of them out"
+            )
         found += at_least("task.min_count", self.min_count, 1)
         found += one_of("task.reduction", self.reduction, ("mean", "sum"))
         found += at_least("task.sample_length", self.sample_length, 1, MOST_STEPS)
@@ -113,17 +152,53 @@ class StreamedConfig(TaskConfig):
         return found
 
     def without_split(self) -> str:
+        if self.in_folder():
+            return "which reads a file for each part"
         return "whose parts are stretches of one text"
+
+    def in_folder(self) -> bool:
+        """Whether the data are a folder with a file for each part."""
+        return bool(self.path) and self.reads_own() and Path(str(self.path)).expanduser().is_dir()
+
+    def _split_errors(self) -> list[str]:
+        typed = "[" + ",".join(map(str, self.split)) + "]"
+        example = "type three shares such as task.split=[0.9,0.05,0.05]"
+        if len(self.split) != 3:
+            return [f"task.split={typed} has {len(self.split)} numbers: {example}"]
+        train, valid, test = self.split
+        if above("", train, 0) or above("", valid, 0) or not 0 <= test < math.inf:
+            return [f"task.split={typed} leaves a part empty, which test alone may be: {example}"]
+        if not math.isclose(sum(self.split), 1, abs_tol=1e-6):
+            return [f"task.split={typed} adds up to {sum(self.split):g} and not to 1: {example}"]
+        if list(self.split) == [0.9, 0.05, 0.05]:
+            return []
+        if self.in_folder():
+            return [
+                f"task.split={typed} is not read with the folder task.path={self.path}, which has "
+                "a file for each part: leave it out, or name a single file"
+            ]
+        if self.data in TEXTS and self.data not in SPLIT_BY_US:
+            return [
+                f"task.split={typed} is not read with task.data={self.data}, which comes in three "
+                f"parts: leave it out, or choose task.data from {options(SPLIT_BY_US)}"
+            ]
+        return []
 
 
 @dataclass
 class CharLMConfig(StreamedConfig):
     """Character language model."""
 
+    sources: ClassVar[tuple[str, ...]] = (*TEXTS, "bytes")
+    also_own: ClassVar[tuple[str, ...]] = ("bytes",)
+
     name: str = key("charlm", NAME)
     data: str = key("kjv", DATA)
     batch_size: int = key(64, BATCH)
     unknown: bool = key(True, "unseen characters become <unk>; false = are an error")
+    normalize: bool = key(
+        True, "join accents to their letters (Unicode's form NFC); false = as in the file"
+    )
 
     def errors(self) -> list[str]:
         found = super().errors()
@@ -382,20 +457,3 @@ TASKS: dict[str, type[TaskConfig]] = {
     "synthetic": SyntheticConfig,
     "own": OwnTaskConfig,
 }
-
-
-def _split_errors(name: str, split: list[float]) -> list[str]:
-    typed = "[" + ",".join(map(str, split)) + "]"
-    example = "type three shares such as task.split=[0.9,0.05,0.05]"
-    if len(split) != 3:
-        return [f"task.split={typed} has {len(split)} numbers: {example}"]
-    if any(above("", share, 0) for share in split):
-        return [f"task.split={typed} leaves a part empty: {example}"]
-    if not math.isclose(sum(split), 1, abs_tol=1e-6):
-        return [f"task.split={typed} adds up to {sum(split):g} and not to 1: {example}"]
-    if list(split) != [0.9, 0.05, 0.05] and name in TEXTS and name not in SPLIT_BY_US:
-        return [
-            f"task.split={typed} is not read with task.data={name}, which comes in three parts: "
-            f"leave it out, or choose task.data from {options(SPLIT_BY_US)}"
-        ]
-    return []

@@ -35,7 +35,7 @@ from odyssey.config.own import find_part, one_line, subclass_of
 from odyssey.config.parts import INITIALIZERS, is_function, part_errors
 from odyssey.config.seeds import SEED_KEYS
 from odyssey.device import DEVICES, device_error
-from odyssey.errors import did_you_mean, options
+from odyssey.errors import UserError, did_you_mean, options
 
 if TYPE_CHECKING:
     from odyssey.cells import Cell
@@ -270,8 +270,16 @@ def _places(cfg: DictConfig) -> Iterator[str]:
     path = OmegaConf.select(cfg, "task.path")
     if path and not Path(path).exists():
         yield f"task.path={path} is not there: type the path of a file, seen from {Path.cwd()}"
+    elif path and Path(path).is_dir() and cfg.task.name in ("charlm", "wordlm"):
+        from odyssey.data.text_files import ENDINGS, text_files
+
+        if cfg.task.data in ENDINGS:
+            try:
+                text_files(cfg.task.data, path)
+            except UserError as error:
+                yield from error.messages
     elif path and cfg.task.data == "file" and Path(path).is_dir():
-        yield f"task.path={path} is a folder: type the path of a text file in it"
+        yield f"task.path={path} is a folder: type the path of a file in it"
 
 
 def _device(cfg: DictConfig) -> list[str]:

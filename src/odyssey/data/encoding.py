@@ -1,7 +1,6 @@
 """Text files as they are found, as UTF-8 without a byte order mark and with line ends of one kind.
 
-A letter and its accent are one character where Unicode has one (form NFC). A text stays bytes: as a
-Python string it would take up to four times the memory.
+A text stays bytes: as a Python string it would take up to four times the memory.
 """
 
 from __future__ import annotations
@@ -14,8 +13,10 @@ import numpy as np
 
 from odyssey.data.types import Text
 from odyssey.errors import UserError
+from odyssey.text_encoding import encoding_name
 
 CHUNK = 1 << 20  # bytes decoded at a time: large texts are checked without a copy of the whole
+PIECE = 1 << 16  # bytes composed at a time, which takes several strings of them
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",
@@ -29,8 +30,8 @@ def read_as_utf8(data: Text, name: str, encoding: str | None = None) -> tuple[Te
     """The bytes of a text file as UTF-8, and what was done to them, a phrase each.
 
     name: what a message calls the file. encoding: a codec of Python's, `task.encoding`; None: found
-    by the byte order mark, else UTF-8. Line ends CR LF and CR become LF, and the text is put in
-    Unicode's form NFC. A file that is all that is not copied.
+    by the byte order mark, else UTF-8. Line ends CR LF and CR become LF. A file that is UTF-8 with
+    LF is not copied.
 
     Raises UserError where the bytes are not of that encoding.
     """
@@ -45,70 +46,22 @@ def read_as_utf8(data: Text, name: str, encoding: str | None = None) -> tuple[Te
     if any(bool((data[at : at + CHUNK] == CR).any()) for at in range(0, len(data), CHUNK)):
         data, kind = _with_one_line_end(data)
         notes.append(f"line ends {kind} read as LF")
-    composed = _composed(data)
-    if composed is not None:
-        data = composed
-        notes.append("accents joined to their letters (NFC)")
     return data, notes
-
-
-def _composed(data: Text) -> Text | None:
-    """The text in Unicode's form NFC; None where it is in that form."""
-    texts = (b.decode() for b in _pieces(data) if not b.isascii())
-    if all(unicodedata.is_normalized("NFC", text) for text in texts):
-        return None
-    composed = (unicodedata.normalize("NFC", b.decode()).encode() for b in _pieces(data))
-    return np.frombuffer(b"".join(composed), np.uint8)
-
-
-def _pieces(data: Text) -> Iterator[bytes]:
-    """UTF-8 in pieces that end after a line break or a blank, with which no mark is joined."""
-    at, least = 0, CHUNK
-    while at < len(data):
-        piece = data[at : at + least].tobytes()
-        if at + least < len(data):
-            piece = piece[: max(piece.rfind(b"\n"), piece.rfind(b" ")) + 1]
-            if not piece:  # one word that long
-                least *= 2
-                continue
-        yield piece
-        at, least = at + len(piece), CHUNK
 
 
 def _encoding(data: Text, name: str, encoding: str | None) -> tuple[str, int]:
     """The name of the encoding, and how many bytes of the file are its mark."""
     head = data[:3].tobytes()
     for mark, marked in MARKS.items():
-        if head.startswith(mark) and (encoding is None or _plain(encoding).startswith(marked[:6])):
+        if head.startswith(mark) and (
+            encoding is None or encoding_name(encoding).startswith(marked[:6])
+        ):
             return marked, len(mark)
     if encoding is None:
         return "utf-8", 0
     without_mark = {"utf-16": "utf-16-le", "utf-8-sig": "utf-8"}  # which are of most such files
-    found = _plain(encoding)
+    found = encoding_name(encoding)
     return without_mark.get(found, found), 0
-
-
-def _plain(encoding: str) -> str:
-    """Python's own name of a text encoding. Raises UserError where there is none."""
-    try:
-        codec = codecs.lookup(encoding)
-        "".encode(encoding)  # LookupError for codecs such as base64, which are not of texts
-    except (LookupError, UnicodeError, ValueError):
-        raise UserError(
-            f"task.encoding={encoding} is not an encoding that Python knows: type one such as "
-            "utf-8, utf-16, cp1252, latin-1, shift_jis or gb18030"
-        ) from None
-    return codec.name
-
-
-def check_encoding(encoding: str | None) -> list[str]:
-    """One sentence where `task.encoding` is none that Python knows."""
-    try:
-        if encoding is not None:
-            _plain(encoding)
-    except UserError as error:
-        return list(error.messages)
-    return []
 
 
 def _check_utf8(data: Text, name: str, start: int, encoding: str | None) -> None:
@@ -180,3 +133,40 @@ def _with_one_line_end(data: Text) -> tuple[Text, str]:
         keep[:-1] = ~pairs
         text = text[keep]
     return text, " and ".join(kinds)
+
+
+def bytes_as_text(data: Text) -> Text:
+    """Any bytes as a text, in which byte b is the character of code point b."""
+    high = data >= 128
+    if not high.any():
+        return data
+    # Two bytes of UTF-8 for those above 127: 110000xx 10xxxxxx.
+    starts = np.arange(len(data)) + np.cumsum(high) - high
+    out = np.empty(len(data) + int(np.count_nonzero(high)), np.uint8)
+    out[starts] = np.where(high, 0xC0 | data >> 6, data)
+    out[starts[high] + 1] = 0x80 | data[high] & 0x3F
+    return out
+
+
+def is_composed(data: Text) -> bool:
+    """Whether UTF-8 is in Unicode's form NFC: letters and their accents as one character."""
+    return all(unicodedata.is_normalized("NFC", piece) for piece in _pieces(data))
+
+
+def composed(data: Text) -> Text:
+    """UTF-8 in Unicode's form NFC."""
+    if is_composed(data):
+        return data
+    pieces = (unicodedata.normalize("NFC", piece).encode() for piece in _pieces(data))
+    return np.frombuffer(b"".join(pieces), np.uint8)
+
+
+def _pieces(data: Text) -> Iterator[str]:
+    """The text in pieces that end with a line or a blank, which nothing is composed with."""
+    decoder, rest = codecs.getincrementaldecoder("utf-8")(), ""
+    for at in range(0, len(data), PIECE):
+        piece = rest + decoder.decode(data[at : at + PIECE].tobytes())
+        cut = max(piece.rfind("\n"), piece.rfind(" ")) + 1
+        yield piece[:cut]
+        rest = piece[cut:]
+    yield rest

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+from odyssey.data import text_files
 from odyssey.data.download import sha256
 from odyssey.data.folders import ENDINGS, files_below, is_folder, tree_hash
 from odyssey.data.table_files import TableFile, table_files
@@ -30,8 +31,8 @@ def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str |
     data: the option task.data
     path: the option task.path, a file or folder of the user's
 
-    A file at `path` has the hash of its bytes, as sha256sum prints it; a folder of music or of
-    images that of the list of its files, with theirs. The name determines files
+    A file at `path` has the hash of its bytes, as sha256sum prints it; a folder, that of the list
+    of its files, with theirs. The name determines files
     from the web, which are pinned by a hash in the code, and what is generated. What comes with
     Python or with a package may be another in another version, and is read. A file's hash is
     computed once in a process as long as its size and times stay. Raises UserError as loading the
@@ -44,6 +45,9 @@ def content_hash(data: str, path: str | os.PathLike[str] | None = None) -> str |
             return _folder_hash(data, os.path.abspath(os.path.expanduser(path)), path)
         if data in ENDINGS:
             return next(iter(file_hashes(data, path).values()))[1]
+        if data in text_files.ENDINGS and is_folder(path):
+            files = text_files.text_files(data, path).values()
+            return text_files.table_hash({file: file_hash(file) for file in files})
         return file_hash(path)
     if data in ("python", "python_docs", "music21"):
         return _package_hash(data)

@@ -10,12 +10,13 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from odyssey.data.documents import count_documents, mark_documents, next_mark
 from odyssey.data.download import (
     InstalledFile,
     RemoteFile,
@@ -26,7 +27,8 @@ from odyssey.data.download import (
     locked,
     sha256,
 )
-from odyssey.data.encoding import read_as_utf8
+from odyssey.data.encoding import bytes_as_text, composed, is_composed, read_as_utf8
+from odyssey.data.text_files import table_hash, text_files
 from odyssey.data.types import Dataset, Text, choose
 from odyssey.errors import UserError
 from odyssey.io import atomic_path
@@ -34,6 +36,7 @@ from odyssey.io import atomic_path
 PathLike = str | os.PathLike[str]
 Shares = Sequence[float]
 
+MARK_BYTES = 3  # of the mark between documents, in UTF-8
 LEAST = 3  # characters in a part: one to read, one to predict, and one to spare
 
 VERSE = re.compile(r"\d+:\d+")  # the number that a verse begins with
@@ -73,12 +76,26 @@ TEXT8 = RemoteFile(
 TEXT8_SHA256 = "6e890197040d37d85beb962ae1f041ff1d9a9ca8d20c7d99c85027eebf51dca7"  # unpacked
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a text is read; see `text`."""
+
+    path: PathLike | None = None
+    split: Shares = (0.9, 0.05, 0.05)
+    encoding: str | None = None
+    documents: str | None = None
+    normalize: bool = False
+
+
 def text(
     name: str,
     data_dir: PathLike | None = None,
     *,
     path: PathLike | None = None,
     split: Shares = (0.9, 0.05, 0.05),
+    encoding: str | None = None,
+    documents: str | None = None,
+    normalize: bool = False,
 ) -> Dataset[Text]:
     """A text by its name, one of `TEXTS`; the parts are read-only views of it, not copies.
 
@@ -99,29 +116,43 @@ def text(
                  three parts
     text8        100 MB of Wikipedia in the letters a-z and blank (Mahoney); the first 90 million
                  characters train, 5 million each are valid and test
-    file         any UTF-8 text, at `path`
+    file         any text, at `path`; or a folder of train.txt, valid.txt and test.txt there
+    bytes        any file, at `path`, byte by byte: byte b is the character U+00b. Or such a folder,
+                 whose files may end in anything
 
     `split` is the shares of train, valid and test, in the order of the text; it is not used for
-    hello, ptb and text8. Raises UserError.
+    hello, ptb, text8 and folders. The share of test may be 0, and a folder may be without a test
+    file: that part is then empty.
+
+    encoding: of a file, see `read_as_utf8`. documents: what separates documents, see
+    `mark_documents`; the text is then cut between documents, and each part begins and ends with a
+    mark. normalize: whether the characters of a file
+    are composed to Unicode's form NFC; texts with a name are as they come. Raises UserError.
     """
     source = choose(name, _SOURCES)
     shares = tuple(split)
-    if len(shares) != 3 or not all(s > 0 for s in shares) or abs(sum(shares) - 1) > 1e-6:
+    if (
+        len(shares) != 3
+        or not all(s > 0 for s in shares[:2])
+        or not shares[2] >= 0
+        or abs(sum(shares) - 1) > 1e-6
+    ):
         raise UserError(
-            f"task.split={list(shares)} must be three numbers above 0 that sum to 1, "
-            "such as [0.9,0.05,0.05]"
+            f"task.split={list(shares)} must be three numbers above 0 (test: 0 or more) that sum "
+            "to 1, such as [0.9,0.05,0.05]"
         )
-    if path is not None and name != "file":
+    if path is not None and name not in OWN:
         raise UserError(
             f"task.path={path} is for task.data=file only, not {name}; drop it or set that"
         )
-    return source(data_folder(data_dir), path, shares)
+    reading = Reading(path, shares, encoding, documents, normalize)
+    return source(data_folder(data_dir), reading)
 
 
-# -- the sources: functions of the data directory, task.path and the shares -----------------------
+# -- the sources: functions of the data directory and of how the text is read ----------------------
 
 
-def _kjv(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
+def _kjv(folder: Path, reading: Reading) -> Dataset[Text]:
     database = installed_file(KJV)
     try:
         import sqlite3
@@ -146,7 +177,7 @@ def _kjv(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
             else:
                 verses[-1] += f" {word}"
     whole = _joined({name: "\n".join(c).encode() for name, c in chapters.items()})
-    return _cut_bytes("kjv", whole, split)
+    return _cut_bytes("kjv", whole, reading)
 
 
 def python_text() -> bytes:
@@ -182,41 +213,78 @@ def python_docs_text() -> bytes:
     return _joined({name: text.encode() for name, text in topics.items()})
 
 
-def _python(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
-    return _cut_bytes("python", python_text(), split)
+def _python(folder: Path, reading: Reading) -> Dataset[Text]:
+    return _cut_bytes("python", python_text(), reading)
 
 
-def _python_docs(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
-    return _cut_bytes("python_docs", python_docs_text(), split)
+def _python_docs(folder: Path, reading: Reading) -> Dataset[Text]:
+    return _cut_bytes("python_docs", python_docs_text(), reading)
 
 
-def _shakespeare(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
+def _shakespeare(folder: Path, reading: Reading) -> Dataset[Text]:
     data = read_bytes(fetch(SHAKESPEARE, folder))
-    return _cut("shakespeare", data, SHAKESPEARE.hash.removeprefix("sha256:"), split)
+    return _cut("shakespeare", data, SHAKESPEARE.hash.removeprefix("sha256:"), reading)
 
 
-def _file(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
-    if path is None:
-        raise UserError("task.data=file needs task.path=… to name a UTF-8 text file")
-    data = read_bytes(path)
-    content, notes = read_as_utf8(data, str(path))
-    return replace(_cut("file", content, sha256([data]), split), notes=tuple(notes))
+def _file(folder: Path, reading: Reading) -> Dataset[Text]:
+    def read(path: Path) -> tuple[Text, str, list[str]]:
+        data = read_bytes(path)
+        content, notes = read_as_utf8(data, str(path), reading.encoding)
+        if not is_composed(content):
+            if reading.normalize:
+                content = composed(content)
+                notes.append("accents joined to their letters (Unicode's form NFC)")
+            else:
+                notes.append(
+                    "accents are characters of their own in places: the text is not in Unicode's "
+                    "form NFC"
+                )
+        return content, sha256([data]), notes
+
+    return _own("file", reading, read)
 
 
-def _hello(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
+def _bytes(folder: Path, reading: Reading) -> Dataset[Text]:
+    def read(path: Path) -> tuple[Text, str, list[str]]:
+        data = read_bytes(path)
+        return bytes_as_text(data), sha256([data]), []
+
+    return _own("bytes", reading, read)
+
+
+def _own(
+    name: str, reading: Reading, read: Callable[[Path], tuple[Text, str, list[str]]]
+) -> Dataset[Text]:
+    """A file of the user's or a folder of them. read: the content, its hash, and notes."""
+    if reading.path is None:
+        raise UserError(f"task.data={name} needs task.path=… to name a file or a folder of files")
+    path = Path(reading.path).expanduser()
+    if not path.is_dir():
+        content, digest, notes = read(Path(reading.path))
+        return _cut(name, content, digest, reading, notes)
+    files = text_files(name, path)
+    contents = {part: read(file) for part, file in files.items()}
+    notes = ["parts " + ", ".join(f"{part} ({file.name})" for part, file in files.items())]
+    for part, (_, _, more) in contents.items():
+        notes += [f"{files[part].name}: {note}" for note in more]
+    hashes = {file: contents[part][1] for part, file in files.items()}
+    return _in_parts(name, table_hash(hashes), [c[0] for c in contents.values()], reading, notes)
+
+
+def _hello(folder: Path, reading: Reading) -> Dataset[Text]:
     data = np.frombuffer(HELLO, np.uint8)
-    return Dataset("hello", sha256([HELLO]), data, data, data)
+    return _in_parts("hello", sha256([HELLO]), [data, data, data], reading)
 
 
-def _ptb(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
+def _ptb(folder: Path, reading: Reading) -> Dataset[Text]:
     parts = [read_bytes(fetch(file, folder)) for file in PTB]
-    return Dataset("ptb", sha256(parts), *parts)
+    return _in_parts("ptb", sha256(parts), parts, reading)
 
 
-def _text8(folder: Path, path: PathLike | None, split: Shares) -> Dataset[Text]:
+def _text8(folder: Path, reading: Reading) -> Dataset[Text]:
     data = _unpacked_text8(folder)
-    parts = data[:90_000_000], data[90_000_000:95_000_000], data[95_000_000:]
-    return Dataset("text8", TEXT8_SHA256, *parts)
+    parts = [data[:90_000_000], data[90_000_000:95_000_000], data[95_000_000:]]
+    return _in_parts("text8", TEXT8_SHA256, parts, reading)
 
 
 def _unpacked_text8(folder: Path) -> Text:
@@ -240,7 +308,7 @@ def _unpacked_text8(folder: Path) -> Text:
     return read_bytes(plain)
 
 
-_SOURCES: dict[str, Callable[[Path, PathLike | None, Shares], Dataset[Text]]] = {
+_SOURCES: dict[str, Callable[[Path, Reading], Dataset[Text]]] = {
     "kjv": _kjv,
     "python": _python,
     "python_docs": _python_docs,
@@ -249,8 +317,10 @@ _SOURCES: dict[str, Callable[[Path, PathLike | None, Shares], Dataset[Text]]] = 
     "ptb": _ptb,
     "text8": _text8,
     "file": _file,
+    "bytes": _bytes,
 }
-TEXTS = tuple(_SOURCES)
+TEXTS = tuple(name for name in _SOURCES if name != "bytes")  # of both language models
+OWN = ("file", "bytes")  # those that are the user's
 
 
 def _joined(texts: Mapping[str, bytes]) -> bytes:
@@ -259,22 +329,79 @@ def _joined(texts: Mapping[str, bytes]) -> bytes:
     return b"".join(t if t.endswith(b"\n") else t + b"\n" for t in (texts[n] for n in order))
 
 
-def _cut_bytes(name: str, whole: bytes, split: Shares) -> Dataset[Text]:
-    return _cut(name, np.frombuffer(whole, np.uint8), sha256([whole]), split)
+def _cut_bytes(name: str, whole: bytes, reading: Reading) -> Dataset[Text]:
+    return _cut(name, np.frombuffer(whole, np.uint8), sha256([whole]), reading)
 
 
-def _cut(name: str, data: Text, digest: str, split: Shares) -> Dataset[Text]:
-    """Three parts of `data` in its own order."""
-    first = character_boundary(data, int(len(data) * split[0]))
-    second = character_boundary(data, max(first, int(len(data) * (split[0] + split[1]))))
-    parts = data[:first], data[first:second], data[second:]
-    counts = [count_characters(part[: 4 * LEAST]) for part in parts]
-    if min(counts) < LEAST:
+def _cut(
+    name: str, data: Text, digest: str, reading: Reading, notes: Iterable[str] = ()
+) -> Dataset[Text]:
+    """Three parts of `data` in its own order, cut between characters, or between documents."""
+    split, last = reading.split, reading.split[2] > 0
+    marked = data
+    if reading.documents is not None:
+        marked = mark_documents(data, reading.documents, of_bytes=name == "bytes")
+    places = int(len(marked) * split[0]), int(len(marked) * (split[0] + split[1]))
+    if reading.documents is None:
+        first = character_boundary(data, places[0])
+        second = character_boundary(data, max(first, places[1])) if last else len(data)
+        parts = data[:first], data[first:second], data[second:]
+        _check_parts(name, data, parts[: 2 + last], split)
+        return Dataset(name, digest, *parts, notes=tuple(notes))
+    first = next_mark(marked, places[0])
+    second = next_mark(marked, max(first + 1, places[1])) if last else len(marked) - MARK_BYTES
+    # Neighbours share the mark between them.
+    parts = (
+        marked[: first + MARK_BYTES],
+        marked[first : second + MARK_BYTES],
+        marked[second:] if last else marked[:0],
+    )
+    _check_documents(name, parts[: 2 + last], reading)
+    return Dataset(name, digest, *parts, notes=(*notes, _documents_note(parts)))
+
+
+def _in_parts(
+    name: str, digest: str, parts: Sequence[Text], reading: Reading, notes: Iterable[str] = ()
+) -> Dataset[Text]:
+    """Data that come in parts: train, valid and perhaps test."""
+    if reading.documents is not None:
+        parts = [
+            mark_documents(part, reading.documents, of_bytes=name == "bytes", one=i > 0)
+            for i, part in enumerate(parts)
+        ]
+        notes = (*notes, _documents_note(parts))
+    if name in OWN:
+        for part, content in zip(("train", "valid", "test"), parts, strict=False):
+            if count_characters(content[: 4 * LEAST]) < LEAST:
+                raise UserError(
+                    f"the {part} file of task.path={reading.path} has fewer than {LEAST} "
+                    "characters: give it more text"
+                )
+    train, valid, test = (*parts, parts[0][:0])[:3]
+    return Dataset(name, digest, train, valid, test, notes=tuple(notes))
+
+
+def _check_parts(name: str, data: Text, parts: Sequence[Text], split: Shares) -> None:
+    if min(count_characters(part[: 4 * LEAST]) for part in parts) < LEAST:
         raise UserError(
             f"task.data={name} has {count_characters(data)} characters, too few for "
             f"task.split={list(split)}: each part needs at least {LEAST}; give it more text"
         )
-    return Dataset(name, digest, *parts)
+
+
+def _check_documents(name: str, parts: Sequence[Text], reading: Reading) -> None:
+    if min(count_documents(part) for part in parts) < 1:
+        raise UserError(
+            f"task.data={name} has too few documents for task.split={list(reading.split)} with "
+            f"task.documents={reading.documents}, as a document is in one part alone: give it more "
+            "text, or type other shares"
+        )
+
+
+def _documents_note(parts: Sequence[Text]) -> str:
+    counts = [count_documents(part) for part in parts if len(part)]
+    names = ("for training", "for validation", "for the test")
+    return "documents: " + ", ".join(f"{n:,} {to}" for n, to in zip(counts, names, strict=False))
 
 
 # -- UTF-8 ----------------------------------------------------------------------------------------
@@ -287,7 +414,7 @@ def read_bytes(path: PathLike, option: str = "task.path") -> Text:
     """
     file = Path(path).expanduser()
     if file.is_dir():
-        raise UserError(f"{option}={path} is a folder; name a text file")
+        raise UserError(f"{option}={path} is a folder; name a file")
     if not file.exists():
         raise UserError(f"{option}={path} does not exist; name a text file")
     if not file.is_file():  # a pipe cannot be mapped, and reading it may block for ever

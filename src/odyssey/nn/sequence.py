@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from odyssey.cells.init import fill
 from odyssey.errors import UserError
+from odyssey.nn.restarts import restarted
 from odyssey.nn.stack import MakeCell, Stack, StackState, read_end
 
 
@@ -105,10 +106,17 @@ class SequenceModel(nn.Module):
         *,
         truncation: int | None = None,
         decoder: Tensor | None = None,
+        starts: Tensor | None = None,
     ) -> tuple[Tensor, StackState]:
-        """Logits, and the state at the end of each sequence."""
+        """Logits, and the state at the end of each sequence.
+
+        starts (T, B), bool on the CPU: steps before which the state is set to zero; see `restarted`
+        """
         x = self.reader(inputs, lengths, self.head.weight.dtype)
-        y, state = self.stack(x, lengths, state, truncation)
+        if starts is None:
+            y, state = self.stack(x, lengths, state, truncation)
+        else:
+            y, state = restarted(self.stack, x, starts, state)
         if self.last:
             y = read_end(y, lengths, self.stack.directions)
         return self.head(y), state

@@ -48,6 +48,7 @@ class Batch(NamedTuple):
     lengths: Tensor | None = None  # (B) int64, valid steps, always on the CPU; None: all T
     reset: bool = False  # streamed: the text starts here, so the state is reset
     decoder: Tensor | None = None  # (S, B) int64 tokens that a decoder reads
+    starts: Tensor | None = None  # (T, B) bool, always on the CPU: where the state is set to zero
 
 
 class Batches(Protocol):
@@ -174,6 +175,8 @@ class Task(LightningDataModule, ABC):
         self.added: dict[str, TaskMetric] = {}
         self.notes: tuple[str, ...] = ()  # on the data, a line each, set by `load`
         self.adopted: Mapping[str, Any] = {}  # what another run has learned of its data
+        self.caveat = ""  # what a reader of the metrics must know, set by `load`; printed with them
+        self.untested = ""  # why there is no test part, set by `load`; empty: there is one
         if getattr(cfg, "_target_", None) is not None:  # a task of the user's own
             self.name = cfg.name
             self.configure(**plain(cfg.options))
@@ -384,6 +387,8 @@ class Task(LightningDataModule, ABC):
         """The batches of a split on `device`, cached."""
         if self.overfit:
             split = "train"
+        elif split == "test" and self.untested:
+            raise UserError(self.untested)
         if split not in self._ready:
             batches = self.batches(split, self.device)
             self._ready[split] = FirstBatch(batches) if self.overfit else batches
@@ -406,12 +411,12 @@ class Task(LightningDataModule, ABC):
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        """The batch on `device`, but for `lengths`, which stay on the CPU for packing."""
+        """The batch on `device`, but for `lengths` and `starts`, which stay on the CPU."""
 
         def move(value: Any) -> Any:
             return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
-        return Batch(*map(move, batch))._replace(lengths=batch.lengths)
+        return Batch(*map(move, batch))._replace(lengths=batch.lengths, starts=batch.starts)
 
 
 def _sum_and_count(what: str, pair: Any) -> tuple[Tensor, Tensor | float]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from odyssey import data
+from odyssey.data.documents import MARK, last_document, printed_separator
 from odyssey.data.types import Text
 from odyssey.errors import UserError
 from odyssey.io import write_text
@@ -21,77 +24,18 @@ from odyssey.tasks.decoding import Nucleus, draw_one, finite, sample_generator
 from odyssey.tasks.metric import Metric
 from odyssey.tasks.tokenization import (
     END,
+    UNKNOWN,
     Tokenizer,
     Vocabulary,
     count_characters,
     encode_characters,
 )
+from odyssey.tasks.windows import IGNORED, DocumentWindows, Windows
 
-IGNORED = -1  # in place of a target: past the end of a shorter lane
 LONGEST = 20_000  # steps: the longest window, through all of which gradients flow
-
-
-class Windows:
-    """Batches of `window` steps from a text of N ids, read in `lanes` stretches side by side.
-
-    N ids have N - 1 targets, each the id after its input. Lane b is a contiguous stretch of them;
-    lanes differ by at most one target, and the shorter ones end in `IGNORED`. So each target is in
-    exactly one window. The last window may be shorter; with `drop_last` it is left out.
-
-    ids (N): of a small integer type, and kept in it on `device`; window: None for whole lanes.
-    Inputs and targets are int64 (window, lanes). Only window 0 has `reset` set.
-    """
-
-    def __init__(
-        self,
-        ids: Tensor,
-        *,
-        lanes: int,
-        window: int | None,
-        drop_last: bool = False,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        each, self.longer = divmod(len(ids) - 1, lanes)  # the first `longer` lanes have one more
-        lane = torch.arange(lanes)
-        starts = lane * each + lane.clamp(max=self.longer)
-        if drop_last:
-            self.longer = 0
-            each = each // (window or each) * (window or each)
-        self.steps = each + (self.longer > 0)
-        self.window = min(window or self.steps, max(self.steps, 1))
-        self.ids = ids.to(device)
-        self.offsets = (starts + torch.arange(self.window + 1).unsqueeze(1)).to(device)
-
-    def __len__(self) -> int:
-        return -(-self.steps // self.window)
-
-    @property
-    def positions(self) -> int:
-        """How many places there are in the text."""
-        return len(self.ids)
-
-    def places(self, index: int) -> Tensor:
-        """Where in the text the inputs of window `index` are: (window, lanes)."""
-        at = index * self.window
-        return self.offsets[: min(self.window, self.steps - at)] + at
-
-    def get(self, epoch: int, index: int) -> Batch:
-        """Window `index`, the same in every epoch."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"window {index} of {len(self)}")
-        at = index * self.window
-        steps = min(self.window, self.steps - at)
-        places = self.offsets[: steps + 1] + at
-        last = at + steps == self.steps
-        if last and self.longer:
-            places.clamp_(max=len(self.ids) - 1)
-        # index_select: plain indexing wakes all CPU threads for these few numbers
-        block = self.ids.index_select(0, places.flatten()).view(places.shape).long()
-        inputs, targets = block[:-1], block[1:]
-        if last and self.longer:
-            targets = targets.clone()  # it shares its memory with the inputs
-            targets[-1, self.longer :] = IGNORED
-        return Batch(inputs, targets, reset=index == 0)
+DOCUMENT_END = "<end>"  # how the mark between documents is called
+TOO_MANY = 0.2  # of the symbols of a part: beyond it the metrics say little
+PARTS: Mapping[Split, str] = {"train": "training", "valid": "validation", "test": "test"}
 
 
 class LanguageModel(Task):
@@ -110,6 +54,8 @@ class LanguageModel(Task):
     start: ClassVar[str]  # the symbol that a sample without a prompt begins after
     prompts: ClassVar[Mapping[str, str]] = {}  # data set -> its default `sample_prompt`
     min_counts: ClassVar[Mapping[str, int]] = {}  # data set -> its default `min_count`; else 1
+    tells_size = True  # whether the vocabulary's size is told in any case
+    composed = True  # whether a file is read in Unicode's form NFC
 
     vocabulary: Vocabulary
     _ids: dict[Split, Tensor]
@@ -132,34 +78,60 @@ class LanguageModel(Task):
 
     def load(self) -> None:
         cfg = self.cfg
-        parts = data.text(cfg.data, self.data_dir, path=cfg.path, split=tuple(cfg.split))
+        parts = data.text(
+            cfg.data,
+            self.data_dir,
+            path=cfg.path,
+            split=tuple(cfg.split),
+            encoding=cfg.encoding,
+            documents=cfg.documents,
+            normalize=self.composed,
+        )
         self.data = {"name": parts.name, "sha256": parts.sha256}
-        self.notes = parts.notes
         if self.adopted:
             self.vocabulary = Vocabulary.restore(self.adopted["vocabulary"])
+            if cfg.documents is not None and MARK not in self.vocabulary.ids:
+                raise UserError(
+                    f"task.documents={cfg.documents} needs the end of a document among the symbols, "
+                    "and init_from's run had none: leave it out"
+                )
         else:
             self.vocabulary = Vocabulary.build(
                 self.count(parts.train),
-                min_count=cfg.min_count or self.min_counts.get(cfg.data, 1),
+                min_count=self._min_count(),
                 max_size=getattr(cfg, "max_size", None),
                 unknown=getattr(cfg, "unknown", True),
-                start=self.start,
+                start=self.start if cfg.documents is None else MARK,
+            )
+        self._set_spec()
+        texts: dict[Split, Text] = {"train": parts.train, "valid": parts.valid, "test": parts.test}
+        if not len(parts.test):
+            del texts["test"]
+            self.untested = "there is no test part, since " + (
+                f"task.path={cfg.path} has no test file: add one"
+                if cfg.path is not None and Path(cfg.path).expanduser().is_dir()
+                else f"task.split={list(cfg.split)} leaves none: type three shares above 0"
             )
         self._ids = {
-            "train": torch.from_numpy(self.encode(parts.train, "training")),
-            "valid": torch.from_numpy(self.encode(parts.valid, "validation")),
-            "test": torch.from_numpy(self.encode(parts.test, "test")),
+            split: torch.from_numpy(self.encode(text, PARTS[split]))
+            for split, text in texts.items()
         }
-        self._set_spec()
         for split in self._ids:
             self._check(split)
+        self.notes = (*parts.notes, *self._note_unknown())
         if self._prompt():  # a wrong prompt is reported now and not at the first sample
-            self.vocabulary.prompt(self.symbols(self._prompt()), "task.sample_prompt")
+            self.vocabulary.prompt(self._known_symbols(self._prompt()), "task.sample_prompt")
 
-    def batches(self, split: Split, device: torch.device | str = "cpu") -> Windows:
+    def batches(
+        self, split: Split, device: torch.device | str = "cpu"
+    ) -> Windows | DocumentWindows:
+        ids, lanes = self._ids[split], self._lanes(split)
+        if self.cfg.documents is not None:
+            end = self.vocabulary.ids[MARK]
+            return DocumentWindows(ids, lanes=lanes, window=self.window, end=end, device=device)
         return Windows(
-            self._ids[split],
-            lanes=self._lanes(split),
+            ids,
+            lanes=lanes,
             window=self.window,
             drop_last=self.cfg.drop_last and split == "train",
             device=device,
@@ -192,11 +164,12 @@ class LanguageModel(Task):
     ) -> Iterator[str]:
         """`length` symbols drawn one after another, as printable pieces, without the prompt.
 
-        `<unk>` is never drawn. The same seed gives the same text. Raises UserError, at the call, if
-        the prompt has symbols that are not in the vocabulary.
+        `<unk>` is never drawn. Of documents it begins one, or goes on with the last of the prompt,
+        and after the end of one begins another. The same seed gives the same text. Raises
+        UserError, at the call, if the prompt has symbols that are not in the vocabulary.
         """
         generator = sample_generator(length, temperature, seed)
-        known = self.vocabulary.prompt(self.symbols(prompt)) if prompt else []
+        known = self.vocabulary.prompt(self._known_symbols(prompt)) if prompt else []
         nucleus = Nucleus(top_k, top_p)
         return self._draw(step, known, length, temperature, generator, device, nucleus)
 
@@ -213,12 +186,54 @@ class LanguageModel(Task):
             device=device,
         )
         path = path.with_name(f"{path.name}.txt")
-        write_text(path, prompt + "".join(pieces) + "\n", sync=False)
+        write_text(path, self._printed(prompt) + "".join(pieces) + "\n", sync=False)
         return path
 
     def _prompt(self) -> str:
         given: str | None = self.cfg.sample_prompt
         return self.prompts.get(self.cfg.data, "") if given is None else given
+
+    def _known_symbols(self, prompt: str) -> Sequence[str]:
+        """The symbols of a prompt that a sample goes on from: those of its last document."""
+        if self.cfg.documents is not None:
+            prompt = last_document(prompt, self.cfg.documents)
+        return self.symbols(prompt)
+
+    def _printed(self, prompt: str) -> str:
+        """A prompt as it is written before what follows."""
+        return prompt
+
+    def _min_count(self) -> int:
+        least: int = self.cfg.min_count or self.min_counts.get(self.cfg.data, 1)
+        return least
+
+    def _note_unknown(self) -> list[str]:
+        """How much of each part is `<unk>`; beyond `TOO_MANY` with what to do, and a caveat."""
+        unknown = self.vocabulary.unknown
+        if unknown is None:
+            return []
+        shares = {
+            split: np.count_nonzero(ids.numpy() == unknown) / len(ids)
+            for split, ids in self._ids.items()
+        }
+        size = f"vocabulary of {len(self.vocabulary):,} {self.unit}s"
+        if not any(shares.values()):
+            return [f"{size}, none of any part is {UNKNOWN}"] if self.tells_size else []
+        said = ", ".join(f"{_percent(share)} of the {PARTS[s]}" for s, share in shares.items())
+        notes = [f"{size}; {UNKNOWN} is {said} part"]
+        worst = max(shares, key=lambda split: shares[split])
+        if shares[worst] > TOO_MANY:
+            self.caveat = (
+                f"{_percent(shares[worst])} of the {PARTS[worst]} part's {self.unit}s are "
+                f"{UNKNOWN}, which is easy to predict: {self.monitor} is not that of the text"
+            )
+            notes.append(f"warning: {self.caveat}; {self.way_out()}")
+        return notes
+
+    def way_out(self) -> str:
+        """What to type where much is `<unk>`."""
+        least = self._min_count()
+        return f"type task.min_count=1 instead of {least}" if least > 1 else "give a longer text"
 
     def read(self, inputs: Any) -> Batch:
         """One text or several. Raises UserError for symbols that the model never learned."""
@@ -235,7 +250,7 @@ class LanguageModel(Task):
         return super().read(ids)
 
     def names(self) -> Sequence[str]:
-        return self.vocabulary.symbols
+        return [DOCUMENT_END if s == MARK else s for s in self.vocabulary.symbols]
 
     def export(self) -> dict[str, Any]:
         return {"vocabulary": self.vocabulary.export()}
@@ -254,8 +269,10 @@ class LanguageModel(Task):
         device: torch.device | str,
         nucleus: Nucleus,
     ) -> Iterator[str]:
-        names = self.vocabulary.symbols
+        names, documents = self.vocabulary.symbols, self.cfg.documents
         before = names[known[-1]] if known else None
+        if documents is not None:  # a document begins after the end of the one before
+            known = [self.vocabulary.start, *known]
         inputs = torch.tensor(known or [self.vocabulary.start]).unsqueeze(1)
         state: Any = None
         for _ in range(length):
@@ -264,7 +281,11 @@ class LanguageModel(Task):
             if self.vocabulary.unknown is not None:
                 scores[self.vocabulary.unknown] = -math.inf
             drawn = draw_one(scores, temperature, generator, nucleus)
-            yield self.piece(names[drawn], before)
+            if names[drawn] == MARK:
+                yield printed_separator(documents)
+                state = None
+            else:
+                yield self.piece(names[drawn], before)
             before = names[drawn]
             inputs = torch.tensor([[drawn]])
 
@@ -280,13 +301,22 @@ class LanguageModel(Task):
         """Raise UserError for a part too short for its lanes, or lanes too long for one window."""
         size, lanes, name = len(self._ids[split]), self._lanes(split), self.cfg.data
         option = "task.batch_size" if split == "train" else "task.eval_batch_size"
-        if size < 2 * lanes:
+        if size < 2 * lanes and (split == "train" or self.cfg.documents is None):
             way = f"type {option}={size // 2} or less" if size >= 2 else "give a longer text"
             raise UserError(
                 f"the {split} part of task.data={name} has {size} {self.unit}s, too few for "
                 f"{option}={lanes} lanes of at least two: {way}"
             )
         each = (size - 1) // lanes
+        if self.cfg.documents is not None:
+            windows = self.batches(split)
+            each, found = windows.steps, int((self._ids[split] == self.vocabulary.start).sum()) - 1
+            if split == "train" and found < lanes:
+                raise UserError(
+                    f"the train part of task.data={name} has {found} documents, fewer than "
+                    f"{option}={lanes} lanes, each of a document at least: type {option}={found} "
+                    "or less"
+                )
         if self.window is None and each > LONGEST:
             raise UserError(
                 f"bptt.length=null would go back through all {each:,} steps of a lane of the "
@@ -299,10 +329,21 @@ class LanguageModel(Task):
             )
 
 
+def _percent(share: float) -> str:
+    """As a percentage that is not 0 where the share is not."""
+    return f"{share:.1%}" if share >= 0.001 or not share else "under 0.1%"
+
+
 def _cross_entropy(logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
     return F.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction=reduction
     )
+
+
+BYTE_MEASURES = (
+    Metric("bits_per_byte", "min", "bits per byte", "bits per byte"),
+    Metric("nats_per_byte", "min", "nats per byte", "nats per byte"),
+)
 
 
 class CharLM(LanguageModel):
@@ -313,6 +354,8 @@ class CharLM(LanguageModel):
     reduction=sum and drop_last=true it is the task of Karpathy's min-char-rnn
     (gist.github.com/karpathy/d4dee566867f8291f086), except that min-char-rnn also drops a window
     that ends exactly with the text.
+
+    With data=bytes the symbols are bytes, and the metrics bits and nats per byte.
     """
 
     name = "charlm"
@@ -321,9 +364,18 @@ class CharLM(LanguageModel):
         Metric("nats_per_char", "min", "nats per character", "nats per character"),
     )
     unit = "character"
+    tells_size = False
     min_counts = {"python": 10}
     start = "\n"
     prompts = {"python": "def "}
+
+    def __init__(self, cfg: Any, **kwargs: Any) -> None:
+        super().__init__(cfg, **kwargs)
+        self.composed = cfg.normalize and cfg.data == "file"
+        self.of_bytes = cfg.data == "bytes"
+        if self.of_bytes:
+            self.unit = "byte"  # type: ignore[misc]
+            self.measures = BYTE_MEASURES  # type: ignore[misc]
 
     def count(self, text: Text) -> Mapping[str, int]:
         return count_characters(text)
@@ -332,14 +384,47 @@ class CharLM(LanguageModel):
         return encode_characters(text, self.vocabulary, part)
 
     def symbols(self, text: str) -> Sequence[str]:
-        return text
+        if self.of_bytes:
+            return text.encode("utf-8", "surrogateescape").decode("latin-1")
+        return unicodedata.normalize("NFC", text) if self.composed else text
 
     def piece(self, symbol: str, before: str | None) -> str:
-        return symbol
+        return byte_text(symbol) if self.of_bytes else symbol
+
+    def names(self) -> Sequence[str]:
+        names = super().names()
+        return [byte_text(s) if len(s) == 1 else s for s in names] if self.of_bytes else names
+
+    def way_out(self) -> str:
+        if self.of_bytes or self._min_count() > 1:
+            return super().way_out()
+        return (
+            "the training part lacks these characters: give it more text of their kind, or type "
+            "task.data=bytes"
+        )
 
     def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
-        nats = means["nats"]
-        return {"nats_per_char": nats, "bits_per_char": nats / math.log(2)}
+        nats, unit = means["nats"], "byte" if self.of_bytes else "char"
+        return {f"nats_per_{unit}": nats, f"bits_per_{unit}": nats / math.log(2)}
+
+    def _printed(self, prompt: str) -> str:
+        return "".join(map(byte_text, self.symbols(prompt))) if self.of_bytes else prompt
+
+    def _set_spec(self) -> None:
+        super()._set_spec()
+        if self.of_bytes:
+            self.vocabulary.shown = byte_text
+
+
+def byte_text(symbol: str) -> str:
+    """A byte, given as the character of its number, as ASCII that can be printed.
+
+    Letters, signs, blank, tab and line feed are themselves, the backslash is two, and other bytes
+    are \\xNN. `codecs.escape_decode` gives the bytes again.
+    """
+    if symbol == "\\":
+        return "\\\\"
+    return symbol if " " <= symbol <= "~" or symbol in "\n\t" else f"\\x{ord(symbol):02x}"
 
 
 class WordLM(LanguageModel):
@@ -375,6 +460,13 @@ class WordLM(LanguageModel):
 
     def piece(self, symbol: str, before: str | None) -> str:
         return self.tokenizer.join(symbol, before)
+
+    def way_out(self) -> str:
+        least, size = self._min_count(), self.cfg.max_size
+        ways = [f"task.min_count=1 instead of {least}"] if least > 1 else []
+        ways += [f"a larger task.max_size than {size}"] if size is not None else []
+        ways += ["task.tokenizer=words"] if self.cfg.tokenizer == "whitespace" else []
+        return f"type {', '.join(ways)}{' or ' if ways else ''}task=charlm"
 
     def metrics(self, means: Mapping[str, float]) -> dict[str, float]:
         nats = means["nats"]

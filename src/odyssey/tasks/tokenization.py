@@ -11,14 +11,16 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from odyssey.data.documents import MARK
 from odyssey.errors import UserError
+from odyssey.tasks.word_pattern import APOSTROPHE, without_blanks, word_pattern
 
 UNKNOWN = "<unk>"
 END = "<eos>"  # the end of a line, as in the Penn Treebank's language-model files
@@ -39,6 +41,7 @@ class Vocabulary:
         self.ids = {symbol: i for i, symbol in enumerate(self.symbols)}
         self.unknown = self.ids[UNKNOWN] if unknown else None
         self.start = start
+        self.shown: Callable[[str], str] = repr  # a symbol in a message
 
     @classmethod
     def build(
@@ -53,20 +56,22 @@ class Vocabulary:
         """The vocabulary of a training part in which each symbol occurs `counts[symbol]` times.
 
         The commonest symbol comes first. Symbols below `min_count`, and those beyond the `max_size`
-        commonest, become `<unk>`, which has an id even where it never occurs. `start` is the symbol
+        commonest, become `<unk>`, which has an id even where it never occurs; the mark
+        between documents is kept in any case, where there are marks. `start` is the symbol
         for the attribute of that name. Raises UserError if no symbol is left.
         """
-        kept = [s for s, n in counts.items() if n >= min_count and s != UNKNOWN]
+        kept = [s for s, n in counts.items() if n >= min_count and s not in (UNKNOWN, MARK)]
         kept.sort(key=lambda symbol: (-counts[symbol], symbol))
+        ends = [MARK] if MARK in counts else []  # of documents: however rare
         if unknown:
-            kept = kept[: None if max_size is None else max_size - 1]
+            kept = kept[: None if max_size is None else max_size - 1 - len(ends)]
         if not kept:
             raise UserError(
                 f"task.min_count={min_count} leaves no symbol: the commonest of the training part "
                 f"is seen {max(counts.values(), default=0)} times; type a smaller task.min_count"
             )
-        symbols = [*kept, UNKNOWN] if unknown else kept
-        return cls(symbols, unknown=unknown, start=kept.index(start) if start in kept else 0)
+        symbols = [*kept, *ends, *([UNKNOWN] if unknown else [])]
+        return cls(symbols, unknown=unknown, start=symbols.index(start) if start in symbols else 0)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -106,7 +111,7 @@ class Vocabulary:
 
     def examples(self) -> str:
         """The first symbols, for a message."""
-        return ", ".join(repr(s) for s in self.symbols[:8] if s != UNKNOWN)
+        return ", ".join(self.shown(s) for s in self.symbols[:8] if s not in (UNKNOWN, MARK))
 
     def export(self) -> dict[str, Any]:
         """Plain values for `restore`."""
@@ -172,7 +177,7 @@ def encode_characters(text: NDArray[np.uint8], vocabulary: Vocabulary, part: str
         if vocabulary.unknown is None and piece.max(initial=0) == vocabulary.missing:
             unseen |= set(np.asarray(points)[piece == vocabulary.missing].tolist())
     if unseen:
-        listed = ", ".join(repr(chr(i)) for i in sorted(unseen)[:10])
+        listed = ", ".join(vocabulary.shown(chr(i)) for i in sorted(unseen)[:10])
         raise UserError(
             f"the {part} part has {listed}{' …' if len(unseen) > 10 else ''}, which the training "
             "part lacks: leave out task.unknown=false, or cut the text elsewhere with task.split"
@@ -188,77 +193,29 @@ def _length(text: NDArray[np.uint8]) -> int:
 
 # -- words ---------------------------------------------------------------------------------------
 
-_ASCII = re.compile(rf"{UNKNOWN}|{END}|\w+(?:'\w+)*|[^\w\s]")
-# Scripts written without blanks, of which each letter is a word: Thai, Lao, Myanmar, Khmer, kana
-# and Han with their extensions.
-_NO_BLANKS = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\ua9e0-\ua9ff\uaa60-\uaa7f"
-    "\u3005-\u3007\u3031-\u3035\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_JOINERS = "\u200c\u200d"  # zero-width, between letters of a word or the signs of an emoji
-
-
-@cache
-def _unicode() -> re.Pattern[str]:
-    """What `_ASCII` is for other texts: a letter keeps its marks, such as a vowel sign of Hindi.
-
-    Python's `\\w` has letters and digits alone, and no class for marks: these are looked up once.
-    """
-    marks = "".join(
-        f"{first}-{last}"
-        for first, last in _ranges(
-            i
-            for i in chain(range(0x300, 0x1F000), range(0xE0100, 0xE01F0))
-            if unicodedata.category(chr(i))[0] == "M"
-        )
-    )
-    letter = rf"(?:(?![{_NO_BLANKS}])[\w{marks}{_JOINERS}])"
-    alone = rf"(?![{marks}])[{_NO_BLANKS}][{marks}{_JOINERS}]*"
-    sign = rf"[^\w\s{marks}]"
-    emoji = rf"{sign}(?:[{marks}\U0001f3fb-\U0001f3ff]|\u200d{sign})*"
-    return re.compile(rf"{UNKNOWN}|{END}|{alone}|{letter}+(?:'{letter}+)*|{emoji}|[{marks}]+")
-
-
-@cache
-def _unspaced() -> re.Pattern[str]:
-    return re.compile(rf"[{_NO_BLANKS}]")
-
-
-def _ranges(numbers: Iterable[int]) -> Iterator[tuple[str, str]]:
-    """First and last character of each run of consecutive code points."""
-    first = last = -2
-    for number in numbers:
-        if number != last + 1:
-            if last >= 0:
-                yield chr(first), chr(last)
-            first = number
-        last = number
-    yield chr(first), chr(last)
+_ASCII_WORDS = re.compile(rf"{UNKNOWN}|{END}|\w+(?:'\w+)*|[^\w\s]")
 
 
 @lru_cache(maxsize=REMEMBERED // 4)  # most chunks come again and again
 def _words(chunk: str) -> list[str]:
+    """The words of a stretch between blanks. For ASCII the short pattern says the same."""
     if chunk.isascii():
-        return _ASCII.findall(chunk)
-    # An apostrophe is one in either form; a quotation mark at a word's end stays what it is.
-    return _unicode().findall(_APOSTROPHE.sub("'", chunk))
+        return _ASCII_WORDS.findall(chunk)
+    return word_pattern(UNKNOWN, END).findall(APOSTROPHE.sub("'", chunk))
 
 
-_APOSTROPHE = re.compile(r"(?<=\w)’(?=\w)")
-_NO_SPACE_BEFORE = set(".,;:!?)]}%…”’")
-_NO_SPACE_AFTER = set("([{“‘")
+_NO_SPACE_BEFORE = set(".,;:!?)]}%…”’。、，．；：！？）」』】》।॥")
+_NO_SPACE_AFTER = set("([{“‘（「『【《")
 
 
 class Tokenizer:
     """Splits a text into words, and joins them again.
 
     kind `whitespace`: split at blanks alone. kind `words`: letters with their marks, digits and
-    apostrophes inside a word belong together, any other sign is a word by itself, and so is each
-    letter of a script that has no blanks between words, such as Chinese, Japanese and Thai.
-    `lower`: capitals are read as small letters. With `lines` each line break becomes the word
-    `<eos>`; else it only separates words. A text is read in Unicode's form NFC, in which an accent
-    and its letter are one character.
+    apostrophes (' or ’, which is read as ') inside a word belong together, any other sign is a word by itself, and so
+    is each letter of a script without blanks between words, such as Han, Kana and Thai. `lower`:
+    capitals are read as small letters. With `lines` each line break becomes the word `<eos>`; else
+    it only separates words. The text is read in Unicode's form NFC.
     """
 
     def __init__(self, kind: str, *, lower: bool = False, lines: bool = True) -> None:
@@ -275,7 +232,7 @@ class Tokenizer:
         if self.lower:
             text = text.lower()
         if not text.isascii():
-            text = unicodedata.normalize("NFC", text)
+            text = unicodedata.normalize("NFC", text).replace(MARK, f" {MARK} ")
         return (text.replace("\n", f" {END} ") if self.lines else text).split()
 
     def _parts(self, chunk: str) -> list[str]:
@@ -285,10 +242,13 @@ class Tokenizer:
         """`word` as it is printed after the word `before` (None: at the start of a text)."""
         if word == END:
             return "\n"
-        if before is None or before == END:
+        if before is None or before in (END, MARK):
             return word
-        tight = word in _NO_SPACE_BEFORE or before in _NO_SPACE_AFTER
-        tight = tight or bool(_unspaced().match(word) and _unspaced().match(before))
+        tight = (
+            word in _NO_SPACE_BEFORE
+            or before in _NO_SPACE_AFTER
+            or (without_blanks(word) and without_blanks(before))
+        )
         return word if tight and self.kind == "words" else f" {word}"
 
     def count(self, text: NDArray[np.uint8]) -> Counter[str]:

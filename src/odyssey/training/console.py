@@ -175,6 +175,10 @@ def _numbers(record: RunRecord, folder: Path) -> None:
         say(f"  test recall of each class, the lowest first: {', '.join(words)}{more}")
     if record.no_better_than_commonest():
         say(no_better(record))
+    if record.metrics and record.caveat:
+        say(f"  but {record.caveat}")
+    if record.metrics and record.untested:
+        say(f"  {record.untested}")
 
 
 def no_better(record: RunRecord) -> str:

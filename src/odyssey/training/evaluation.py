@@ -109,7 +109,8 @@ def _of_split(model: nn.Module, task: Task, split: Split) -> tuple[list[Tensor],
     for index in range(len(batches)):
         batch = task.transfer_batch_to_device(batches.get(0, index), device, 0)
         carried = state if task.streamed and not batch.reset else None
-        out, state = model(batch.inputs, batch.lengths, carried, decoder=batch.decoder)
+        more = {} if batch.starts is None else {"starts": batch.starts}
+        out, state = model(batch.inputs, batch.lengths, carried, decoder=batch.decoder, **more)
         if not index and out.nbytes * len(batches) > MOST_BYTES:
             raise UserError(
                 f"the outputs for {split} would take {out.nbytes * len(batches) / 2**30:.1f} GiB: "

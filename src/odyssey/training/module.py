@@ -108,8 +108,14 @@ class RecurrentModule(LightningModule):
         self, batch: Batch, state: StackState | None = None, truncation: int | None = None
     ) -> tuple[Tensor, StackState]:
         """Logits of a batch and the state after it."""
+        more = {} if batch.starts is None else {"starts": batch.starts}
         return self.model(
-            batch.inputs, batch.lengths, state, truncation=truncation, decoder=batch.decoder
+            batch.inputs,
+            batch.lengths,
+            state,
+            truncation=truncation,
+            decoder=batch.decoder,
+            **more,
         )
 
     def transfer_batch_to_device(

@@ -125,6 +125,8 @@ class RunRecord:
     metrics: dict[str, float] = field(default_factory=dict)  # best `valid/…`, its `test/…`
     metric_info: dict[str, MetricInfo] = field(default_factory=dict)  # by name, without `valid/`
     monitor: Monitor | None = None
+    caveat: str = ""  # what a reader of the metrics must know
+    untested: str = ""  # why there are no test metrics; empty where there are, or will be
     best_epoch: float | None = None
     best_step: int | None = None
     steps: int | None = 0  # updates done

@@ -273,6 +273,8 @@ def make_record(
         params=sum(p.numel() for p in module.model.parameters()),
         metric_info={m.name: MetricInfo(m.mode, m.label, m.unit) for m in task.measures},
         monitor=Monitor(task.monitor, task.mode),
+        caveat=task.caveat,
+        untested=task.untested,
         steps=module.updates,
         device=device_name(device),
         backend=stack.runs(device),  # type: ignore[operator,union-attr]
@@ -408,13 +410,15 @@ class Run:
                     module.model.load_state_dict(best["model"])
                 except checkpoint.MISFITS as error:
                     raise _misfit(self.folder.best_checkpoint, error) from error
-                module.items = Items(task, task.ready("test"))
-                module.confusion = Confusion.of(task)
-                trainer.test(module, datamodule=task, verbose=False)
-                module.check_tested()
-                module.items.write(self.folder.path, module.evaluated)
-                if module.confusion is not None:
-                    module.confusion.write(self.folder.path)
+                module.evaluated = {}
+                if not task.untested or task.overfit:
+                    module.items = Items(task, task.ready("test"))
+                    module.confusion = Confusion.of(task)
+                    trainer.test(module, datamodule=task, verbose=False)
+                    module.check_tested()
+                    module.items.write(self.folder.path, module.evaluated)
+                    if module.confusion is not None:
+                        module.confusion.write(self.folder.path)
             except SystemExit as end:
                 # What Lightning makes of a KeyboardInterrupt, or of SIGTERM after a validation;
                 # others are of whoever gave up.

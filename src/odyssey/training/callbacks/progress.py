@@ -74,6 +74,7 @@ class Progress(ProgressBar):
         console.line(
             f"step {step:>6}  epoch {module.schedule.epoch(step):6.2f}  valid  {values}"
             f"{'  (best)' if module.best_step == step else ''}"
+            f"{'  (see the warning)' if module.task.caveat else ''}"
         )
         self._show_numbers(module, **{module.task.monitor: metrics[module.task.monitor]})
 
