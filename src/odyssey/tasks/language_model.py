@@ -92,8 +92,8 @@ class LanguageModel(Task):
             self.vocabulary = Vocabulary.restore(self.adopted["vocabulary"])
             if cfg.documents is not None and MARK not in self.vocabulary.ids:
                 raise UserError(
-                    f"task.documents={cfg.documents} needs the end of a document among the symbols, "
-                    "and init_from's run had none: leave it out"
+                    f"task.documents={cfg.documents} needs a symbol for a document's end, which "
+                    "init_from's run had not: leave it out"
                 )
         else:
             self.vocabulary = Vocabulary.build(

@@ -212,8 +212,8 @@ class Tokenizer:
     """Splits a text into words, and joins them again.
 
     kind `whitespace`: split at blanks alone. kind `words`: letters with their marks, digits and
-    apostrophes (' or ’, which is read as ') inside a word belong together, any other sign is a word by itself, and so
-    is each letter of a script without blanks between words, such as Han, Kana and Thai. `lower`:
+    apostrophes (' or ’, which is read as ') inside a word belong together, any other sign is a word
+    by itself, and so is each letter of a script without blanks, such as Han and Thai. `lower`:
     capitals are read as small letters. With `lines` each line break becomes the word `<eos>`; else
     it only separates words. The text is read in Unicode's form NFC.
     """

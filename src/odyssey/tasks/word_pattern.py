@@ -37,7 +37,7 @@ _HAN = "\\U00020000-\\U0003ffff"  # the rest of Han: no other character is there
 def word_pattern(*first: str) -> re.Pattern[str]:
     """Matches the words of a text without blanks, one after another.
 
-    A word is letters, digits and underscores with their marks and joiners, and apostrophes (') inside
+    A word is letters, digits and underscores with their marks and joiners, and apostrophes inside
     it; in scripts without blanks a letter with its marks; else a sign, of which an emoji may have
     several. first: texts that are words as they are.
     """
