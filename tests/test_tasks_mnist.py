@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 from odyssey.config.task_schema import TASKS
 from odyssey.tasks import build
@@ -71,9 +72,14 @@ def test_each_image_once_and_metrics_against_numpy(images):
     y = batch.targets.numpy()
     nats = nats_of(logits.double().numpy(), y).mean()
     assert float(task.loss(logits, batch)) == pytest.approx(nats, rel=1e-5)
-    assert means(task, logits, batch) == pytest.approx(
-        {"accuracy": (logits.numpy().argmax(1) == y).mean(), "nats": nats}, rel=1e-5
-    )
+    answers, commonest = logits.numpy().argmax(1), np.bincount(images.train.labels).argmax()
+    expected = {
+        "accuracy": (answers == y).mean(),
+        "accuracy_common": (y == commonest).mean(),
+        "macro_f1": f1_score(y, answers, average="macro"),
+        "nats": nats,
+    }
+    assert means(task, logits, batch) == pytest.approx(expected, rel=1e-5)
 
 
 def test_restored_without_its_data():
