@@ -115,7 +115,7 @@ def test_what_cannot_be_read_is_a_sentence(make, says: str, tmp_path: Path) -> N
 
 
 def test_a_folder_without_a_part_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is a folder without all of train.csv"):
+    with pytest.raises(UserError, match="is a folder without labelled texts"):
         content_hash("csv", tmp_path)
 
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 import random_kit
 from odyssey import data
@@ -74,9 +75,14 @@ def test_each_image_once_and_metrics_against_numpy(images):
     y = batch.targets.numpy()
     nats = nats_of(logits.double().numpy(), y).mean()
     assert float(task.loss(logits, batch)) == pytest.approx(nats, rel=1e-5)
-    assert means(task, logits, batch) == pytest.approx(
-        {"accuracy": (logits.numpy().argmax(1) == y).mean(), "nats": nats}, rel=1e-5
-    )
+    answers, commonest = logits.numpy().argmax(1), np.bincount(images.train.labels).argmax()
+    expected = {
+        "accuracy": (answers == y).mean(),
+        "accuracy_common": (y == commonest).mean(),
+        "macro_f1": f1_score(y, answers, average="macro"),
+        "nats": nats,
+    }
+    assert means(task, logits, batch) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.fixture

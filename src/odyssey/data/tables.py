@@ -185,7 +185,7 @@ def _read_table(path: Path, wanted: Columns, encoding: str | None) -> Table:
         table.labels.append(label)
         table.places.append(place)
     if not table.texts:
-        what = "a header but no rows" if header else "no row"
+        what = "a header but no row" if header else "no row"
         raise UserError(f"{path} has {what} with a text and a label; add labelled texts")
     columns = f"texts in {shown(header, found.text)}, labels in {shown(header, found.label)}"
     guessed = " (found by what they hold)" if found.guessed else ""
@@ -254,7 +254,7 @@ def _json_lines(path: Path, text: str) -> Raw | None:
     lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines or not lines[0][1].lstrip().startswith("{"):
         return None
-    objects = []
+    objects: list[dict[str, Any]] = []
     for number, line in lines:
         try:
             value = json.loads(line)
@@ -290,8 +290,7 @@ def _separated(path: Path, text: str, wanted: Columns) -> Raw:
                     f"{path} line {reader.line_num}: {error}; quote a field that holds a quote or "
                     "a line break, and double the quotes in it"
                 ) from None
-            raw.rows = []
-        if plain is not None and len(raw.rows) < len(plain):
+            # As of programs to which a quote is a letter: each line is a row, of the same size.
             raw.rows, raw.lines = plain, list(range(1, len(plain) + 1))
             raw.notes.append("quotes are part of the texts")
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class Classification(Task):
     or right answers there; `nats`. With more than 100 classes there is no `macro_f1`.
     """
 
-    measures = (ACCURACY, COMMONEST, MACRO_F1, NATS)
+    measures: ClassVar[tuple[Metric, ...]] = (ACCURACY, COMMONEST, MACRO_F1, NATS)
     commonest: int | None = None  # the class; None in what an earlier version saved
     weights: Tensor | None = None  # (K) of the loss
 

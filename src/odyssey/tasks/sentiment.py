@@ -79,9 +79,9 @@ class Sentiment(Classification):
 
     def _described(self, parts: Mapping[Split, Labelled]) -> str:
         """Rows, classes with their shares, and the length of texts, in a line."""
-        counts = sum(np.bincount(p.labels, minlength=len(self.classes)) for p in parts.values())
-        rows = int(np.sum(counts))
-        order = np.argsort(-np.asarray(counts), kind="stable")
+        labels = np.concatenate([part.labels for part in parts.values()])
+        counts, rows = np.bincount(labels, minlength=len(self.classes)), len(labels)
+        order = np.argsort(-counts, kind="stable")
         named = [f"{_short(self.classes[i])} {counts[i] / rows:.1%}" for i in order[:MOST_NAMED]]
         if len(order) > MOST_NAMED:
             named.append(f"and {len(order) - MOST_NAMED} more")

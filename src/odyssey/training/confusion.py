@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,9 @@ class Confusion:
             draw(matrix, self.names, figure)
             (folder / "figures").mkdir(parents=True, exist_ok=True)
             with atomic_path(folder / "figures" / FIGURE, sync=False) as part:
-                figure.savefig(part, dpi=120, format="png")
+                with warnings.catch_warnings():  # of names in a script that the font lacks
+                    warnings.filterwarnings("ignore", message="Glyph")
+                    figure.savefig(part, dpi=120, format="png")
 
 
 def class_table(matrix: NDArray[np.int64], names: list[str]) -> list[list[str]]:

@@ -29,6 +29,15 @@ class NoRecord(ValueError):
     """The text says nothing, as `null` does: there is no record."""
 
 
+def no_better_than_commonest(metrics: Mapping[str, float]) -> bool | None:
+    """Whether always answering the commonest class is at least as often right in the test.
+
+    metrics: of a run, as `test/accuracy`. None where that is not known.
+    """
+    own, common = (metrics.get(f"test/{name}", math.nan) for name in (ACCURACY, COMMONEST))
+    return None if math.isnan(own + common) else own <= common
+
+
 @dataclass
 class Data:
     """The data of a run: their name, and the SHA-256 (hex) of their content."""
@@ -186,12 +195,8 @@ class RunRecord:
         return self.metrics.get(f"{part}/{name}", math.nan)
 
     def no_better_than_commonest(self) -> bool | None:
-        """Whether always answering the commonest class is as often right as the run's test.
-
-        None where that is not known.
-        """
-        values = [self.metrics.get(f"test/{name}", math.nan) for name in (ACCURACY, COMMONEST)]
-        return None if any(map(math.isnan, values)) else values[0] <= values[1]
+        """See the function of that name."""
+        return no_better_than_commonest(self.metrics)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as run.json has them; nan and inf by their names, which JSON lacks."""
