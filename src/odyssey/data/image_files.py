@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 
@@ -56,6 +57,8 @@ def own_images(
 
 def own_parts(path: PathLike) -> str:
     """Why nothing of the images is drawn at random; else empty. Raises UserError."""
+    if not os.path.exists(os.path.expanduser(path)):
+        return ""  # which is said elsewhere
     if is_folder(path):
         whole = layout(path, files_below(path, PICTURES)).whole
         return "which has the folders train, valid and test" if whole else ""
