@@ -15,7 +15,8 @@ from PIL import Image
 from odyssey import data
 from odyssey.data import image_files
 from odyssey.data.identity import content_hash
-from odyssey.data.image_files import decode, own_images
+from odyssey.data.image_files import own_images
+from odyssey.data.pictures import decode
 from odyssey.errors import UserError
 
 LABELS = np.arange(60) % 3
@@ -107,6 +108,21 @@ def test_parts_above_the_classes(tmp_path: Path, rng) -> None:
         own_images(tmp_path)
     save(tmp_path / "Train/c/1.png", grey(rng))
     with pytest.raises(UserError, match="has 1 different images of the class c, and train, valid"):
+        own_images(tmp_path)
+
+
+def test_equal_images_of_two_classes_are_said(tmp_path: Path, rng) -> None:
+    shared = grey(rng)
+    for name in "ab":
+        for i in range(10):
+            save(tmp_path / name / f"{i}.png", shared if i == 4 else grey(rng))
+    d = own_images(tmp_path)
+    assert d.notes[2:] == ("1 image equal to one of another class",)
+    for part in (d.train, d.valid, d.test):
+        assert len({c for p, c in pairs(part) if p == shared.tobytes()}) in (0, 2)
+    for i in range(10):
+        save(tmp_path / "a" / f"{i}.png", np.array(Image.open(tmp_path / f"b/{i}.png")))
+    with pytest.raises(UserError, match="has 0 different images of the class b"):
         own_images(tmp_path)
 
 

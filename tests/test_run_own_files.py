@@ -92,8 +92,11 @@ def test_what_cannot_be_used_is_one_sentence(
         ("none", "is not there: type the path"),
         ("pipe", "it is a pipe or a device"),
     ):
-        assert train(tmp_path / "out", *words, f"task.path={tmp_path / place}") == 2
-        assert expected in one_sentence(capsys)
+        for more in ([], ["seeds.split=1"]):
+            given = [*words, f"task.path={tmp_path / place}", *more]
+            if place != "pipe" or not more:
+                assert train(tmp_path / "out", *given) == 2
+                assert expected in one_sentence(capsys)
     assert train(tmp_path / "out", *words) == 2
     assert f"task.data={data} needs a file to read" in one_sentence(capsys)
     for place in ("train/a", "valid/a", "test/a"):

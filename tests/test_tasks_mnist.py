@@ -183,3 +183,15 @@ def test_restored_without_its_data():
     again = build(TASKS["mnist"](), data_dir=None, seed=0, window=None)
     again.restore(task.export())
     assert (again.spec, again.mean, again.deviation) == (task.spec, task.mean, task.deviation)
+
+
+def test_digits_from_a_file_are_the_digits(images, tmp_path):
+    """MNIST saved as arrays is trained on in the same batches as MNIST."""
+    parts = {"train": images.train, "val": images.valid, "test": images.test}
+    arrays = {f"x_{p}": d.images / np.float32(255) for p, d in parts.items()}
+    np.savez(tmp_path / "a.npz", **arrays, **{f"y_{p}": d.labels for p, d in parts.items()})
+    ours = make("mnist", data="folder", path=str(tmp_path / "a.npz"))
+    theirs = make("mnist")
+    assert ours.spec == theirs.spec and ours.names() == tuple("0123456789")
+    for split in ("train", "valid", "test"):
+        assert same(ours.batches(split).get(3, 1), theirs.batches(split).get(3, 1))

@@ -100,6 +100,8 @@ def own_rolls(
 
 def own_parts(path: PathLike) -> str:
     """Why nothing of what lies at `path` is drawn at random; else empty. Raises UserError."""
+    if not os.path.exists(os.path.expanduser(path)):
+        return ""  # which is said elsewhere
     if not is_folder(path):
         return "whose one piece is cut into stretches"
     whole = layout(path, files_below(path, MUSIC)).whole
