@@ -23,6 +23,7 @@ STUDY = [
     "seed=0,1,2",
     "task=charlm",
     "task.data=hello",
+    "task.sample_length=20",
     "model.hidden_size=8",
     "model.dropout=0.2",
     "model.num_layers=2",

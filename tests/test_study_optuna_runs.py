@@ -22,6 +22,7 @@ REAL = [
     "model.hidden_size=int(tag(log,interval(4,64)))",
     "task=charlm",
     "task.data=hello",
+    "task.sample_length=20",
     "trainer.max_epochs=3",
 ]
 
