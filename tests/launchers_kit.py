@@ -58,7 +58,8 @@ def command(out: Path, launcher: str, *words: str) -> list[str]:
 
 def environment(**set: str) -> dict[str, str]:
     """Of a study: the tests' own cells can be imported, and OMP_NUM_THREADS is as it is here."""
-    return os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONWARNINGS": "ignore"} | set
+    path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    return os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"} | set
 
 
 def conduct(out: Path, launcher: str, *words: str) -> subprocess.CompletedProcess[str]:
