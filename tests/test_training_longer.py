@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from odyssey.config.compose import compose
+from odyssey.training import longer
 from odyssey.training.run_dir import RunFolder, run_path
 from run_kit import assert_same_run, metrics, once, record, train, write_text
 
@@ -182,3 +183,18 @@ def test_a_damaged_shorter_run_holds_nothing_up(
     assert "this run cannot go on from there and begins anew:" in printed
     assert record(place(out, *long))["continued"] is None
     assert record(place(out, *long))["steps"] == 20
+
+
+def test_runs_that_end_alike_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study has many of them beside each new run."""
+    out, ended = tmp_path / "out", random.randint(2, 9)
+    assert train(out, *options(tmp_path, f"trainer.max_steps={ended}")) == 0
+    read: list[Path] = []
+    real = longer.read_config
+    monkeypatch.setattr(longer, "read_config", lambda path: read.append(path) or real(path))
+    for end, looks in ((ended, False), (ended + 10, True)):
+        cfg = compose(
+            [*options(tmp_path, f"trainer.max_steps={end}", "seed=3"), f"output_dir={out}"]
+        )
+        assert longer.shorter_run(cfg, RunFolder(run_path(cfg))) is None
+        assert bool(read) == looks
