@@ -23,6 +23,7 @@ STUDY = [
     "seed=0,1,2",
     "task=charlm",
     "task.data=hello",
+    "task.sample_length=20",
     "model.hidden_size=8",
     "model.dropout=0.2",
     "model.num_layers=2",
@@ -57,7 +58,8 @@ def command(out: Path, launcher: str, *words: str) -> list[str]:
 
 def environment(**set: str) -> dict[str, str]:
     """Of a study: the tests' own cells can be imported, and OMP_NUM_THREADS is as it is here."""
-    return os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONWARNINGS": "ignore"} | set
+    path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    return os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"} | set
 
 
 def conduct(out: Path, launcher: str, *words: str) -> subprocess.CompletedProcess[str]:

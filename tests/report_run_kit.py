@@ -77,6 +77,7 @@ CONFIG: dict[str, Any] = {
     "seeds.init": None,
     "seeds.order": None,
     "seeds.split": None,
+    "init_from": None,
     "study": "study",
     "plan.baseline": None,
     "plan.margin": None,

@@ -28,6 +28,7 @@ from run_kit import once
 TINY = [
     "task=charlm",
     "task.data=hello",
+    "task.sample_length=20",
     "model.hidden_size=8",
     "trainer.max_steps=5",
     "logger.mode=disabled",
@@ -35,6 +36,7 @@ TINY = [
 LONG = [
     "task=charlm",
     "task.data=hello",
+    "task.sample_length=20",
     "model.hidden_size=8",
     "trainer.max_epochs=null",
     "trainer.max_steps=1000000",

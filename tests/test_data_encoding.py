@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import random
 import re
+import unicodedata
 
 import numpy as np
 import pytest
 
-from odyssey.data.encoding import CHUNK, read_as_utf8
+from odyssey.data.encoding import CHUNK, composed, is_composed, read_as_utf8
 from odyssey.errors import UserError
 from odyssey.text_encoding import check_encoding
 
@@ -45,6 +46,18 @@ def test_a_text_is_what_python_decodes_with_one_line_end(encoding: str, size: in
     said = " ".join(notes)
     assert ("CR LF" in said) == ("\r\n" in text)
     assert ("CR read" in said) == ("\r" in text.replace("\r\n", ""))
+
+
+@pytest.mark.parametrize("size", [30, CHUNK // 2, CHUNK + 7])
+@pytest.mark.parametrize("blanks", [" \n", ""])
+def test_accents_are_joined_to_their_letters(size: int, blanks: str) -> None:
+    letters = ["e", "o", "i", "क", "가", "\u0301", "\u0308", "\u0323", "é", "ड", "\u093c", "ᄀ", "ᅡ"]
+    text = "".join(random.choices([*letters, *blanks], k=size))
+    content = array(text.encode())
+    got = composed(content)
+    assert got.tobytes().decode() == unicodedata.normalize("NFC", text)
+    assert is_composed(content) == (got.tobytes() == text.encode())
+    assert is_composed(got) and np.shares_memory(composed(got), got)
 
 
 @pytest.mark.parametrize(

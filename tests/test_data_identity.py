@@ -76,7 +76,7 @@ def test_a_file_is_read_once_as_long_as_it_stays(
     os.utime(file, ns=(1, time.time_ns() - 10**11))
     reads = []
     real = identity.read_bytes
-    monkeypatch.setattr(identity, "read_bytes", lambda path: reads.append(path) or real(path))
+    monkeypatch.setattr(identity, "read_bytes", lambda *args: reads.append(args) or real(*args))
     monkeypatch.setattr(identity, "SETTLED_NS", 0)
     first = file_hash(file)
     monkeypatch.chdir(tmp_path)
@@ -115,5 +115,17 @@ def test_what_cannot_be_read_is_a_sentence(make, says: str, tmp_path: Path) -> N
 
 
 def test_a_folder_without_a_part_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is a folder without all of train.csv"):
+    with pytest.raises(UserError, match="is a folder without labelled texts"):
         content_hash("csv", tmp_path)
+
+
+def test_options_of_ones_own_data_are_part_of_the_name(tmp_path: Path) -> None:
+    from odyssey.config.compose import compose
+    from odyssey.config.identity import run_name
+
+    for name in ("x.mid", "x.png"):
+        (tmp_path / name).touch()
+    music = f"task=music task.data=midi task.path={tmp_path}"
+    images = f"task=mnist task.data=folder task.path={tmp_path}"
+    given = [music, f"{music} task.resolution=4", images, f"{images} task.size=9"]
+    assert len({run_name(compose(words.split())) for words in given}) == 4

@@ -98,7 +98,7 @@ def test_mnist_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(UserError, match="use mnist, mnist5k"):
+    with pytest.raises(UserError, match="use folder, mnist, mnist5k"):
         data.images("cifar")
 
 

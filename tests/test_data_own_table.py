@@ -90,14 +90,14 @@ FINE = "text,label\n" + "".join(f"t{i},{i % 2}\n" for i in range(6))
     ("content", "words"),
     [
         ("", "is empty"),
-        ("text,label\n", "header but no rows"),
+        ("text,label\n", "header but no row"),
         ("a,b\n1,2\n", r"line 1: no column named text or label in the header \(a, b\)"),
-        ("text;label\nt;0\n", "line 1: no column named text or label.*commas between"),
+        ("just a text\nanother\n", r"line 1: one column alone.*\(just a text\)"),
+        (FINE + "t8,0\nt8,x\nt9,y\nt10,z\n" * 9, "different texts labelled"),
+        ("text,label\n,1\n", "header but no row with a text and a label"),
         (FINE + "only one\n", "line 8: 1 fields"),
         (FINE + "well, that was bad,1\n", "line 8: 3 fields under a header of 2.*double quotes"),
         ("text,Label,TEXT\n", "line 1: the header names text 2 times"),
-        (FINE + ",1\n", "line 8: the text is empty"),
-        (FINE + "t9, \n", "line 8: the label is empty"),
         (FINE + '"a\nb",1\n"t" x,0\n', "line 10: .*quote"),
         (FINE + '"never closed,1\n', "line 8: unexpected end of data"),
         ("text,label\na,1\nb,1\nc,1\n", "every label in .* is '1'"),
@@ -117,7 +117,7 @@ def test_bad_places_get_a_sentence(tmp_path: Path) -> None:
         data.labelled_texts("csv")
     with pytest.raises(UserError, match="does not exist"):
         load(tmp_path / "t.csv")
-    with pytest.raises(UserError, match="folder without all of train.csv"):
+    with pytest.raises(UserError, match="is a folder without labelled texts .it holds nothing"):
         load(tmp_path)
     latin = tmp_path / "latin.csv"
     latin.write_bytes(FINE.encode() + "müde,1\n".encode("latin-1"))

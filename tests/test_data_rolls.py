@@ -13,6 +13,8 @@ import pytest
 
 from odyssey import data
 from odyssey.data import chorales
+from odyssey.data.musicxml import notes
+from odyssey.data.pianoroll import Note
 from odyssey.data.rolls import read_matlab
 from odyssey.errors import UserError
 
@@ -111,7 +113,7 @@ def _music21_reading(path: Path) -> np.ndarray:
         if not note.duration.isGrace:
             start = Fraction(note.offset).limit_denominator(960)
             stop = start + Fraction(note.quarterLength).limit_denominator(960)
-            found += [chorales.Note(pitch.midi, start, stop) for pitch in note.pitches]
+            found += [Note(pitch.midi, start, stop) for pitch in note.pitches]
     frames = int(np.ceil(2 * float(max(note.stop for note in found))))
     roll = np.zeros((frames, 88), np.uint8)
     for frame in range(frames):
@@ -124,7 +126,7 @@ def _music21_reading(path: Path) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", _scores()[::41], ids=lambda path: path.stem)
 def test_scores_are_read_as_music21_reads_them(path: Path) -> None:
-    ours = chorales.roll(chorales.notes(chorales.read_score(path)))
+    ours = chorales.keys(notes(chorales.read_score(path)))
     assert np.array_equal(ours, _music21_reading(path))
 
 
@@ -146,7 +148,7 @@ MADE_UP = """<score-partwise version="3.1"><part-list><score-part id="P1"><part-
 def test_chords_voices_rests_and_transposition(tmp_path: Path) -> None:
     path = tmp_path / "made_up.xml"
     path.write_text(MADE_UP)
-    ours = chorales.roll(chorales.notes(chorales.read_score(path)))
+    ours = chorales.keys(notes(chorales.read_score(path)))
     on = [[int(key) + 21 for key in np.flatnonzero(frame)] for frame in ours]
     assert on == [[68, 72], [68, 72], [68, 72], [], [34, 52], [34, 53], [34, 53], [34, 53]]
     assert np.array_equal(ours, _music21_reading(path))
@@ -176,7 +178,9 @@ def test_foreign_files_get_a_sentence(tmp_path: Path) -> None:
 
 def test_an_unknown_name_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="did you mean 'jsb'.*jsb, musedata, music21, nottingham"):
+    with pytest.raises(
+        UserError, match="did you mean 'jsb'.*jsb, midi, musedata, music21, nottingham"
+    ):
         data.rolls("jbs")
     with pytest.raises(UserError, match="by hand.*task.data=music21"):
         data.rolls("jsb", tmp_path)

@@ -77,7 +77,8 @@ OPTIONS = {
     "status": "--watch --json --all --project --entity".split(),
     "report": "--baseline --metric --margin --share --alpha --draws --seed --out --format --group "
     "--no-figures --figure".split(),
-    "sample": "--prompt --length --temperature --seed --checkpoint --device --output".split(),
+    "sample": "--prompt --length --temperature --top-k --top-p --stop --seed --checkpoint --device "
+    "--output".split(),
     "explain": "cell= cell=lstm hidden=8 hidden= input= batch= source= source=c cell=mut1".split(),
     "benchmark": "--pairs --cells --torch-compile --output --figure step".split(),
     "dashboard": "--entity --project --study --metric --dry-run".split(),

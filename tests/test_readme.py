@@ -14,6 +14,7 @@ import yaml  # type: ignore[import-untyped]
 
 from hydra_plugins.odyssey_plugins import StudyConfig
 from launchers_kit import skip_without_extra
+from odyssey.cli import main
 from odyssey.config.compose import compose
 from odyssey.config.sources import choices
 from odyssey.config.task_schema import TASKS
@@ -119,27 +120,34 @@ def test_pre_commit_runs_what_the_dev_extra_brings() -> None:
     assert '"pre-commit>=' in extra
 
 
-def own_cell(where: Path, out: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    """`train.py` as a user starts it, from the folder that holds their file."""
+def own_cell(out: Path) -> list[str]:
+    """The words of the README's command, for a short run."""
     options = ["cell=rnn", "cell._target_=my_cells.Leaky", "task.data=file", "task.path=text.txt"]
     options += ["trainer.max_steps=3", "model.hidden_size=5", "logger.mode=disabled"]
-    command = [sys.executable, str(ROOT / "train.py"), *options, f"output_dir={out}", *overrides]
-    return subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=120)
+    return [*options, f"output_dir={out}"]
 
 
 @pytest.mark.slow
-def test_the_readmes_own_cell_trains_and_its_change_is_noticed(tmp_path: Path) -> None:
+def test_the_readmes_own_cell_trains_and_its_change_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a process of its own, as a user starts it; the change, and no change, in this one."""
     (code,) = re.findall(r"```python\n(# my_cells\.py.*?)```", README, re.DOTALL)
     file, out = tmp_path / "my_cells.py", tmp_path / "out"
     file.write_text(code)
     write_text(tmp_path / "text.txt")
-    done = own_cell(tmp_path, out)
+    command = [sys.executable, str(ROOT / "train.py"), *own_cell(out)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     run = record(folder(out))
     assert run["cell"] == "leaky" and run["status"] == "finished"
-    assert "finished already" in own_cell(tmp_path, out).stdout
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(own_cell(out)) == 0 and "finished already" in capsys.readouterr().out
+    monkeypatch.delitem(sys.modules, "my_cells", raising=False)
     file.write_text(code.replace("d * s.h", "0.5 * d * s.h"))
-    assert own_cell(tmp_path, out).returncode == 0  # a run of its own, beside the first one
+    assert main(own_cell(out)) == 0  # a run of its own, beside the first one
+    monkeypatch.delitem(sys.modules, "my_cells")
     runs = sorted(out.glob("default/leaky-charlm-*/run.json"))
     assert len(runs) == 2 and run in [record(r.parent) for r in runs]
 

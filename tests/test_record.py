@@ -15,11 +15,13 @@ from odyssey.training.record import (
     STATUSES,
     Code,
     Commit,
+    Continued,
     Data,
     MetricInfo,
     Monitor,
     RunRecord,
     Seeds,
+    Start,
     WandbRun,
 )
 from odyssey.typed_json import LaterSchema, as_float
@@ -56,6 +58,8 @@ def full() -> RunRecord:
         git=Commit("23", True),
         started="2026-11-27T07:30:00+0000",
         wandb=WandbRun("x1", "wandb/x1", "https://example.org"),
+        continued=Continued("lstm-charlm-0123abcd", 5),
+        start=Start("lstm-charlm-0123abcd", "45", 6, ["head.bias"]),
         error="the loss is not finite",
     )
 

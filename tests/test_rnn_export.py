@@ -108,9 +108,10 @@ def test_torch_jit_trace():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of torch's exporter
 @pytest.mark.parametrize(
-    ("name", "with_lengths"), [("lstm_peephole", False), ("mut1", True), ("lstm_layernorm", False)]
+    ("name", "with_lengths", "layers"),
+    [("lstm_peephole", False, 2), ("mut1", True, 2), ("lstm_layernorm", False, 1)],
 )
-def test_onnx(name, with_lengths):
+def test_onnx(name, with_lengths, layers):
     """The file's numbers, by the evaluator of the package onnx, for another size of the batch."""
     pytest.importorskip("onnxscript")
     evaluator = pytest.importorskip("onnx.reference")
@@ -118,7 +119,7 @@ def test_onnx(name, with_lengths):
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
-            self.rnn = layer(name, num_layers=2, bidirectional=True, batch_first=True)
+            self.rnn = layer(name, num_layers=layers, bidirectional=True, batch_first=True)
 
         def forward(self, x, lengths):
             return self.rnn(x, lengths=lengths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,18 @@ from odyssey.training.wandb import Tracker
 from run_kit import STREAMED, assert_same_run, folder, record, train, write_text
 
 
-@pytest.fixture
-def options(tmp_path: Path) -> list[str]:
-    return [*STREAMED, "task.data=file", f"task.path={write_text(tmp_path / 'text.txt', 2000)}"]
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    text = write_text(tmp_path_factory.mktemp("data") / "text.txt", 2000)
+    return [*STREAMED, "task.data=file", f"task.path={text}"]
 
 
-@pytest.fixture
-def whole(tmp_path: Path, options: list[str]) -> Path:
-    """The same run, undisturbed."""
-    assert train(tmp_path / "whole", *options) == 0
-    return folder(tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, options: list[str]) -> Path:
+    """The same run, undisturbed; read only."""
+    out = tmp_path_factory.mktemp("whole")
+    assert train(out, *options) == 0
+    return folder(out)
 
 
 def once_at(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, what: Any) -> None:
@@ -213,23 +216,23 @@ def test_guessing_is_the_metric_of_equal_chances(tmp_path: Path) -> None:
 def test_a_finished_run_is_not_taken_for_one_on_other_data(
     tmp_path: Path, options: list[str], whole: Path
 ) -> None:
-    before = (whole / "run.json").read_bytes()
-    write_text(tmp_path / "text.txt", 1500)
-    assert train(tmp_path / "whole", *options) == 0
-    assert (whole / "run.json").read_bytes() == before
-    (other,) = (p.parent for p in whole.parent.glob("*/run.json") if p.parent != whole)
-    assert record(other)["data"]["sha256"] != record(whole)["data"]["sha256"]
+    out = tmp_path / "whole"
+    shutil.copytree(whole.parents[1], out)
+    own, before = folder(out), (whole / "run.json").read_bytes()
+    options = [*options, f"task.path={write_text(tmp_path / 'text.txt', 1500)}"]
+    assert train(out, *options) == 0
+    assert (own / "run.json").read_bytes() == before
+    (other,) = (p.parent for p in own.parent.glob("*/run.json") if p.parent != own)
+    assert record(other)["data"]["sha256"] != record(own)["data"]["sha256"]
 
 
 @pytest.mark.slow
-def test_a_sweeper_gets_the_monitored_metric(
-    tmp_path: Path, options: list[str], whole: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sweeper_gets_the_monitored_metric(options: list[str], whole: Path) -> None:
     """The best validation value of what chooses the checkpoint, from a run made or found."""
     from odyssey.training.train import train as train_one
 
     words = list({o.split("=")[0]: o for o in options}.values())
-    cfg = compose([*words, f"output_dir={tmp_path / 'whole'}", "logger.mode=disabled"])
+    cfg = compose([*words, f"output_dir={whole.parents[1]}", "logger.mode=disabled"])
     result = train_one(cfg)
     assert not result.ran and result.monitor == "bits_per_char"
     assert result.objective == record(whole)["metrics"]["valid/bits_per_char"]

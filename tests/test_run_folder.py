@@ -25,6 +25,7 @@ TINY = [
     "task=charlm",
     "task.data=file",
     "task.batch_size=4",
+    "task.sample_length=30",
     "bptt.length=10",
     "model.hidden_size=8",
     "trainer.max_epochs=1",
@@ -132,11 +133,15 @@ def test_never_refuses_and_force_keeps_the_old_run(
 
 
 @pytest.mark.slow
-def test_other_data_under_the_same_path_is_another_run(tmp_path: Path, tiny: list[str]) -> None:
+def test_two_processes_share_no_folder_and_other_data_under_the_same_path_is_another_run(
+    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     options = [*tiny, "trainer.max_epochs=200", "trainer.checkpoint_every=5"]
     process = start(out, *options)
     wait_for_step(out, 10, process)
+    assert train(out, *options) == 2
+    assert "another process" in capsys.readouterr().err
     process.terminate()
     assert process.wait(30) == 130
     first = folder(out)
@@ -177,20 +182,6 @@ def test_data_that_change_while_they_are_read_are_refused(
         assert not list(out.glob("*/*/run.json"))
         text.write_bytes(kept)
     assert train(out, *tiny) == 0
-
-
-@pytest.mark.slow
-def test_two_processes_do_not_share_a_folder(
-    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    options = [*tiny, "trainer.max_epochs=200"]
-    process = start(out, *options)
-    wait_for_step(out, 5, process)
-    assert train(out, *options) == 2
-    assert "another process" in capsys.readouterr().err
-    process.terminate()
-    assert process.wait(30) == 130
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import odyssey
 from odyssey.training.sampling import load, main
 from run_kit import ROOT, folder, train, write_text
 
@@ -153,6 +155,12 @@ WRONG = [
     (["--seed", "-1"], "--seed -1 is out of range"),
     (["--checkpoint", "first"], "invalid choice: 'first'"),
     (["--prompt", "the Zebra"], "the prompt has 'Z', 'b', which the model never learned"),
+    (["--top-k", "0"], "--top-k 0 is out of range"),
+    (["--top-p", "0"], "--top-p 0.0 is out of range: type more than 0, at most 1"),
+    (["--top-p", "nan"], "--top-p nan is out of range"),
+    (["--samples", "0"], "--samples 0 is out of range"),
+    (["--stop", ""], "--stop is empty"),
+    (["--chat", "--samples", "2"], "--chat answers each line once"),
     (["--output", "x.mid"], "--output is for music"),
     (["--output", "x.wav"], "--output x.wav must end in .mid"),
     (["--output", "no/x.mid"], "there is no folder no"),
@@ -247,3 +255,63 @@ def test_a_mistake_is_said_before_anything_heavy_is_imported() -> None:
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - then < 10
     assert os.linesep not in done.stdout
+
+
+def test_several_samples_are_those_of_the_next_seeds(
+    charlm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--prompt", "the", "--length", "33", "--temperature", "1"]
+    printed = sampled(capsys, charlm, *options, "--seed", "7", "--samples", "3")
+    alone = [sampled(capsys, charlm, *options, "--seed", str(7 + n)) for n in range(3)]
+    headed = [f"== {n + 1} of 3, --seed {7 + n} ==\n{text}" for n, text in enumerate(alone)]
+    assert printed == "\n".join(headed)
+
+
+def test_it_ends_before_a_text(charlm: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--prompt", "the", "--length", "300", "--seed", "3"]
+    whole = sampled(capsys, charlm, *options)
+    for stop in ("cell", "e c", "\n", "zz"):
+        typed = stop.replace("\n", "\\n")
+        expected = "the" + whole[3:-1].partition(stop)[0] + "\n"
+        assert sampled(capsys, charlm, *options, "--stop", typed) == expected
+
+
+def test_only_the_likeliest_are_drawn(charlm: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--prompt", "the", "--length", "100", "--temperature", "1.5", "--seed", "3"]
+    greedy = sampled(capsys, charlm, *options, "--temperature", "0")
+    assert sampled(capsys, charlm, *options, "--top-k", "1") == greedy
+    assert sampled(capsys, charlm, *options, "--top-p", "0.0001") == greedy
+    whole = sampled(capsys, charlm, *options)
+    assert sampled(capsys, charlm, *options, "--top-p", "1") == whole
+    assert sampled(capsys, charlm, *options, "--top-k", "1000") == whole
+    run = odyssey.load(charlm)
+    for more in ({"top_k": 4}, {"top_p": 0.6}, {"top_k": 5, "top_p": 0.9, "stop": "\n"}):
+        words = [f"--{name.replace('_', '-')}={value}" for name, value in more.items()]
+        there = run.sample("the", length=100, temperature=1.5, seed=3, **more)  # type: ignore[arg-type]
+        printed = sampled(capsys, charlm, *options, *(w.replace("\n", "\\n") for w in words))
+        assert printed == f"{there}\n" != whole
+
+
+def test_a_conversation_goes_on_from_each_line(
+    charlm: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("the cell\n\n\nZebra\nso it\n"))
+    assert main([str(charlm), "--chat", "--length", "20", "--seed", "5"]) == 0
+    out, err = capsys.readouterr()
+    lines = sampled(capsys, charlm, "--prompt", "the cell", "--length", "60", "--seed", "5")
+    longer, last = lines[:-1], sampled(capsys, charlm, "--prompt", "so it", "--seed", "9")
+    pieces = [longer[:28], longer[28:48], longer[48:]]
+    assert out == "".join(f"{piece}\n" for piece in pieces) + last
+    assert err.startswith("error: the prompt has 'Z', 'b'") and err.count("\n") == 1
+
+
+def test_a_conversation_with_bytes_that_are_no_text(charlm: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/sample.py", str(charlm), "--chat", "--length", "5"],
+        input=b"the\n\xff\xfe\n",
+        capture_output=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("error: the input is not UTF-8 text")

@@ -34,6 +34,7 @@ class Decaying(Cell):
         return self.rate * s.h + (1 - self.rate) * tanh(x.n + R.n(s.h))
 """
 MOMENTUM = ("optimizer=sgd,adam", "optimizer.momentum=interval(0,0.9)", "hydra/sweeper=search")
+BASIC = "hydra/launcher=basic"  # no server to start
 LAYERS = ("model.num_layers=int(interval(1,2))", "model.dropout=interval(0,0.9)")
 
 
@@ -166,7 +167,7 @@ def test_independent_draws_are_those_that_a_variant_has_alone():
 
 @pytest.mark.slow
 def test_a_study_of_conditional_settings(tmp_path, decaying, capsys):
-    words = (decaying, "cell=decaying,lstm", "cell.options.rate=0.5,0.9", "seed=0,1")
+    words = (BASIC, decaying, "cell=decaying,lstm", "cell.options.rate=0.5,0.9", "seed=0,1")
     assert sweep(tmp_path, *words) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "note: cell.options.rate is not an option of LSTM; it is left out there" in said
@@ -184,19 +185,19 @@ def test_a_study_of_conditional_settings(tmp_path, decaying, capsys):
 
 @pytest.mark.slow
 def test_what_is_typed_for_all_and_applies_to_some_stays_as_it_was(tmp_path, capsys):
-    assert sweep(tmp_path, "cell=rnn,lstm", "cell.forget_bias=1") == 0
+    assert sweep(tmp_path, BASIC, "cell=rnn,lstm", "cell.forget_bias=1") == 0
     fixed = json.loads((tmp_path / "s" / "study.json").read_text())["fixed"]
     assert fixed["cell.forget_bias"] == 1.0
-    assert sweep(tmp_path, "cell=lstm,gru", "cell.forget_bias=2") == 2
+    assert sweep(tmp_path, BASIC, "cell=lstm,gru", "cell.forget_bias=2") == 2
     assert "cell.forget_bias is 1.0 there and 2.0 here" in capsys.readouterr().err
-    assert sweep(tmp_path, "cell=lstm,gru", "cell.forget_bias=1") == 0
+    assert sweep(tmp_path, BASIC, "cell=lstm,gru", "cell.forget_bias=1") == 0
 
 
 @pytest.mark.slow
 def test_an_adaptive_search_proposes_what_applies(tmp_path, capsys):
     pytest.importorskip("optuna")
     words = (*MOMENTUM, "optimizer.lr=tag(log,interval(1e-4,1e-1))", *LAYERS)
-    words += ("hydra.sweeper.sampler=tpe", "hydra.sweeper.trials=13", "hydra.launcher.n_jobs=2")
+    words += ("hydra.sweeper.sampler=tpe", "hydra.sweeper.trials=13", BASIC)
     assert sweep(tmp_path, *words) == 0
     study = read_study(tmp_path / "s")
     assert len(study.trials) == 26 and study.to_come == 0
@@ -214,7 +215,7 @@ def test_an_adaptive_search_proposes_what_applies(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_fixed_setting_that_applies_to_some_choices(tmp_path):
     """Hydra itself would refuse it beside the default optimizer."""
-    assert sweep(tmp_path, "optimizer=sgd,adam", "optimizer.momentum=0.3") == 0
+    assert sweep(tmp_path, BASIC, "optimizer=sgd,adam", "optimizer.momentum=0.3") == 0
     given = {row.variant: row.overrides for row in read_study(tmp_path / "s").trials}
     assert "optimizer.momentum=0.3" in given["optimizer=sgd"]
     assert "optimizer.momentum" not in given["optimizer=adam"]
@@ -226,8 +227,7 @@ def test_a_search_of_conditional_settings_is_reported_and_confirmed(tmp_path):
     from odyssey.report.main import main as report
 
     lr = "optimizer.lr=tag(log,interval(1e-3,1e-1))"
-    pool = "hydra.launcher.n_jobs=2"
-    assert sweep(tmp_path, *MOMENTUM, lr, "hydra.sweeper.trials=12", pool) == 0
+    assert sweep(tmp_path, *MOMENTUM, lr, "hydra.sweeper.trials=12", BASIC) == 0
     assert report([str(tmp_path / "s")]) == 0
     (file,) = (tmp_path / "s" / "report" / "tables").glob("*/bits_per_char/importance.csv")
     head, *rows = csv.reader(file.open())
@@ -241,7 +241,7 @@ def test_a_search_of_conditional_settings_is_reported_and_confirmed(tmp_path):
     assert [row[1] for row in rows] == ["12", "12", "24"]
     assert "optimizer.momentum is no setting of all variants" in by_name["all variants"][-1]
 
-    assert confirm([str(tmp_path / "s"), "--seeds", "2", pool]) == 0
+    assert confirm([str(tmp_path / "s"), "--seeds", "2", BASIC]) == 0
     found = read_study(tmp_path / "s-confirmed")
     assert found.counts()["finished"] == 4
     for row in found.trials:

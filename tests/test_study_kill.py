@@ -45,7 +45,7 @@ def test_twenty_kills_lose_nothing(tmp_path):
         since = time.time()
         process = start(out, *WORDS)
         if kills % 2 == 0:  # while it starts: plan, ledger, first files
-            time.sleep(dice.uniform(0.5, 5))
+            time.sleep(dice.uniform(0.3, 2.5))
         else:
             wait_for_work(out, process, since)
             time.sleep(dice.uniform(0, 0.8))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from run_kit import kill, record, start
+from run_kit import kill, record, start, train
 
 pytest.importorskip("optuna", reason="sampler=tpe needs Optuna: pip install -e '.[optuna]'")
 
@@ -22,6 +22,7 @@ REAL = [
     "model.hidden_size=int(tag(log,interval(4,64)))",
     "task=charlm",
     "task.data=hello",
+    "task.sample_length=20",
     "trainer.max_epochs=3",
 ]
 
@@ -44,31 +45,32 @@ def finished(out: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_killed_study_and_another_launcher_have_the_same_trials(tmp_path):
+def test_a_killed_study_and_another_launcher_have_the_same_trials(tmp_path, capsys):
     """2 variants of 12 trials, in a pool of two; and one after the other, killed in trial 10."""
     pool, basic = tmp_path / "pool", tmp_path / "basic"
-    whole = start(pool, *REAL, "cell=rnn,gru", "hydra.launcher.n_jobs=2")
     process = start(basic, *REAL, "cell=rnn,gru", "hydra/launcher=basic")
     while finished(basic) < 21:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
     kill(process)
-    process = start(basic, *REAL, "cell=rnn,gru", "hydra/launcher=basic")
-    told = process.communicate()[0]
-    assert process.returncode == 0, told
+    capsys.readouterr()
+    assert train(basic, *REAL, "cell=rnn,gru", "hydra/launcher=basic") == 0
+    told = capsys.readouterr().out
     assert "24 runs: 2" in told and "24/24 finished" in told
-    told = whole.communicate()[0]
-    assert whole.returncode == 0, told
+    assert train(pool, *REAL, "cell=rnn,gru", "hydra.launcher.n_jobs=2") == 0
     assert [row[:3] for row in trials(pool)] == [row[:3] for row in trials(basic)]
     assert values(pool) == values(basic) and len(values(pool)) == 24
 
 
 @pytest.mark.slow
 def test_two_processes_share_a_study(tmp_path):
-    out = tmp_path
-    both = [start(out, *REAL, "hydra/launcher=basic") for _ in range(2)]
-    for process in both:
-        told = process.communicate()[0]
-        assert process.returncode == 0, told
-    assert [row[0] for row in trials(out)] == [str(n) for n in range(12)]
-    assert len(values(out)) == 12
+    """Another process, and this one, which begins as soon as the other does."""
+    process = start(tmp_path, *REAL, "hydra/launcher=basic")
+    while not (tmp_path / "s").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    assert train(tmp_path, *REAL, "hydra/launcher=basic") == 0
+    told = process.communicate()[0]
+    assert process.returncode == 0, told
+    assert [row[0] for row in trials(tmp_path)] == [str(n) for n in range(12)]
+    assert len(values(tmp_path)) == 12

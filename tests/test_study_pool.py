@@ -218,13 +218,14 @@ def start(out: Path, *words: str) -> subprocess.Popen[bytes]:
     """A study of three long trials, two at a time, in a process of its own."""
     command = [sys.executable, "train.py", "-m", "hydra/sweeper=basic", *LONG, *words]
     command += [f"output_dir={out}", "hydra/launcher=local_pool", "hydra.launcher.n_jobs=2"]
+    path = os.pathsep.join(["tests", os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         command,
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        env=os.environ | {"STUDY_MARK": str(out), "PYTHONPATH": "tests"},
+        env=os.environ | {"STUDY_MARK": str(out), "PYTHONPATH": path},
     )
 
 

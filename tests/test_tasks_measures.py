@@ -25,6 +25,8 @@ WORDS = {
     "bits_per_char": ("bits per character", "bits per character"),
     "nats": ("cross-entropy in nats", "nats"),
     "mse": ("mean squared error", "mean squared error"),
+    "accuracy_common": ("accuracy of the commonest class", "accuracy"),
+    "macro_f1": ("macro F1", "macro F1"),
     "recalled": ("share of symbols recalled", "of the symbols"),
 }
 LABELS = {  # name -> label and unit, where these are not the name with spaces
@@ -35,7 +37,14 @@ LABELS = {  # name -> label and unit, where these are not the name with spaces
     "mse": ("mean squared error", "mean squared error"),
     "recalled": ("share of symbols recalled", "of the symbols"),
 }
-LARGER_IS_BETTER = {"accuracy", "sequence_accuracy", "token_accuracy", "recalled"}
+LARGER_IS_BETTER = {
+    "accuracy",
+    "accuracy_common",
+    "macro_f1",
+    "sequence_accuracy",
+    "token_accuracy",
+    "recalled",
+}
 
 
 @pytest.fixture(params=KINDS)

@@ -12,11 +12,12 @@ import torch
 
 import random_kit
 from odyssey.config.task_schema import TASKS
+from odyssey.data.music_files import read_piece
 from odyssey.errors import UserError
 from odyssey.tasks import build, midi
 from odyssey.tasks.batching import Order, Sequences
 from odyssey.tasks.music import Frames
-from tasks_kit import means, same
+from tasks_kit import make, means, same
 
 
 def rolls(*lengths, seed=0):
@@ -200,6 +201,63 @@ def test_written_samples_are_midi_and_picture(tmp_path):
     assert (
         "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
     )
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder of ten pieces at four frames a quarter note, and these."""
+    whole = rolls(*range(20, 30))
+    (tmp_path / "music").mkdir()
+    for number, roll in enumerate(whole):
+        roll[-1, 40] = 1
+        midi.write_midi(roll, tmp_path / f"music/{number}.mid", resolution=4)
+    return str(tmp_path / "music"), whole
+
+
+def test_music_of_ones_own_is_predicted(own, tmp_path):
+    path, whole = own
+    task = make("music", data="midi", path=path, resolution=4, data_dir=tmp_path, batch_size=8)
+    found = [roll.tobytes() for part in task._rolls.values() for roll in part]
+    assert sorted(found) == sorted(roll.tobytes() for roll in whole)
+    assert [len(part) for part in task._rolls.values()] == [8, 1, 1]
+    assert task.data["name"] == "midi" and "a frame is a sixteenth note" in task.notes[0]
+    batch = task.batches("train").get(0, 0)
+    assert batch.inputs.shape[1:] == (8, 88)
+    other = make("music", data="midi", path=path, resolution=4, data_dir=tmp_path)
+    assert same(other.batches("test").get(0, 0), task.batches("test").get(0, 0))
+
+
+@pytest.mark.parametrize("resolution", [1, 4, 7])
+def test_samples_have_the_resolution_of_the_data(own, tmp_path, resolution):
+    task = music(9, data="midi", path=own[0], resolution=resolution, tempo=120)
+    roll = rolls(16)[0]
+    roll[-1, 40] = 1
+    path = task.write(roll, tmp_path / "a")
+    assert np.array_equal(read_piece(path.read_bytes(), resolution).frames, roll)
+    seconds = mido.MidiFile(path).length
+    assert seconds == pytest.approx(16 / resolution * 60 / 120, rel=1e-3)
+
+
+def test_options_for_music_of_ones_own(own, tmp_path):
+    def errors(**options):
+        return TASKS["music"](**options).errors()
+
+    assert errors(data="midi") == ["task.data=midi needs a file to read: add task.path=…"]
+    assert "task.path=x is not read with task.data=jsb: add task.data=midi" in errors(
+        data="jsb", path="x"
+    )[0]  # fmt: skip
+    assert "task.resolution=4 is not read with task.data=music21, whose" in errors(resolution=4)[0]
+    for wrong in (0, 97):
+        says = f"task.resolution={wrong} is out of range: type a number"
+        assert errors(data="midi", path="x", resolution=wrong)[0].startswith(says)
+    assert errors(data="midi", path="x", resolution=4) == []
+    cfg = TASKS["music"](data="midi", path=own[0])
+    assert cfg.without_split() == ""
+    for part in ("train", "valid", "test"):
+        (tmp_path / "music" / part).mkdir()
+        (tmp_path / "music" / part / "a.mid").touch()
+    assert cfg.without_split() == "which has the folders train, valid and test"
+    assert "jsb, come in three parts" in TASKS["music"](data="jsb").without_split()
 
 
 def test_jsb_and_what_key_frequencies_score(shared_data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -117,6 +118,42 @@ def test_words_in_pieces_are_those_of_the_whole(kind, chunk, monkeypatch):
         assert [w.replace("\n", "<eos>") for w in re.findall(pattern, text)] == whole
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("किसान शाम को उड़ती हैं।", "किसान शाम को उड़ती हैं ।"),  # vowel signs are marks
+        ("über isn’t ‘so’ résumé’s l’été", "über isn't ‘ so ’ résumé's l'été"),
+        ("这首歌太难看abc好23。", "这 首 歌 太 难 看 abc 好 23 。"),
+        ("ひらガナ漢字ー々", "ひ ら ガ ナ 漢 字 ー 々"),
+        ("ไก่ น้ำ", "ไ ก่ น้ ำ"),  # a tone sign stays with its letter
+        ("ဗမာ ខ្មែរ", "ဗ မာ ខ្ មែ រ"),
+        ("می\u200cخواهم", "می\u200cخواهم"),  # a joiner inside a word
+        ("ok❤️👍🏽👩\u200d🔬!", "ok ❤️ 👍🏽 👩\u200d🔬 !"),
+        ("שָׁלוֹם عَرَبِيّ", "שָׁלוֹם عَرَبِيّ"),
+        ("\u0301 x", "\u0301 x"),  # a mark without a letter is not lost
+    ],
+)
+def test_words_follow_unicode(text, words):
+    tokenizer = Tokenizer("words", lines=False)
+    expected = unicodedata.normalize("NFC", words).split()
+    assert tokenizer.split(text) == expected
+    for form in ("NFC", "NFD"):
+        same = unicodedata.normalize(form, text)
+        assert tokenizer.split(same) == expected
+        assert Tokenizer("whitespace").split(same) == unicodedata.normalize("NFC", text).split()
+    # No letter is lost, whatever the text.
+    assert "".join(expected).replace("'", "’") == "".join(text.split()).replace("'", "’")
+
+
+def test_no_sign_of_unicode_is_lost(rng):
+    points = [i for i in range(0x20, 0x20000) if not 0xD800 <= i < 0xE000]
+    text = "".join(map(chr, rng.choice(points, 5000)))
+    for lower in (False, True):
+        words = Tokenizer("words", lower=lower).split(text)
+        plain = unicodedata.normalize("NFC", text.lower() if lower else text)
+        assert "".join(words).replace("’", "'") == "".join(plain.split()).replace("’", "'")
+
+
 def test_words_are_joined_as_they_are_printed():
     tokenizer = Tokenizer("words")
     before, out = None, ""
@@ -125,3 +162,6 @@ def test_words_are_joined_as_they_are_printed():
         before = word
     assert out == "Hello, (world)!\nAgain."
     assert Tokenizer("whitespace").join(",", "a") == " ,"
+    words = tokenizer.split("这首歌好, and ไก่ 2.")
+    pairs = zip(words, [None, *words], strict=False)
+    assert "".join(tokenizer.join(w, b) for w, b in pairs) == "这首歌好, and ไก่ 2."

@@ -6,15 +6,17 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import wandb
 from omegaconf import OmegaConf
 
+from odyssey.cli import main
 from odyssey.config.compose import compose
 from odyssey.training.run_dir import RunFolder
 from odyssey.training.wandb import Tracker
-from run_kit import folder, record, train
+from run_kit import folder, once, record, train
 from wandb_kit import Part, overrides, parts, python, rows_in, rows_of, serving
 
 pytestmark = pytest.mark.timeout(120)
@@ -168,6 +170,7 @@ def test_offline_asks_nothing_of_the_network(tmp_path: Path) -> None:
     assert server.requests == []
 
 
+# One process for all the ways to kill: a fault of one would be seen in the next, too.
 KILL_SERVICE = """
 import os, signal, subprocess, sys
 from pytorch_lightning import Callback
@@ -176,23 +179,41 @@ from odyssey.training.train import train
 
 class Kill(Callback):
     def on_train_batch_end(self, trainer, module, *_):
-        if module.updates in WHEN:
+        if module.updates in when:
             mine = ["pgrep", "-P", str(os.getpid()), "wandb-core"]
             for pid in subprocess.run(mine, capture_output=True).stdout.split():
                 os.kill(int(pid), signal.SIGKILL)
 
-print(train(compose(WORDS), extra=[Kill()]).status)
+for when, words in RUNS:
+    said = train(compose(words), extra=[Kill()]).status
+    for stream in (sys.stdout, sys.stderr):
+        print(said, "END", file=stream, flush=True)
 """
+KILLS = {"7": [7], "23": [23], "4, 12": [4, 12], "always": list(range(2, 24, 3))}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str, str]]:
+    """A run for each of KILLS: its folder of outputs, and what it printed to either stream."""
+    home = tmp_path_factory.mktemp("killed")
+    given = overrides(home)
+    outs = {name: home / str(number) for number, name in enumerate(KILLS)}
+    runs = [(KILLS[name], [*given, f"output_dir={out}"]) for name, out in outs.items()]
+    done = python(f"RUNS = {runs}\n{KILL_SERVICE}")
+    told, err = (text.split("finished END\n") for text in (done.stdout, done.stderr))
+    assert len(told) == len(err) == len(KILLS) + 1, done.stderr
+    return {
+        name: (out, *printed)
+        for (name, out), *printed in zip(outs.items(), told, err, strict=False)
+    }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("when", [[7], [23], [4, 12]], ids=str)
-def test_a_service_that_was_killed_is_started_again(tmp_path: Path, when: list[int]) -> None:
-    out = tmp_path / "out"
-    words = [*overrides(tmp_path), f"output_dir={out}"]
-    done = python(f"WHEN, WORDS = {when}, {words}\n{KILL_SERVICE}")
-    assert done.stdout.endswith("finished\n") and "Traceback" not in done.stderr
-    assert done.stderr.count("no row is lost") == len(when)
+@pytest.mark.parametrize("name", ["7", "23", "4, 12"])
+def test_a_service_that_was_killed_is_started_again(killed: Any, name: str) -> None:
+    out, told, err = killed[name]
+    assert "Traceback" not in told + err
+    assert err.count("no row is lost") == len(KILLS[name])
     (part,) = parts(out)
     (kept,) = out.glob("*/*/run.json")
     same(part, kept.parent)
@@ -200,12 +221,10 @@ def test_a_service_that_was_killed_is_started_again(tmp_path: Path, when: list[i
 
 
 @pytest.mark.slow
-def test_training_outlives_wandb(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    words = [*overrides(tmp_path), f"output_dir={out}"]
-    done = python(f"WHEN, WORDS = range(2, 24, 3), {words}\n{KILL_SERVICE}")
-    assert done.stdout.endswith("finished\n") and "Traceback" not in done.stderr
-    assert "W&B failed" in done.stderr and done.stderr.count("the run folder has") == 1
+def test_training_outlives_wandb(killed: Any) -> None:
+    _, _, err = killed["always"]
+    assert "Traceback" not in err
+    assert "W&B failed" in err and err.count("the run folder has") == 1
 
 
 @pytest.mark.slow
@@ -241,7 +260,9 @@ def test_an_impossible_project_is_a_sentence(
 
 
 @pytest.mark.slow
-def test_the_variables_of_wandb_are_followed(tmp_path: Path) -> None:
+def test_the_variables_of_wandb_are_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = overrides(tmp_path, "trainer.max_steps=2", f"output_dir={tmp_path / 'out'}")
     code = (
         f"from odyssey.cli import main; raise SystemExit(main({[*given, 'logger.tags=[t1, t2]']}))"
@@ -256,8 +277,11 @@ def test_the_variables_of_wandb_are_followed(tmp_path: Path) -> None:
     (record,) = (tmp_path / "out").glob("*/*/run.json")
     assert json.loads(record.read_text())["wandb"]["dir"] == str(part.path)
 
-    done = python(code.replace("max_steps=2", "max_steps=3"), WANDB_MODE="disabled")
-    assert done.returncode == 0 and not (tmp_path / "out" / "wandb").exists()
+    # And in this process.
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert main([*once(*given, "trainer.max_steps=3"), "trainer.threads=1"]) == 0
+    assert len(list((tmp_path / "out").glob("*/*/run.json"))) == 2
+    assert not (tmp_path / "out" / "wandb").exists()
 
 
 def test_disabled_keeps_nothing(tmp_path: Path) -> None:

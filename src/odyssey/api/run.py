@@ -420,7 +420,11 @@ class Run:
 
         cfg, data = self.config, self.record.data
         self._check_parts()
-        task = load_task(cfg)
+        adopted = None
+        if cfg.init_from is not None:  # that run may be gone; what it gave is in the checkpoint
+            self._restored()
+            adopted = self._bare_task.export()
+        task = load_task(cfg, adopted)
         if data is not None and data.sha256 and data.sha256 != task.data["sha256"]:
             raise UserError(
                 f"{self.path} was trained on {data.name} with sha256 {data.sha256[:12]}…, which is "
@@ -454,9 +458,10 @@ class Run:
         ----------
         inputs : optional
             For `charlm`, `wordlm` and `sentiment` a text or a list of texts; for `mnist` an image
-            (28, 28) or images (N, 28, 28) of grey values from 0 to 255; for `music` a piano roll
-            (T, 88) of 0 and 1 or a list of them; for `synthetic` sequences (T) of integers, or
-            (T, 2) of numbers and marks, or a list of them.
+            (28, 28) or images (N, 28, 28) of grey values from 0 to 255, or of the size of your own,
+            in colour (H, W, 3); for `music` a piano roll (T, 88) of 0 and 1 or a list of them; for
+            `synthetic` sequences (T) of integers, or (T, 2) of numbers and marks, or a list of
+            them.
         split : {"train", "valid", "test"}, optional
             In place of `inputs`. The text of a language model is read in lanes side by side, as in
             training; each is a sequence.
@@ -489,6 +494,9 @@ class Run:
         length: int | None = None,
         temperature: float | None = None,
         seed: int = 0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        stop: str | None = None,
     ) -> str | Roll:
         """What the model writes, or plays, by itself.
 
@@ -502,6 +510,12 @@ class Run:
             0 takes the likeliest; by default the run's `task.sample_temperature`.
         seed : int
             The same seed gives the same sample, and the same as `scripts/sample.py`.
+        top_k : int, optional
+            Draw from the likeliest `top_k` symbols alone.
+        top_p : float, optional
+            Draw from the fewest symbols that have `top_p` of the probability together.
+        stop : str, optional
+            Text to end before, such as "\\n"; not counting the prompt.
 
         Returns
         -------
@@ -520,6 +534,9 @@ class Run:
 
         model, task = self.model, self._bare_task
         step = RecurrentModule(model, task, self.config).sampler()
+        narrowed: dict[str, Any] = {
+            k: v for k, v in {"top_k": top_k, "top_p": top_p}.items() if v is not None
+        }
         pieces = task.sample(
             step,
             length=self._or("sample_length", length),
@@ -527,12 +544,21 @@ class Run:
             seed=seed,
             prompt=prompt,
             device=resolve_device(self._device),
+            **narrowed,  # which a task of the user's own may not know
         )
+        if stop is not None and (not stop or task.name == "music"):
+            raise UserError(f"stop={stop!r} is no text to end before: leave it out")
         if task.name != "music":
-            return (prompt or "") + "".join(pieces)
+            from odyssey.tasks.decoding import until
+
+            return (prompt or "") + "".join(pieces if stop is None else until(pieces, stop))
         import numpy as np
 
-        return Roll(np.stack(list(pieces)), tempo=self.config.task.tempo)
+        return Roll(
+            np.stack(list(pieces)),
+            tempo=self.config.task.tempo,
+            resolution=self.config.task.resolution,
+        )
 
     def _or(self, key: str, given: Any) -> Any:
         return self.config.task.get(key, 1) if given is None else given
@@ -625,19 +651,22 @@ class Roll:
     Attributes
     ----------
     frames : array (T, 88) of 0 and 1
-        A row for each eighth note, a column for each key from MIDI note 21.
+        A row for each frame, a column for each key from MIDI note 21.
     tempo : float
         In quarter notes a minute.
+    resolution : int
+        Frames a quarter note.
     """
 
     frames: NDArray[np.uint8]
     tempo: float = 90.0
+    resolution: int = 2
 
     def write(self, path: str | Path) -> Path:
         """Write it as a MIDI file; the path. Raises OSError where that is not possible."""
         from odyssey.tasks.midi import write_midi
 
-        return write_midi(self.frames, Path(path), tempo=self.tempo)
+        return write_midi(self.frames, Path(path), tempo=self.tempo, resolution=self.resolution)
 
     def __repr__(self) -> str:
         return f"<Roll of {len(self.frames)} frames, {int(self.frames.sum())} keys down>"

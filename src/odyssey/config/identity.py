@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -29,6 +32,8 @@ def config_hash(cfg: DictConfig) -> str:
             node = node.get(part) or {}
         node.pop(last, None)
     identify_seeds(content)
+    if (start := content.pop("init_from", None)) is not None:
+        content["init_from"] = start_hash(start)
     _identify_data(content.get("task", {}))
     _identify_classes(content)
     for section in ("cell", "model"):
@@ -67,9 +72,28 @@ def data_hash(cfg: DictConfig) -> str | None:
     return content_hash(cfg.task.data, cfg.task.get("path"))
 
 
+@contextmanager
+def unchanging() -> Iterator[None]:
+    """A block, or the calls of a function, in which no data of the user's are taken to change."""
+    from odyssey.data import identity
+
+    with identity.unchanging():
+        yield
+
+
 def run_name(cfg: DictConfig) -> str:
     """The name of the run's folder: `<cell>-<task>-<the first 8 digits of its hash>`."""
     return f"{cell_name(cfg.cell._target_)}-{cfg.task.name}-{config_hash(cfg)[:8]}"
+
+
+def start_hash(run: str) -> str:
+    """SHA-256 (hex) of the checkpoint that `init_from` names by its run's folder.
+
+    Raises UserError where it cannot be read.
+    """
+    from odyssey.data.identity import file_hash
+
+    return file_hash(Path(run) / "checkpoints" / "best.ckpt", "init_from")
 
 
 def _identify_data(task: dict[str, Any]) -> None:
@@ -77,11 +101,14 @@ def _identify_data(task: dict[str, Any]) -> None:
     from odyssey.data.identity import content_hash
 
     data, path = task.get("data", ""), task.pop("path", None)
+    # Of the user's own data alone; runs on others are called as before there were these options.
+    if data != "midi":
+        task.pop("resolution", None)
+    if task.get("size", "") is None:
+        task.pop("size")
     digest = content_hash(data, path)
     if digest is not None:
         task["content"] = digest
-    if data == "csv" and path is not None and path.endswith(".tsv"):
-        task["separator"] = "tab"  # which the ending says, and not the content
 
 
 def _identify_classes(value: Any) -> None:

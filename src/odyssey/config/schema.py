@@ -345,6 +345,9 @@ class Config:
     )
     seed: int = key(0, "seed of weights, data order, noise and dropout")
     seeds: SeedsConfig = key(SeedsConfig, "seeds of single kinds of random choices")
+    init_from: str | None = key(
+        None, "a run's folder, whose weights and vocabulary the run begins with (fine-tuning)"
+    )
     study: str = key(
         "default", "name of the study: the folder of its runs, and the W&B group", neutral=True
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from odyssey.config.fields import above, at_least, key, one_of
-from odyssey.errors import options
+from odyssey.errors import UserError, options
 from odyssey.text_encoding import check_encoding
 
 MISSING: Any = "???"  # omegaconf.MISSING: a value that must be given
@@ -20,8 +20,8 @@ MISSING: Any = "???"  # omegaconf.MISSING: a value that must be given
 # The names that odyssey.data knows.
 TEXTS = ("kjv", "python", "shakespeare", "ptb", "text8", "hello", "python_docs", "file")
 LABELLED_TEXTS = ("snippets", "sst2", "imdb", "csv")
-IMAGES = ("mnist5k", "mnist")
-ROLLS = ("music21", "jsb", "nottingham", "musedata", "piano")
+IMAGES = ("mnist5k", "mnist", "folder")
+ROLLS = ("music21", "jsb", "nottingham", "musedata", "piano", "midi")
 
 SPLIT_BY_US = (
     "kjv",
@@ -39,6 +39,10 @@ EVAL = "the same in validation and test; null = as in training"
 
 LENGTHS = {"adding": 100, "copying": 100, "reversal": 10}  # of each kind of synthetic problem
 
+
+CHORALES = 2  # frames a quarter note in the chorales that come with music21
+
+LARGEST_IMAGE = 4096  # pixels each way
 
 MOST_STEPS = 1_000_000  # of a sample or a sequence, and sequences of a batch: more is a slip
 
@@ -232,7 +236,17 @@ class SentimentConfig(TaskConfig):
 
     name: str = key("sentiment", NAME)
     data: str = key("snippets", DATA)
-    path: str | None = key(None, "the file to read with task.data=csv", place=True)
+    path: str | None = key(None, "the table, or the folder, to read with task.data=csv", place=True)
+    text_column: str | None = key(
+        None, "which column of the table holds the texts, by name or number; null = found"
+    )
+    label_column: str | None = key(None, "which one holds the labels, in the same way")
+    encoding: str | None = key(
+        None, "of the files, such as cp1252; null = by their first bytes, else UTF-8"
+    )
+    class_weights: str | None = key(
+        None, "balanced = rare classes count more in the training loss, by n / (K n_k); null = not"
+    )
     eval_batch_size: int | None = key(256, EVAL)
     tokens: str = key("words", "what the model reads one by one: words or characters")
     lower: bool = key(True, "read capitals as small letters")
@@ -244,6 +258,14 @@ class SentimentConfig(TaskConfig):
 
     def errors(self) -> list[str]:
         found = super().errors()
+        if self.data != self.own:
+            for name in ("text_column", "label_column", "encoding"):
+                if (value := getattr(self, name)) is not None:
+                    found.append(
+                        f"task.{name}={value} is not read with task.data={self.data}: leave it "
+                        f"out, or type task.data={self.own} task.path=…"
+                    )
+        found += one_of("task.class_weights", self.class_weights, ("balanced",))
         found += one_of("task.tokens", self.tokens, ("words", "characters"))
         found += at_least("task.max_length", self.max_length, 1)
         found += one_of("task.keep", self.keep, ("head", "tail"))
@@ -251,23 +273,38 @@ class SentimentConfig(TaskConfig):
         return found + at_least("task.min_count", self.min_count, 1)
 
     def without_split(self) -> str:
-        if self.data == "csv" and self.path and Path(self.path).is_dir():
-            return "which reads three files"
+        if self.data == "csv" and self.path and Path(self.path).expanduser().is_dir():
+            from odyssey.data.table_files import draws_parts
+
+            try:
+                return "" if draws_parts(self.path) else "which reads three parts"
+            except UserError:  # said where the data are read
+                return ""
         return "whose data, sst2, come in three parts" if self.data == "sst2" else ""
 
 
 @dataclass
 class MnistConfig(TaskConfig):
-    """The digit in an image read piece by piece."""
+    """The class of an image read piece by piece."""
 
     sources: ClassVar[tuple[str, ...]] = IMAGES
+    own: ClassVar[str | None] = "folder"
 
     name: str = key("mnist", NAME)
     data: str = key("mnist5k", DATA)
+    path: str | None = key(
+        None,
+        "folder with a folder of images for each class, or .npz, to read with task.data=folder",
+        place=True,
+    )
+    size: int | None = key(
+        None, "resize images of task.data=folder to so many pixels each way; null = as they are"
+    )
     eval_batch_size: int | None = key(256, EVAL)
     order: str = key(
         "rows",
-        "rows = 28 steps of 28; pixels = 784 steps of 1; permuted = these in a fixed mixed order",
+        "rows = a row of the image a step (28 steps of 28 for a digit); pixels = a pixel a step "
+        "(784); permuted = these in a fixed mixed order",
     )
     permutation_seed: int = key(0, "which mixed order")
     normalization: str = key(
@@ -279,7 +316,20 @@ class MnistConfig(TaskConfig):
         found = super().errors()
         found += one_of("task.order", self.order, ("rows", "pixels", "permuted"))
         found += at_least("task.permutation_seed", self.permutation_seed, 0)
+        found += at_least("task.size", self.size, 1, LARGEST_IMAGE)
+        if self.size is not None and self.data in IMAGES and self.data != self.own:
+            found.append(
+                f"task.size={self.size} is not read with task.data={self.data}, whose images are "
+                "of 28×28 pixels: leave it out, or add task.data=folder"
+            )
         return found + one_of("task.normalization", self.normalization, ("unit", "standard"))
+
+    def without_split(self) -> str:
+        if self.data == self.own and self.path:
+            from odyssey.data.image_files import own_parts
+
+            return own_parts(self.path)
+        return ""
 
 
 @dataclass
@@ -287,9 +337,18 @@ class MusicConfig(TaskConfig):
     """The next frame of a piano roll."""
 
     sources: ClassVar[tuple[str, ...]] = ROLLS
+    own: ClassVar[str | None] = "midi"
 
     name: str = key("music", NAME)
     data: str = key("music21", DATA)
+    path: str | None = key(
+        None,
+        "folder of MIDI and MusicXML files, or one of them, to read with task.data=midi",
+        place=True,
+    )
+    resolution: int = key(
+        CHORALES, "frames a quarter note with task.data=midi; 2 = an eighth note each, as music21"
+    )
     batch_size: int = key(8, BATCH)
     eval_batch_size: int | None = key(32, EVAL)
     input_noise: float = key(
@@ -307,7 +366,7 @@ class MusicConfig(TaskConfig):
         neutral=True,
     )
     tempo: float = key(
-        90.0, "quarter notes a minute in the MIDI files; a frame is an eighth note", neutral=True
+        90.0, "quarter notes a minute in the MIDI files that it writes", neutral=True
     )
 
     def errors(self) -> list[str]:
@@ -315,6 +374,12 @@ class MusicConfig(TaskConfig):
         found += at_least("task.input_noise", self.input_noise, 0)
         found += one_of("task.reduction", self.reduction, ("mean", "sum"))
         found += at_least("task.min_length", self.min_length, 1)
+        found += at_least("task.resolution", self.resolution, 1, 96)
+        if self.resolution != CHORALES and self.data in ROLLS and self.data != self.own:
+            found.append(
+                f"task.resolution={self.resolution} is not read with task.data={self.data}, whose "
+                "frames are given: leave it out, or add task.data=midi"
+            )
         found += at_least("task.sample_length", self.sample_length, 1, MOST_STEPS)
         found += at_least("task.sample_temperature", self.sample_temperature, 0)
         if not 4 <= self.tempo <= 1000:  # what a MIDI file can hold, and a listener bear
@@ -322,6 +387,10 @@ class MusicConfig(TaskConfig):
         return found
 
     def without_split(self) -> str:
+        if self.data == "midi" and self.path:
+            from odyssey.data.music_files import own_parts
+
+            return own_parts(self.path)
         return "" if self.data == "music21" else f"whose data, {self.data}, come in three parts"
 
 

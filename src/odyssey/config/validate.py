@@ -261,6 +261,12 @@ def _places(cfg: DictConfig) -> Iterator[str]:
             yield f"{key}={value} is not a folder, since {there} is a file: type a folder"
         elif key == "output_dir" and not os.access(there, os.W_OK):
             yield f"{key}={value} is not writable: type a folder that you may write to"
+    start = cfg.init_from
+    if start is not None and not (Path(start) / "checkpoints" / "best.ckpt").is_file():
+        yield (
+            f"init_from={start} is no run's folder with checkpoints/best.ckpt: type one that "
+            "training has printed"
+        )
     path = OmegaConf.select(cfg, "task.path")
     if path and not Path(path).exists():
         yield f"task.path={path} is not there: type the path of a file, seen from {Path.cwd()}"

@@ -1,18 +1,15 @@
 """Bach's chorales as piano rolls, from the scores in the package music21.
 
-The scores are read here, with the few elements of MusicXML that determine which key sounds when:
-music21 itself takes half a minute for them, this takes a few seconds, and the rolls are the same.
+odyssey.data.musicxml reads the scores in a few seconds: music21 itself takes half a minute, for the
+same rolls.
 """
 
 from __future__ import annotations
 
 import hashlib
-import xml.etree.ElementTree as ElementTree
-import zipfile
 from collections import Counter
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -20,25 +17,17 @@ from numpy.typing import NDArray
 
 from odyssey.data.cache import cached
 from odyssey.data.download import package_folder, sha256
+from odyssey.data.musicxml import notes
+from odyssey.data.musicxml import read_score as parse
+from odyssey.data.pianoroll import KEYS, Note, roll, span
 from odyssey.data.types import Dataset, Rolls
 from odyssey.errors import UserError
 
-KEYS = 88
-A0 = 21  # the MIDI number of key 0
 VOICES = 4
-FRAME = Fraction(1, 2)  # a frame in quarter notes
-SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+RESOLUTION = 2  # frames a quarter note
 PHRASE = 8  # frames: a bar of four quarters; pieces that share many bars are copies
 # Part of the key of the cached rolls. Raise it with every change here that changes a roll.
 READER = 1
-
-
-class Note(NamedTuple):
-    """A MIDI key number, and when it sounds, in quarter notes from the beginning."""
-
-    key: int
-    start: Fraction
-    stop: Fraction
 
 
 def chorales(folder: Path, split_seed: int = 0) -> Dataset[Rolls]:
@@ -99,80 +88,23 @@ def _scores(files: list[Path]) -> dict[str, NDArray[np.uint8]]:
     for path in files:
         score = read_score(path)
         if len(score.findall("part")) == VOICES:
-            found[path.stem] = roll(notes(score))
+            found[path.stem] = keys(notes(score))
     return found
 
 
 def read_score(path: Path) -> Element:
-    """The root element of a MusicXML file, plain (.xml) or zipped (.mxl). Raises UserError."""
+    """The root element of a score. Raises UserError."""
     try:
-        if path.suffix != ".mxl":
-            return ElementTree.parse(path).getroot()
-        with zipfile.ZipFile(path) as packed:
-            index = ElementTree.fromstring(packed.read("META-INF/container.xml"))
-            name = index.find(".//{*}rootfile")
-            assert name is not None
-            return ElementTree.fromstring(packed.read(name.attrib["full-path"]))
-    except (OSError, KeyError, zipfile.BadZipFile, ElementTree.ParseError) as error:
+        return parse(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read as a score ({error}); `pip install --force-reinstall music21`"
         ) from None
 
 
-def notes(score: Element) -> list[Note]:
-    """All sounding notes of a score in the form `score-partwise`, part by part.
-
-    Grace notes and cues do not count. A part is a sequence of measures; a position moves through
-    each measure: <note> moves it by <duration>, unless it is a <chord> with the note before it,
-    <backup> and <forward> move it without sound. <divisions> is the number of units of <duration>
-    in a quarter note, <transpose> the semitones from the written to the sounding key. A measure
-    ends at the furthest position that it reached. (MusicXML 4.0, W3C.)
-    """
-    found = []
-    for part in score.findall("part"):
-        start = Fraction(0)  # of the measure
-        quarter = 1  # how many units of <duration> make a quarter note
-        shift = 0  # from the written to the sounding key
-        for measure in part.findall("measure"):
-            now = onset = end = start
-            for element in measure:
-                if element.tag == "attributes":
-                    quarter = int(element.findtext("divisions") or quarter)
-                    transpose = element.find("transpose")
-                    if transpose is not None:
-                        octaves = int(transpose.findtext("octave-change") or 0)
-                        shift = int(transpose.findtext("chromatic") or 0) + 12 * octaves
-                elif element.tag in ("backup", "forward"):
-                    step = Fraction(int(element.findtext("duration", "0")), quarter)
-                    now += step if element.tag == "forward" else -step
-                elif element.tag == "note":
-                    if element.find("grace") is not None or element.find("cue") is not None:
-                        continue
-                    length = Fraction(int(element.findtext("duration", "0")), quarter)
-                    if element.find("chord") is None:  # else it starts with the note before it
-                        onset = now
-                        now += length
-                    pitch = element.find("pitch")
-                    if pitch is not None:
-                        found.append(Note(_midi(pitch) + shift, onset, onset + length))
-                end = max(end, now)
-            start = end
-    return found
-
-
-def _midi(pitch: Element) -> int:
-    octave = int(pitch.findtext("octave", "0"))
-    alter = int(float(pitch.findtext("alter") or 0))
-    return 12 * (octave + 1) + SEMITONES[pitch.findtext("step", "C")] + alter
-
-
-def roll(score: list[Note]) -> NDArray[np.uint8]:
+def keys(score: list[Note]) -> NDArray[np.uint8]:
     """The keys that sound at the beginning of each frame: (frames, 88)."""
-    frames = int(-(-max(note.stop for note in score) // FRAME))
-    keys = np.zeros((frames, KEYS), np.uint8)
-    for key, start, stop in score:
-        keys[int(-(-start // FRAME)) : int(-(-stop // FRAME)), key - A0] = 1
-    return keys
+    return roll([(note.key, *span(note, RESOLUTION)) for note in score])
 
 
 def _distinct(pieces: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:

@@ -95,7 +95,7 @@ def _looks_like(data: Text) -> str:
     """
     head = data[: 1 << 16]
     first, second = (np.count_nonzero(head[i::2] == 0) / max(len(head) // 2, 1) for i in (0, 1))
-    if max(first, second) < 0.1 or min(first, second) > 0.1:
+    if max(first, second) < 0.3 or min(first, second) > 0.05:
         return ""
     return "utf-16-le" if second > first else "utf-16-be"
 

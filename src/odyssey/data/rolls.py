@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from odyssey.data.chorales import chorales
+from odyssey.data.chorales import RESOLUTION, chorales
 from odyssey.data.download import RemoteFile, data_folder, fetch
+from odyssey.data.music_files import own_rolls
 from odyssey.data.types import Dataset, Rolls, choose
 from odyssey.errors import UserError
 
@@ -48,7 +49,12 @@ MATLAB = {
 
 
 def rolls(
-    name: str, data_dir: str | os.PathLike[str] | None = None, *, split_seed: int = 0
+    name: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    resolution: int = RESOLUTION,
+    split_seed: int = 0,
 ) -> Dataset[Rolls]:
     """Piano rolls by their name, one of `ROLLS`.
 
@@ -60,11 +66,22 @@ def rolls(
                 parts: 229/76/77, 694/173/170, 524/135/124 and 87/12/25 pieces. (Of Nottingham's
                 training pieces one is in valid there, too, and one in test.)
 
-    split_seed: of the split of music21; the others have their three parts whatever it is
+    midi        the user's own MIDI and MusicXML files at `path`, a folder or a file, `resolution`
+                frames a quarter note; see odyssey.data.music_files.own_rolls
+
+    split_seed: of the split of music21 and of midi, where a part is drawn; the others have their
+                three parts whatever it is
 
     Raises UserError.
     """
-    return choose(name, _SOURCES)(data_folder(data_dir), split_seed)
+    source = choose(name, _SOURCES)
+    if name == "midi":
+        return own_rolls(path, data_folder(data_dir), resolution=resolution, split_seed=split_seed)
+    if path is not None:
+        raise UserError(
+            f"task.path={path} is for task.data=midi only, not {name}; drop it or set that"
+        )
+    return source(data_folder(data_dir), split_seed)
 
 
 def _matlab(name: str, folder: Path, split_seed: int) -> Dataset[Rolls]:
@@ -98,5 +115,6 @@ def read_matlab(path: Path) -> list[list[NDArray[np.uint8]]]:
 _SOURCES: dict[str, Callable[[Path, int], Dataset[Rolls]]] = {
     "music21": chorales,
     **{name: partial(_matlab, name) for name in MATLAB},
+    "midi": lambda folder, split_seed: own_rolls(None, folder, split_seed=split_seed),
 }
 ROLLS = tuple(_SOURCES)

@@ -10,6 +10,18 @@ from numpy.typing import NDArray
 Indices = NDArray[np.int64]
 
 
+def drawn(
+    labels: NDArray[np.int64], parts: Sequence[str], seed: int, texts: Sequence[str]
+) -> dict[str, Indices]:
+    """Rows of `train`, and of each of `parts` a tenth of the whole, at least one; see `stratified`.
+
+    texts (N): rows of the same one are drawn together, as the hash of what they hold says.
+    """
+    shares = [1 - len(parts) / 10, *[0.1] * len(parts)]
+    rows = stratified(labels, shares, seed, texts)
+    return dict(zip(("train", *parts), rows, strict=True))
+
+
 def stratified(
     labels: NDArray[np.int64],
     shares: Sequence[float],

@@ -46,10 +46,15 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Images:
-    """Grey images (N, 28, 28) of 0 to 255, and their digits: labels (N)."""
+    """Images of 0 to 255, and for each the index of its class in `classes`: labels (N).
+
+    images: grey (N, H, W), or in colour (N, H, W, 3). classes: what they are called, where they are
+    no digits.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    classes: tuple[str, ...] | None = None
 
 
 def choose(name: str, sources: Mapping[str, S]) -> S:

@@ -37,10 +37,11 @@ def load(cfg: DictConfig) -> dict[str, Any]:
     from odyssey.errors import UserError
     from odyssey.training.build import load_task
     from odyssey.training.failure import last_lines
+    from odyssey.training.start import Beginning
 
     cfg = finish(cfg)
     try:
-        load_task(cfg)
+        load_task(cfg, None if cfg.init_from is None else Beginning(cfg).learned(cfg))
     except UserError as error:
         return refused(cfg, *error.messages)
     except Exception as error:  # whatever a task of the user's own raises

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig
 
 from odyssey.code_hash import source_hash
-from odyssey.config.identity import data_hash, data_options, run_name
+from odyssey.config.identity import data_hash, data_options, run_name, unchanging
 from odyssey.config.keys import GROUPS, subject
 from odyssey.config.schema import NEUTRAL_KEYS, PLACE_KEYS, flat
 from odyssey.errors import UserError
@@ -157,6 +157,7 @@ def forget() -> None:
 
 
 @lru_cache(maxsize=1)
+@unchanging()
 def _prepare(words: tuple[str, ...]) -> Plan | None:
     settings, wrong = read_settings(words)
     if settings is None and not wrong:

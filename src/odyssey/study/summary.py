@@ -17,6 +17,7 @@ from odyssey.io import read_text
 from odyssey.streams import clean_line
 from odyssey.study.formatting import as_command, duration, number, several, short, words
 from odyssey.study.state import LEFT, UNPLANNED, RunState, StudyState
+from odyssey.training.record import COMMONEST
 from odyssey.yaml_text import safe_load
 
 
@@ -267,7 +268,23 @@ def _section(section: Section, width: int, limit: int | None) -> str:
         lines.append(
             f"  and {several(len(section.variants) - len(variants), 'variant')} more (--all)"
         )
+    lines += [textwrap.fill(note, min(width, 100)) for note in _commonest_note(section)]
     return "\n".join([section.title, "", *lines])
+
+
+def _commonest_note(section: Section) -> list[str]:
+    """On runs whose test always answering the commonest class would equal."""
+    records = [r.record for v in section.variants for r in v.finished if r.record is not None]
+    known = [r for r in records if r.no_better_than_commonest() is not None]
+    count = sum(r.no_better_than_commonest() is True for r in known)
+    if not count:
+        return []
+    values = sorted({number(r.metrics[f"test/{COMMONEST}"]) for r in known})
+    span = values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}"
+    return [
+        f"{several(count, 'finished run')} of {len(known)} {'is' if count == 1 else 'are'} no "
+        f"better in the test than always answering the commonest class (accuracy {span})."
+    ]
 
 
 def _grid(section: Section, variants: Sequence[Variant], width: int) -> list[str]:

@@ -174,6 +174,7 @@ class Task(LightningDataModule, ABC):
         self._ready: dict[str, Batches] = {}
         self.added: dict[str, TaskMetric] = {}
         self.notes: tuple[str, ...] = ()  # on the data, a line each, set by `load`
+        self.adopted: Mapping[str, Any] = {}  # what another run has learned of its data
         self.caveat = ""  # what a reader of the metrics must know, set by `load`; printed with them
         self.untested = ""  # why there is no test part, set by `load`; empty: there is one
         if getattr(cfg, "_target_", None) is not None:  # a task of the user's own
@@ -350,8 +351,12 @@ class Task(LightningDataModule, ABC):
         seed: int = 0,
         prompt: str | None = None,
         device: torch.device | str = "cpu",
+        top_k: int | None = None,
+        top_p: float | None = None,
     ) -> Iterator[Any]:
         """Pieces that the model generates, from a random generator seeded with `seed`.
+
+        top_k, top_p: see odyssey.tasks.decoding.Nucleus; a task of one's own may leave them out.
 
         Raises UserError, at the call, for a wrong option or a task without samples.
         """
@@ -366,6 +371,13 @@ class Task(LightningDataModule, ABC):
     def export(self) -> dict[str, Any]:
         """What a checkpoint holds to use the model without the data, such as a vocabulary."""
         return {}
+
+    def adopt(self, saved: Mapping[str, Any]) -> None:
+        """Let `load` use what a run before has learned of its data, such as its vocabulary.
+
+        saved: what `export` returned there
+        """
+        self.adopted = saved
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Set what `export` returned, and `spec`, in place of `load()`."""

@@ -20,7 +20,7 @@ from odyssey.data.types import Text
 from odyssey.errors import UserError
 from odyssey.io import write_text
 from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task, as_texts
-from odyssey.tasks.decoding import draw_one, finite, sample_generator
+from odyssey.tasks.decoding import Nucleus, draw_one, finite, sample_generator
 from odyssey.tasks.metric import Metric
 from odyssey.tasks.tokenization import (
     END,
@@ -88,13 +88,21 @@ class LanguageModel(Task):
             normalize=self.composed,
         )
         self.data = {"name": parts.name, "sha256": parts.sha256}
-        self.vocabulary = Vocabulary.build(
-            self.count(parts.train),
-            min_count=self._min_count(),
-            max_size=getattr(cfg, "max_size", None),
-            unknown=getattr(cfg, "unknown", True),
-            start=self.start if cfg.documents is None else MARK,
-        )
+        if self.adopted:
+            self.vocabulary = Vocabulary.restore(self.adopted["vocabulary"])
+            if cfg.documents is not None and MARK not in self.vocabulary.ids:
+                raise UserError(
+                    f"task.documents={cfg.documents} needs a symbol for a document's end, which "
+                    "init_from's run had not: leave it out"
+                )
+        else:
+            self.vocabulary = Vocabulary.build(
+                self.count(parts.train),
+                min_count=self._min_count(),
+                max_size=getattr(cfg, "max_size", None),
+                unknown=getattr(cfg, "unknown", True),
+                start=self.start if cfg.documents is None else MARK,
+            )
         self._set_spec()
         texts: dict[Split, Text] = {"train": parts.train, "valid": parts.valid, "test": parts.test}
         if not len(parts.test):
@@ -151,6 +159,8 @@ class LanguageModel(Task):
         seed: int = 0,
         prompt: str | None = None,
         device: torch.device | str = "cpu",
+        top_k: int | None = None,
+        top_p: float | None = None,
     ) -> Iterator[str]:
         """`length` symbols drawn one after another, as printable pieces, without the prompt.
 
@@ -160,7 +170,8 @@ class LanguageModel(Task):
         """
         generator = sample_generator(length, temperature, seed)
         known = self.vocabulary.prompt(self._known_symbols(prompt)) if prompt else []
-        return self._draw(step, known, length, temperature, generator, device)
+        nucleus = Nucleus(top_k, top_p)
+        return self._draw(step, known, length, temperature, generator, device, nucleus)
 
     def write_sample(
         self, step: Step, path: Path, *, seed: int, device: torch.device | str = "cpu"
@@ -256,6 +267,7 @@ class LanguageModel(Task):
         temperature: float,
         generator: torch.Generator,
         device: torch.device | str,
+        nucleus: Nucleus,
     ) -> Iterator[str]:
         names, documents = self.vocabulary.symbols, self.cfg.documents
         before = names[known[-1]] if known else None
@@ -268,7 +280,7 @@ class LanguageModel(Task):
             scores = finite(logits[-1, 0])
             if self.vocabulary.unknown is not None:
                 scores[self.vocabulary.unknown] = -math.inf
-            drawn = draw_one(scores, temperature, generator)
+            drawn = draw_one(scores, temperature, generator, nucleus)
             if names[drawn] == MARK:
                 yield printed_separator(documents)
                 state = None

@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 from odyssey.io import atomic_path
 
 LOWEST = 21  # MIDI number of key 0, A0
-BEAT = 480  # ticks in a quarter note
-FRAME = BEAT // 2  # a frame is an eighth note
+BEAT = 480  # ticks in a quarter note, or the next multiple of its frames
 
 
-def write_midi(roll: NDArray[np.uint8], path: Path, *, tempo: float = 90.0) -> Path:
+def write_midi(
+    roll: NDArray[np.uint8], path: Path, *, tempo: float = 90.0, resolution: int = 2
+) -> Path:
     """Write a roll (T, 88) of 0 and 1 to `path` as one piano track; the path.
 
-    tempo: in quarter notes a minute. A key that is on in consecutive frames is one held note.
+    tempo: in quarter notes a minute. resolution: frames a quarter note. A key that is on in
+    consecutive frames is one held note.
     """
     from mido import Message, MetaMessage, MidiFile, MidiTrack, bpm2tempo
 
+    ticks = -(-BEAT // resolution)  # of a frame
     silence = np.zeros((1, roll.shape[1]), np.int8)
     change = np.diff(np.concatenate([silence, roll.astype(np.int8), silence]), axis=0)
     track = MidiTrack([MetaMessage("set_tempo", tempo=bpm2tempo(tempo), time=0)])
@@ -28,12 +31,12 @@ def write_midi(roll: NDArray[np.uint8], path: Path, *, tempo: float = 90.0) -> P
     for frame, keys in enumerate(change):
         for sign, kind in ((-1, "note_off"), (1, "note_on")):  # ends before beginnings
             for key in np.flatnonzero(keys == sign):
-                wait = frame * FRAME - last
+                wait = frame * ticks - last
                 track.append(Message(kind, note=LOWEST + int(key), velocity=64, time=wait))
-                last = frame * FRAME
-    track.append(MetaMessage("end_of_track", time=len(roll) * FRAME - last))
+                last = frame * ticks
+    track.append(MetaMessage("end_of_track", time=len(roll) * ticks - last))
     with atomic_path(path, sync=False) as part:
-        MidiFile(ticks_per_beat=BEAT, tracks=[track]).save(part)
+        MidiFile(ticks_per_beat=ticks * resolution, tracks=[track]).save(part)
     return path
 
 

@@ -19,7 +19,7 @@ from odyssey.errors import UserError
 from odyssey.tasks import midi
 from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
 from odyssey.tasks.batching import Order, Sequences, valid
-from odyssey.tasks.decoding import draw_each, finite, sample_generator
+from odyssey.tasks.decoding import Nucleus, draw_each, finite, sample_generator
 from odyssey.tasks.metric import Metric
 
 KEYS = 88
@@ -45,8 +45,15 @@ class Music(Task):
     answers = "each"
 
     def load(self) -> None:
-        parts = data.rolls(self.cfg.data, self.data_dir, split_seed=self.split_seed)
+        parts = data.rolls(
+            self.cfg.data,
+            self.data_dir,
+            path=self.cfg.path,
+            resolution=self.cfg.resolution,
+            split_seed=self.split_seed,
+        )
         self.data = {"name": parts.name, "sha256": parts.sha256}
+        self.notes = parts.notes
         self._rolls: dict[Split, list[NDArray[np.uint8]]] = {
             "train": self._usable(parts.train, self.cfg.min_length),
             "valid": self._usable(parts.valid, 1),
@@ -96,12 +103,19 @@ class Music(Task):
         seed: int = 0,
         prompt: str | None = None,
         device: torch.device | str = "cpu",
+        top_k: int | None = None,
+        top_p: float | None = None,
     ) -> Iterator[NDArray[np.uint8]]:
         """`length` frames (88), each key drawn independently given all frames before.
 
         It starts from silence, or from a chord: `prompt` is MIDI notes, as in "60 64 67". The
         prompt is not among the frames. Raises UserError, at the call, for notes that no piano has.
         """
+        if Nucleus(top_k, top_p):
+            raise UserError(
+                "top_k and top_p are for one symbol at a time, and music has 88 keys that sound or "
+                "not: type a temperature below 1 instead"
+            )
         generator = sample_generator(length, temperature, seed)
         return self._draw(step, chord(prompt or ""), length, temperature, generator, device)
 
@@ -120,7 +134,12 @@ class Music(Task):
     def write(self, roll: NDArray[np.uint8], path: Path) -> Path:
         """Write a roll (T, 88) as `path`.mid and, drawn, as `path`.png; the MIDI file's path."""
         midi.draw_roll(roll, path.with_name(f"{path.name}.png"))
-        return midi.write_midi(roll, path.with_name(f"{path.name}.mid"), tempo=self.cfg.tempo)
+        return midi.write_midi(
+            roll,
+            path.with_name(f"{path.name}.mid"),
+            tempo=self.cfg.tempo,
+            resolution=self.cfg.resolution,
+        )
 
     def names(self) -> range:
         """The MIDI notes of the 88 keys."""

@@ -18,13 +18,16 @@ from odyssey.tasks.batching import Order, Sequences
 from odyssey.tasks.classification import Classification
 from odyssey.tasks.tokenization import Tokenizer, Vocabulary
 
+MOST_NAMED = 10  # classes in the line about the data
+
 
 class Sentiment(Classification):
     """Reads a text as words or characters, and predicts its class.
 
     Inputs (T, B) tokens with lengths, logits (B, K) over K classes; the loss is the mean
-    cross-entropy in nats of a text. Metrics: `accuracy` (0 to 1) and `nats`. The vocabulary is
-    made from the training part alone. A text without any token is read as one `<unk>`.
+    cross-entropy in nats of a text, with `class_weights=balanced` weighted by its class. Metrics:
+    those of `Classification`, which no weight changes. The vocabulary is made from the training
+    part alone. A text without any token is read as one `<unk>`.
     """
 
     name = "sentiment"
@@ -43,17 +46,25 @@ class Sentiment(Classification):
 
     def load(self) -> None:
         parts = data.labelled_texts(
-            self.cfg.data, self.data_dir, path=self.cfg.path, split_seed=self.split_seed
+            self.cfg.data,
+            self.data_dir,
+            path=self.cfg.path,
+            split_seed=self.split_seed,
+            text_column=self.cfg.text_column,
+            label_column=self.cfg.label_column,
+            encoding=self.cfg.encoding,
         )
         self.data = {"name": parts.name, "sha256": parts.sha256}
-        self.notes = parts.notes
         self.classes = parts.train.classes
-        counts: Counter[str] = Counter()
-        for text in parts.train.texts:
-            counts.update(self._split(text))
-        self.vocabulary = Vocabulary.build(
-            counts, min_count=self.cfg.min_count, max_size=self.cfg.max_size
-        )
+        if self.adopted:
+            self.vocabulary = Vocabulary.restore(self.adopted["vocabulary"])
+        else:
+            counts: Counter[str] = Counter()
+            for text in parts.train.texts:
+                counts.update(self._split(text))
+            self.vocabulary = Vocabulary.build(
+                counts, min_count=self.cfg.min_count, max_size=self.cfg.max_size
+            )
         by_split: dict[Split, Labelled] = {
             "train": parts.train,
             "valid": parts.valid,
@@ -61,7 +72,30 @@ class Sentiment(Classification):
         }
         self._texts = {s: [self.encode(t) for t in p.texts] for s, p in by_split.items()}
         self._labels = {s: p.labels for s, p in by_split.items()}
+        self.count_classes(parts.train.labels, len(self.classes), self.cfg.class_weights)
+        how, *others = parts.notes or ("",)
+        self.notes = ("; ".join(part for part in (how, self._described(by_split)) if part), *others)
         self._set_spec()
+
+    def _described(self, parts: Mapping[Split, Labelled]) -> str:
+        """Rows, classes with their shares, and the length of texts, in a line."""
+        labels = np.concatenate([part.labels for part in parts.values()])
+        counts, rows = np.bincount(labels, minlength=len(self.classes)), len(labels)
+        order = np.argsort(-counts, kind="stable")
+        named = [f"{_short(self.classes[i])} {counts[i] / rows:.1%}" for i in order[:MOST_NAMED]]
+        if len(order) > MOST_NAMED:
+            named.append(f"and {len(order) - MOST_NAMED} more")
+        lengths = np.array([len(self._split(t)) for p in parts.values() for t in p.texts])
+        sizes = "/".join(f"{len(p.texts):,}" for p in parts.values())
+        cut = ""
+        if self.max_length is not None:
+            share = np.mean(lengths > self.max_length)
+            cut = f", {share:.1%} cut by task.max_length={self.max_length}"
+        return (
+            f"{rows:,} texts ({sizes} to train, validate and test); "
+            f"{len(self.classes)} classes: {', '.join(named)}; {self.kind} a text: median "
+            f"{np.median(lengths):.0f}, 95% up to {np.percentile(lengths, 95):.0f}{cut}"
+        )
 
     def encode(self, text: str) -> NDArray[Any]:
         """The ids of a text's tokens: at least one, at most `max_length`."""
@@ -90,11 +124,16 @@ class Sentiment(Classification):
         return self.classes
 
     def export(self) -> dict[str, Any]:
-        return {"vocabulary": self.vocabulary.export(), "classes": list(self.classes)}
+        return {
+            "vocabulary": self.vocabulary.export(),
+            "classes": list(self.classes),
+            "commonest": self.commonest,
+        }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         self.vocabulary = Vocabulary.restore(saved["vocabulary"])
         self.classes = tuple(saved["classes"])
+        self.restore_classes(len(self.classes), saved.get("commonest"))
         self._set_spec()
 
     def _split(self, text: str) -> str | list[str]:
@@ -124,3 +163,8 @@ class Texts:
         tokens, lengths = self.texts.padded(rows)
         on_device = torch.from_numpy(rows).to(self.labels.device, non_blocking=True)
         return Batch(tokens.long(), self.labels.index_select(0, on_device), lengths)
+
+
+def _short(name: str) -> str:
+    """A class in a line of many."""
+    return name if len(name) <= 30 else name[:29] + "…"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from odyssey.data.documents import MARK
 from odyssey.errors import UserError
-from odyssey.tasks.word_pattern import without_blanks, word_pattern
+from odyssey.tasks.word_pattern import APOSTROPHE, without_blanks, word_pattern
 
 UNKNOWN = "<unk>"
 END = "<eos>"  # the end of a line, as in the Penn Treebank's language-model files
@@ -199,8 +199,9 @@ _ASCII_WORDS = re.compile(rf"{UNKNOWN}|{END}|\w+(?:'\w+)*|[^\w\s]")
 @lru_cache(maxsize=REMEMBERED // 4)  # most chunks come again and again
 def _words(chunk: str) -> list[str]:
     """The words of a stretch between blanks. For ASCII the short pattern says the same."""
-    pattern = _ASCII_WORDS if chunk.isascii() else word_pattern(UNKNOWN, END)
-    return pattern.findall(chunk)
+    if chunk.isascii():
+        return _ASCII_WORDS.findall(chunk)
+    return word_pattern(UNKNOWN, END).findall(APOSTROPHE.sub("'", chunk))
 
 
 _NO_SPACE_BEFORE = set(".,;:!?)]}%…”’。、，．；：！？）」』】》।॥")
@@ -211,8 +212,8 @@ class Tokenizer:
     """Splits a text into words, and joins them again.
 
     kind `whitespace`: split at blanks alone. kind `words`: letters with their marks, digits and
-    apostrophes (' and ’) inside a word belong together, any other sign is a word by itself, and so
-    is each letter of a script without blanks between words, such as Han, Kana and Thai. `lower`:
+    apostrophes (' or ’, which is read as ') inside a word belong together, any other sign is a word
+    by itself, and so is each letter of a script without blanks, such as Han and Thai. `lower`:
     capitals are read as small letters. With `lines` each line break becomes the word `<eos>`; else
     it only separates words. The text is read in Unicode's form NFC.
     """

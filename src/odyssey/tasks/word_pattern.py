@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 _JOINERS = "\u200c\u200d"  # zero width: they say how letters of a word are joined
-_APOSTROPHES = "'\u2019"
+_TONES = "\U0001f3fb-\U0001f3ff"  # of skin, after an emoji
+APOSTROPHE = re.compile("(?<=\\w)\u2019(?=\\w)")  # the curved one inside a word
 _MARKS = ((0x300, 0x1FFFF), (0xE0100, 0xE01EF))  # the ranges in which there are marks
 
 # Scripts that are written without blanks between words: ranges of code points.
@@ -37,8 +38,8 @@ def word_pattern(*first: str) -> re.Pattern[str]:
     """Matches the words of a text without blanks, one after another.
 
     A word is letters, digits and underscores with their marks and joiners, and apostrophes inside
-    it; in scripts without blanks a letter with its marks; else a sign. first: texts that are words
-    as they are.
+    it; in scripts without blanks a letter with its marks; else a sign, of which an emoji may have
+    several. first: texts that are words as they are.
     """
     marks = _ranges(_is_mark, _MARKS)
     alone = _scripts_without_blanks()
@@ -47,8 +48,8 @@ def word_pattern(*first: str) -> re.Pattern[str]:
     ways = [
         *map(re.escape, first),
         f"[{alone}]{after}",
-        f"{letters}(?:[{_APOSTROPHES}]{letters})*",
-        rf"[^\w\s]{after}",
+        f"{letters}(?:'{letters})*",
+        rf"[^\w\s](?:[{marks}{_TONES}]|\u200d[^\w\s])*",
     ]
     return re.compile("|".join(ways))
 

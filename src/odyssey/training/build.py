@@ -116,8 +116,10 @@ def build_callbacks(cfg: DictConfig) -> dict[str, Callback]:
     return {n: _made(f"callbacks.{n}", cfg[n]) for n in names if cfg.get(n) is not None}
 
 
-def load_task(cfg: Any) -> Task:
+def load_task(cfg: Any, adopted: Mapping[str, Any] | None = None) -> Task:
     """The task of a run with its data and its metrics, those of `cfg.metrics` too.
+
+    adopted: what `Task.adopt` takes
 
     Raises UserError where the data cannot be had.
     """
@@ -129,6 +131,8 @@ def load_task(cfg: Any) -> Task:
         window=cfg.bptt.length,
         split_seed=seeds.split,
     )
+    if adopted is not None:
+        task.adopt(adopted)
     task.load()
     _describe_data(cfg, task)
     task.add_metrics(build_metrics(cfg.metrics))

@@ -17,9 +17,11 @@ from odyssey.cli_utils import columns, show
 from odyssey.config.compose import changed
 from odyssey.config.schema import flat
 from odyssey.io import read_text
+from odyssey.training.confusion import CLASSES, MATRIX, recalls
 from odyssey.training.module import RecurrentModule
-from odyssey.training.record import RunRecord
+from odyssey.training.record import ACCURACY, COMMONEST, RunRecord
 
+MOST_CLASSES = 12  # whose recall is printed
 OWN_CALLBACKS = "odyssey.training.callbacks."
 
 
@@ -110,6 +112,11 @@ def opening(
         f"data {data.name} (sha256 {data.sha256[:12]}…): {schedule.steps_per_epoch:,} updates an "
         f"epoch, {schedule.total:,} in all, a validation every {every:,}"
     )
+    if record.start is not None:
+        say(f"begins with the weights of {record.start.run} at update {record.start.step:,}")
+        if record.start.fresh:
+            names = " and ".join(record.start.fresh)
+            say(f"but for {names}: its outputs are others, and begin anew")
     for note in module.task.notes:
         say(note)
     if module.updates:
@@ -130,7 +137,7 @@ def closing(folder: Path, record: RunRecord) -> None:
             f"finished: {record.steps:,} updates in {record.seconds:.0f} s; best at update "
             f"{record.best_step:,} (epoch {record.best_epoch:.2f})"
         )
-    _numbers(record)
+    _numbers(record, folder)
     texts = sorted((folder / "samples").glob("*.txt"))
     if texts and record.status == "finished":
         say(f"\nwhat it writes ({texts[-1].name}):\n")
@@ -141,6 +148,8 @@ def closing(folder: Path, record: RunRecord) -> None:
     for label, path in (
         ("metrics", folder / "metrics.csv"),
         ("curves", folder / "figures" / "learning_curves.png"),
+        ("classes", folder / CLASSES),
+        ("confusion", folder / MATRIX),
         ("samples", folder / "samples"),
         ("checkpoint", folder / "checkpoints" / "best.ckpt"),
         ("profile", folder / "profiles"),
@@ -153,16 +162,33 @@ def closing(folder: Path, record: RunRecord) -> None:
 def done_already(folder: Path, record: RunRecord) -> None:
     """Print that there is nothing left to do."""
     say(f"{record.status} already: {folder} (resume=force trains it anew)")
-    _numbers(record)
+    _numbers(record, folder)
 
 
-def _numbers(record: RunRecord) -> None:
+def _numbers(record: RunRecord, folder: Path) -> None:
     for name, value in record.metrics.items():
         say(f"  {name:<24}{value:.4f}")
+    if found := recalls(folder):
+        shown = sorted(found.items(), key=lambda item: (item[1] != item[1], item[1]))
+        words = [f"{name} {'-' if v != v else f'{v:.4f}'}" for name, v in shown[:MOST_CLASSES]]
+        more = f", and {len(shown) - MOST_CLASSES} more" if len(shown) > MOST_CLASSES else ""
+        say(f"  test recall of each class, the lowest first: {', '.join(words)}{more}")
+    if record.no_better_than_commonest():
+        say(no_better(record))
     if record.metrics and record.caveat:
         say(f"  but {record.caveat}")
     if record.metrics and record.untested:
         say(f"  {record.untested}")
+
+
+def no_better(record: RunRecord) -> str:
+    """The sentence for a run that always answering the commonest class would equal."""
+    accuracy, common = (record.metrics[f"test/{name}"] for name in (ACCURACY, COMMONEST))
+    macro = record.metrics.get("test/macro_f1")
+    return (
+        f"test accuracy {accuracy:.4f} is no better than always answering the commonest class, "
+        f"which gives {common:.4f}" + ("" if macro is None else f"; macro F1 is {macro:.4f}")
+    )
 
 
 def _short(value: Any) -> str:

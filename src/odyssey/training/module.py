@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from odyssey.errors import UserError
 from odyssey.nn import StackState, detach
 from odyssey.tasks.base import Batch, Sums, Task
+from odyssey.training.confusion import Confusion
 from odyssey.training.items import Items
 from odyssey.training.optim import Decay, clip_gradients, make_decay, make_optimizer
 from odyssey.training.schedule import Schedule
@@ -99,6 +100,7 @@ class RecurrentModule(LightningModule):
         self.guess_meter = Meter()
         self.guessed: dict[str, float] = {}  # the metrics of guessing, on the test part
         self.items: Items | None = None  # the scores of each test sequence, where they are kept
+        self.confusion: Confusion | None = None  # of the test, where it is kept
         self.best_step: int | None = None
         self.best_metrics: dict[str, float] = {}
 
@@ -212,6 +214,8 @@ class RecurrentModule(LightningModule):
             self.guess_meter.add(self.task.scores(guess, batch))
         if self.items is not None:
             self.items.add(logits, batch, batch_idx)
+        if self.confusion is not None:
+            self.confusion.add(logits, batch)
 
     def _evaluate(self, batch: Batch) -> Tensor:
         """The logits of a batch, with the state carried where it is streamed."""

@@ -17,6 +17,7 @@ from odyssey.tasks.metric import Metric
 from odyssey.typed_json import check_schema, from_values, to_text, to_values
 
 SCHEMA = 1  # raise it when a key changes its meaning; `load` refuses records of a later schema
+ACCURACY, COMMONEST = "accuracy", "accuracy_common"  # metrics: a run's, the commonest class's
 TEST_ITEMS = "test_items.npz"  # beside run.json: the test scores of each sequence
 STATUSES = ("running", "finished", "diverged", "failed", "interrupted")
 DONE = ("finished", "diverged")  # with a result; such a run is not trained again
@@ -26,6 +27,15 @@ Status = Literal["running", "finished", "diverged", "failed", "interrupted"]
 
 class NoRecord(ValueError):
     """The text says nothing, as `null` does: there is no record."""
+
+
+def no_better_than_commonest(metrics: Mapping[str, float]) -> bool | None:
+    """Whether always answering the commonest class is at least as often right in the test.
+
+    metrics: of a run, as `test/accuracy`. None where that is not known.
+    """
+    own, common = (metrics.get(f"test/{name}", math.nan) for name in (ACCURACY, COMMONEST))
+    return None if math.isnan(own + common) else own <= common
 
 
 @dataclass
@@ -88,6 +98,24 @@ class WandbRun:
 
 
 @dataclass
+class Continued:
+    """The shorter run of the same settings that a run went on from; see odyssey.training.longer."""
+
+    run: str = ""  # the name of its folder
+    steps: int = 0  # its updates
+
+
+@dataclass
+class Start:
+    """The run whose weights a run began with: `init_from`; see odyssey.training.start."""
+
+    run: str = ""  # the name of its folder
+    sha256: str = ""  # of its best checkpoint
+    step: int = 0  # the update that this is of
+    fresh: list[str] = field(default_factory=list)  # weights that did not fit, and begin anew
+
+
+@dataclass
 class RunRecord:
     """All that is known of a run, but for its settings (`config.yaml`) and its curves."""
 
@@ -122,6 +150,8 @@ class RunRecord:
     git: Commit | None = None
     started: str = ""  # ISO 8601
     wandb: WandbRun | None = None
+    continued: Continued | None = None  # None where it began at the first update
+    start: Start | None = None  # None where it began with initial weights
     error: str | None = None
     odd: list[str] = field(default_factory=list, compare=False)  # keys of values not understood
 
@@ -163,6 +193,10 @@ class RunRecord:
         """The value of the monitor at the best checkpoint; nan where there is none."""
         name = self.monitor.name if self.monitor is not None else ""
         return self.metrics.get(f"{part}/{name}", math.nan)
+
+    def no_better_than_commonest(self) -> bool | None:
+        """See the function of that name."""
+        return no_better_than_commonest(self.metrics)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as run.json has them; nan and inf by their names, which JSON lacks."""

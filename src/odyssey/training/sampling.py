@@ -10,6 +10,7 @@ import math
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     import torch
 
     from odyssey.tasks.base import Step, Task
+    from odyssey.tasks.music import Music
 
+ENDLESS = 2**62  # symbols of a text that is gone on with, a part at a time
 DESCRIPTION = "Text from a charlm or wordlm run, on the terminal; MIDI and a picture from music."
 
 
@@ -91,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--prompt", help="text to go on from; for music a chord of MIDI notes, as '60 64 67'")
     add("--length", type=int, help="characters, words or frames; default: task.sample_length")
     add("--temperature", type=float, help="0 takes the likeliest; default: task.sample_temperature")
+    add("--top-k", type=int, metavar="K", help="draw from the K likeliest symbols alone")
+    add("--top-p", type=float, metavar="P", help="from the fewest that have P of the probability")
+    add("--stop", metavar="TEXT", help="end before the first such text; \\n is a line's end")
+    add("--samples", type=int, metavar="N", help="so many, the second with the next seed, …")
+    add("--chat", action="store_true", help="type beginnings, a line each, and see them go on")
     add("--seed", type=int, help="the same seed gives the same sample; default: a new one")
     add("--checkpoint", choices=("best", "last"), default="best", help="default best")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
@@ -124,6 +132,8 @@ def _sample(arguments: Sequence[str] | None) -> None:
         )
         if trained.task.name == "music":
             _play(trained, options)
+        elif options.chat:
+            _chat(trained, options)
         else:
             _write(trained, options)
         if drawn and not is_lost(sys.stdout):
@@ -138,8 +148,20 @@ def _check(options: argparse.Namespace) -> None:
     heat = options.temperature
     if heat is not None and not (heat >= 0 and math.isfinite(heat)):
         raise UserError(f"--temperature {heat} is out of range: type 0 (no chance) or more")
-    if options.seed is not None and not 0 <= options.seed < 2**63:
+    check_count("--samples", options.samples, 1, MOST)
+    options.samples = options.samples or 1
+    if options.seed is not None and not 0 <= options.seed <= 2**63 - options.samples:
         raise UserError(f"--seed {options.seed} is out of range: type 0 or more")
+    check_count("--top-k", options.top_k, 1, MOST)
+    if options.top_p is not None and not 0 < options.top_p <= 1:
+        raise UserError(f"--top-p {options.top_p} is out of range: type more than 0, at most 1")
+    if options.stop is not None:
+        options.stop = options.stop.replace("\\n", "\n").replace("\\t", "\t")
+        if not options.stop:
+            raise UserError("--stop is empty: type the text to end before, or leave it out")
+    if options.chat and (options.samples > 1 or options.output is not None):
+        other = "--samples" if options.samples > 1 else "--output"
+        raise UserError(f"--chat answers each line once, on the terminal: leave {other} out")
     output = options.output
     if output is not None and output.suffix != ".mid":
         raise UserError(f"--output {output} must end in .mid")
@@ -148,38 +170,113 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _write(trained: Trained, options: argparse.Namespace) -> None:
-    """The prompt and what follows it, each piece as soon as it is drawn."""
+    """The prompt and what follows it, each piece as soon as it is drawn; and so all samples."""
     if options.output is not None:
         raise UserError(
             f"--output is for music, and {options.run} is a run of task={trained.task.name}; "
             "to keep the text, type > FILE after the command"
         )
-    pieces = trained.sample(
-        options.length, options.temperature, seed=options.seed, prompt=options.prompt
+    for number in range(options.samples):
+        seed = options.seed + number
+        pieces = _pieces(trained, options, options.length, seed, options.prompt)
+        if options.samples > 1:
+            before = "\n" if number else ""
+            show(f"{before}== {number + 1} of {options.samples}, --seed {seed} ==")
+        show(options.prompt or "", end="", colours=False)
+        if not _print(_until(pieces, options.stop)):
+            return
+
+
+def _chat(trained: Trained, options: argparse.Namespace) -> None:
+    """Go on from each line of the input; an empty one goes on with what was written last."""
+    typed = sys.stdin.isatty()
+    if typed:
+        show("Type a beginning. An empty line goes on with the last text, Ctrl-D ends.", sys.stderr)
+    length = trained.task.cfg.sample_length if options.length is None else options.length
+    pieces: Iterator[str] | None = None
+    lines = _lines(options.prompt, typed)
+    for number, line in enumerate(lines):
+        try:
+            if line or pieces is None:
+                endless = _pieces(trained, options, ENDLESS, options.seed + number, line or None)
+                pieces = endless
+                show(line, end="", colours=False)
+            if not _print(_until(islice(pieces, length), options.stop)):
+                return
+        except UserError as error:  # of a symbol that it never learned: the next line may do
+            for message in error.messages:
+                show(f"error: {message}", sys.stderr)
+
+
+def _lines(first: str | None, typed: bool) -> Iterator[str]:
+    """The prompt if one is given, then the lines of standard input to its end."""
+    if first:
+        yield first
+    while True:
+        try:
+            line = input("> ") if typed else sys.stdin.readline()
+        except EOFError:
+            show("")  # the prompt of the shell begins a line
+            return
+        except UnicodeDecodeError:
+            raise UserError("the input is not UTF-8 text: convert it first") from None
+        if not typed and not line:
+            return
+        yield line.rstrip("\n")
+
+
+def _pieces(
+    trained: Trained, options: argparse.Namespace, length: int | None, seed: int, prompt: str | None
+) -> Iterator[str]:
+    return trained.sample(
+        length,
+        options.temperature,
+        seed=seed,
+        prompt=prompt,
+        **{k: v for k in ("top_k", "top_p") if (v := getattr(options, k)) is not None},
     )
-    show(options.prompt or "", end="", colours=False)
+
+
+def _until(pieces: Iterator[str], stop: str | None) -> Iterator[str]:
+    from odyssey.tasks.decoding import until
+
+    return pieces if stop is None else until(pieces, stop)
+
+
+def _print(pieces: Iterator[str]) -> bool:
+    """Print the pieces and a line's end; False where nobody reads on."""
     for piece in pieces:
         show(piece, end="", colours=False)
         if is_lost(sys.stdout):
-            return
+            return False
     show("")
+    return not is_lost(sys.stdout)
 
 
 def _play(trained: Trained, options: argparse.Namespace) -> None:
-    """A MIDI file and its picture; says where they are."""
-    import numpy as np
-
+    """A MIDI file and its picture for each sample; says where they are."""
     from odyssey.tasks.music import Music
 
     assert isinstance(trained.task, Music)
-    frames = trained.sample(
-        options.length, options.temperature, seed=options.seed, prompt=options.prompt
-    )
+    for name in ("stop", "chat", "top_k", "top_p"):
+        if getattr(options, name):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} is for text, and {options.run} is a run of task=music")
+    if options.samples > 1 and options.output is not None:
+        raise UserError("--output names one file: leave --samples out, or --output")
+    for number in range(options.samples):
+        _play_one(trained, trained.task, options, options.seed + number)
+
+
+def _play_one(trained: Trained, task: Music, options: argparse.Namespace, seed: int) -> None:
+    import numpy as np
+
+    frames = trained.sample(options.length, options.temperature, seed=seed, prompt=options.prompt)
     roll = np.stack(list(frames))
-    output = options.output or _free(options.run / "samples", f"seed-{options.seed}")
+    output = options.output or _free(options.run / "samples", f"seed-{seed}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        written = trained.task.write(roll, output.with_suffix(""))
+        written = task.write(roll, output.with_suffix(""))
     except OSError as error:
         raise UserError(
             f"{output} cannot be written ({error.strerror}); give another with --output"

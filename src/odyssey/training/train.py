@@ -36,15 +36,18 @@ from odyssey.training.build import (
     load_task,
 )
 from odyssey.training.callbacks import Checkpoints, Interrupted, Signals
+from odyssey.training.confusion import Confusion
 from odyssey.training.failure import NoRoom, last_lines
 from odyssey.training.figures import learning_curves
 from odyssey.training.items import Items
 from odyssey.training.logger import RunLogger
+from odyssey.training.longer import go_on_from_shorter
 from odyssey.training.module import Diverged, RecurrentModule
 from odyssey.training.provenance import device_name, new_record
 from odyssey.training.record import Data, MetricInfo, Monitor, RunRecord, WandbRun
 from odyssey.training.run_dir import Refused, RunFolder, run_path
 from odyssey.training.schedule import Schedule
+from odyssey.training.start import Beginning
 from odyssey.training.wandb import Tracker, prepare, run_config, run_summary
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # set for deterministic sums on a GPU
@@ -118,7 +121,8 @@ def train(
             folder.check_places()
 
         # The task and its data
-        task = load_task(cfg)
+        beginning = None if cfg.init_from is None else Beginning(cfg)
+        task = load_task(cfg, None if beginning is None else beginning.learned(cfg))
         if earlier is not None and folder.last_checkpoint.exists():
             _refuse_changed_data(task, folder, earlier)
         _refuse_data_changed_meanwhile(cfg, task, folder)
@@ -135,6 +139,9 @@ def train(
 
         # The model, at its first update or where the last checkpoint left it
         device = resolve_device(cfg.device, cfg.trainer.precision)
+        schedule = make_schedule(cfg, task, device)
+        if earlier is None and cfg.resume.mode == "auto" and accept is None:
+            earlier = go_on_from_shorter(cfg, schedule, folder)
         saved = None
         if earlier is not None and folder.last_checkpoint.exists():
             saved = _load(folder.last_checkpoint, config_hash(cfg))
@@ -146,11 +153,11 @@ def train(
                 f"{folder.last_checkpoint} is not there, though {earlier.steps:,} updates were "
                 "made: they are made again"
             )
-        schedule = make_schedule(cfg, task, device)
         seeds = seeds_of(cfg)
         memory.check_size(cfg, task.spec, device)
         torch.manual_seed(seeds.init)
         module = RecurrentModule(build_model(cfg, task.spec), task, cfg, schedule)
+        start = None if beginning is None else beginning.put_into(module.model, task)
         if are_apart(cfg):
             torch.manual_seed(seeds.order)  # noise and dropout do not follow from the weights
         task.round = lambda: schedule.round(module.updates)
@@ -161,6 +168,7 @@ def train(
 
         # Training, test, closing
         record = make_record(cfg, module, device, earlier)
+        record.start = start
         tracker = Tracker(cfg.logger.mode)
         run = Run(cfg, folder, module, device, callbacks, record, tracker, loggers)
         run.of_study = accept is not None
@@ -272,7 +280,12 @@ def make_record(
         backend=stack.runs(device),  # type: ignore[operator,union-attr]
     )
     if earlier is not None:
-        record = replace(record, started=earlier.started, wandb=earlier.wandb)
+        record = replace(
+            record,
+            started=earlier.started or record.started,
+            wandb=earlier.wandb,
+            continued=earlier.continued,
+        )
     return record
 
 
@@ -400,9 +413,12 @@ class Run:
                 module.evaluated = {}
                 if not task.untested or task.overfit:
                     module.items = Items(task, task.ready("test"))
+                    module.confusion = Confusion.of(task)
                     trainer.test(module, datamodule=task, verbose=False)
                     module.check_tested()
                     module.items.write(self.folder.path, module.evaluated)
+                    if module.confusion is not None:
+                        module.confusion.write(self.folder.path)
             except SystemExit as end:
                 # What Lightning makes of a KeyboardInterrupt, or of SIGTERM after a validation;
                 # others are of whoever gave up.

@@ -442,4 +442,6 @@ def run_config(
 def run_summary(record: RunRecord) -> dict[str, Any]:
     """W&B's summary of a run: what run.json says, its metrics among the rest."""
     rest = {k: v for k, v in record.as_dict().items() if k not in ("metrics", "wandb")}
-    return rest | record.metrics
+    no_better = record.no_better_than_commonest()
+    known = {} if no_better is None else {"no_better_than_commonest_class": no_better}
+    return rest | record.metrics | known

@@ -13,6 +13,7 @@ from odyssey.report.analysis.result import SEARCH, SINGLE, Analysis, Comparison,
 from odyssey.report.analysis.settings import configuration
 from odyssey.report.io.runs import ReportRun
 from odyssey.study.formatting import several
+from odyssey.training.record import no_better_than_commonest
 
 MOST_NAMED = 4  # labels or values that a sentence names
 
@@ -32,6 +33,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         *_ending_notes(comparison),
         *_data_notes(runs),
         *_chance_notes(comparison),
+        *_commonest_notes(runs),
         *_mixed_notes(runs, "code versions", lambda run: run.code[:12]),
         *_mixed_notes(runs, "torch versions", lambda run: run.versions.get("torch", "")),
         *_mixed_notes(runs, "devices", lambda run: run.device),
@@ -118,6 +120,19 @@ def _chance_notes(comparison: Comparison) -> list[str]:
                 "where the others were searched: the best of many is compared with one."
             )
     return found
+
+
+def _commonest_notes(runs: Iterable[ReportRun]) -> list[str]:
+    """On runs whose test always answering the commonest class would equal."""
+    known = [no_better_than_commonest(run.metrics) for run in runs if run.state == "finished"]
+    count, of = sum(one is True for one in known), sum(one is not None for one in known)
+    if not count:
+        return []
+    verb = "is" if count == 1 else "are"
+    return [
+        f"{several(count, 'finished run')} of {of} {verb} no better in the test than always "
+        "answering the class that is commonest in training: accuracy alone flatters them."
+    ]
 
 
 def _mixed_notes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -40,5 +41,5 @@ class EarlyStopping(LightningEarlyStopping):
         value = torch.tensor(module.evaluated[module.task.monitor], dtype=torch.float64)
         stop, self.stopping_reason_message = self._evaluate_stopping_criteria(value)
         if stop:
-            self.stopped_epoch = trainer.current_epoch
+            self.stopped_epoch = math.ceil(module.schedule.epoch(module.updates))
             trainer.should_stop = True
