@@ -10,13 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from odyssey.data.download import sha256
+from odyssey.data.folders import PARTS
 from odyssey.errors import UserError
 
-NAMES = {
-    "train": ("train", "training"),
-    "valid": ("valid", "validation", "val", "dev"),
-    "test": ("test", "testing"),
-}
 ENDINGS = {"file": (".txt",), "bytes": None}  # task.data -> those of its files; None: any
 
 
@@ -37,7 +33,7 @@ def text_files(data: str, path: str | os.PathLike[str]) -> dict[str, Path]:
         ) from None
     endings = ENDINGS[data]
     found: dict[str, Path] = {}
-    for part, names in NAMES.items():
+    for part, names in PARTS.items():
         files = [
             file
             for file in there

@@ -227,7 +227,13 @@ class LanguageModel(Task):
                 f"{_percent(shares[worst])} of the {PARTS[worst]} part's {self.unit}s are "
                 f"{UNKNOWN}, which is easy to predict: {self.monitor} is not that of the text"
             )
-            notes.append(f"warning: {self.caveat}; {self.way_out()}")
+            way = (
+                "the vocabulary is that of init_from's run: leave init_from out for one of this "
+                "text's own"
+                if self.adopted
+                else self.way_out()
+            )
+            notes.append(f"warning: {self.caveat}; {way}")
         return notes
 
     def way_out(self) -> str:

@@ -102,7 +102,7 @@ class Vocabulary:
         """
         unseen = list(dict.fromkeys(s for s in symbols if s not in self.ids or s == UNKNOWN))
         if unseen:
-            listed = ", ".join(self.shown(s) for s in unseen[:10]) + (" …" if len(unseen) > 10 else "")
+            listed = ", ".join(map(self.shown, unseen[:10])) + (" …" if len(unseen) > 10 else "")
             raise UserError(
                 f"{name} has {listed}, which the model never learned: leave out what is not "
                 f"among its {len(self)} symbols, such as {self.examples()}"
