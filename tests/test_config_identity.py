@@ -164,13 +164,22 @@ def test_other_content_at_the_same_place_is_another_run(tmp_path):
     assert run_name(_own(file, "task.split=[0.8,0.1,0.1]")) not in names
 
 
-def test_a_table_with_another_separator_is_another(tmp_path):
+def test_the_ending_of_a_table_makes_no_other_run(tmp_path):
+    """Its separator is found in the content; parts are known by what they are."""
     names = set()
-    for name in ("a.csv", "b.csv", "a.tsv"):
+    for name in ("a.csv", "b.csv", "a.tsv", "a.TXT"):
         (tmp_path / name).write_text("text,label,z\ttext\tlabel\n")
         words = ["task=sentiment", "task.data=csv", f"task.path={tmp_path / name}"]
         names.add(run_name(compose(words)))
+    for valid, ending in (("valid", "csv"), ("dev", "tsv"), ("validation", "txt")):
+        folder = tmp_path / valid
+        folder.mkdir()
+        for part in ("train", valid, "test"):
+            (folder / f"{part}.{ending}").write_text(f"text,label\n{part[0]},x\n".replace("d", "v"))
+        names.add(run_name(compose([*words[:2], f"task.path={folder}"])))
     assert len(names) == 2
+    (folder / "test.txt").write_text("text,label\nanother,x\n")
+    assert run_name(compose([*words[:2], f"task.path={folder}"])) not in names
 
 
 def test_a_text_of_python_is_known_by_its_content(tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ NAMES = {
     "task=mnist": "lstm-mnist-57ddeb14",
     "task=music cell=gru seed=3": "gru-music-123df82a",
     "task=synthetic optimizer=sgd seed=4294967295": "lstm-synthetic-cbcd1915",
-    "task=sentiment decay=cosine": "lstm-sentiment-9d96fc72",
+    "task=sentiment decay=cosine": "lstm-sentiment-c99f1257",
 }
 TINY = [
     *("task=synthetic", "task.kind=adding", "task.length=6", "task.train_size=24"),
@@ -86,7 +86,7 @@ def test_a_folder_of_three_tables_has_no_split_to_draw(tmp_path: Path) -> None:
         (tmp_path / f"{name}.csv").write_text("text,label\na b,x\nb c,y\n")
     words = ["task=sentiment", "task.data=csv", f"task.path={tmp_path}"]
     compose(words)
-    with pytest.raises(UserError, match="which reads three files: leave it out"):
+    with pytest.raises(UserError, match="which reads three parts as they are: leave it out"):
         compose([*words, "seeds.split=1"])
 
 

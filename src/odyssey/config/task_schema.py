@@ -277,7 +277,7 @@ class SentimentConfig(TaskConfig):
             from odyssey.data.table_files import draws_parts
 
             try:
-                return "" if draws_parts(self.path) else "which reads three parts"
+                return "" if draws_parts(self.path) else "which reads three parts as they are"
             except UserError:  # said where the data are read
                 return ""
         return "whose data, sst2, come in three parts" if self.data == "sst2" else ""
