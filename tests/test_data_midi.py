@@ -281,6 +281,18 @@ def test_partwise_timewise_zipped_and_in_utf_16_are_the_same_piece() -> None:
         assert piece.lost["drums"] == 1
 
 
+def test_parts_stay_together() -> None:
+    """A part with a bar too short, by a rounded duration or a mistake, begins the next in time."""
+    short = PARTS.replace("P1", "P2").replace("<unpitched/><duration>2<", "<rest/><duration>1<")
+    for order in ((PARTS, short), (short, PARTS)):
+        piece = read_piece(SCORE.format("".join(order).replace("D<", "E<", 1)).encode(), 2)
+        keys = [np.flatnonzero(frame).tolist() for frame in piece.frames]
+        assert keys == [[39]] * 3 + [[]] * 3 + [[41, 43]] * 2
+    longer = PARTS.replace("</part>", PARTS[PARTS.index('<measure number="2"') :])
+    piece = read_piece(SCORE.format(PARTS + longer).encode(), 2)
+    assert len(piece.frames) == 10
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

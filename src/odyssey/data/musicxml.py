@@ -12,6 +12,8 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import accumulate, zip_longest
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from odyssey.data.pianoroll import Note
@@ -58,14 +60,26 @@ def notes(score: Element) -> list[Note]:
     position moves through each measure: <note> moves it by <duration>, unless it is a <chord> with
     the note before it, <backup> and <forward> move it without sound. <divisions> is the number of
     units of <duration> in a quarter note, <transpose> the semitones from the written to the
-    sounding key. A measure ends at the furthest position that it reached.
+    sounding key. A measure ends at the furthest position that any part reached in it, so that
+    parts whose durations were rounded stay together.
 
     Raises ValueError where a number is none.
     """
     try:
-        return [note for measures in _parts(score) for note in _part(measures)]
+        parts = [list(_measures(part)) for part in _parts(score)]
     except (OverflowError, KeyError) as error:
         raise ValueError(f"a note has the pitch or duration {error}") from None
+    lengths = [
+        max((measure.length for measure in together if measure), default=Fraction(0))
+        for together in zip_longest(*parts)
+    ]
+    starts = list(accumulate(lengths, initial=Fraction(0)))
+    return [
+        Note(note.key, start + note.start, start + note.stop)
+        for part in parts
+        for start, measure in zip(starts, part, strict=False)
+        for note in measure.notes
+    ]
 
 
 def unpitched(score: Element) -> int:
@@ -84,12 +98,19 @@ def _parts(score: Element) -> list[list[Element]]:
     return list(parts.values())
 
 
-def _part(measures: list[Element]) -> Iterator[Note]:
-    start = Fraction(0)  # of the measure
+class Measure(NamedTuple):
+    """The notes of a measure, from its beginning, and its length in quarter notes."""
+
+    notes: list[Note]
+    length: Fraction
+
+
+def _measures(part: list[Element]) -> Iterator[Measure]:
     quarter = Fraction(1)  # how many units of <duration> make a quarter note
     shift = 0  # from the written to the sounding key
-    for measure in measures:
-        now = onset = end = start
+    for measure in part:
+        found = []
+        now = onset = end = Fraction(0)
         for element in measure:
             if element.tag == "attributes":
                 quarter = _number(element.findtext("divisions")) or quarter
@@ -109,9 +130,9 @@ def _part(measures: list[Element]) -> Iterator[Note]:
                     now += length
                 pitch = element.find("pitch")
                 if pitch is not None:
-                    yield Note(_midi(pitch) + shift, onset, onset + length)
+                    found.append(Note(_midi(pitch) + shift, onset, onset + length))
             end = max(end, now)
-        start = end
+        yield Measure(found, end)
 
 
 def _number(text: str | None) -> Fraction:
