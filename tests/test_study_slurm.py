@@ -21,7 +21,6 @@ from launchers_kit import (
     results,
     until,
 )
-from odyssey.cli import main
 from odyssey.config.schema import register
 from odyssey.study.spec import hydras_part
 from run_kit import ROOT, record
@@ -51,8 +50,8 @@ def test_a_job_that_is_requeued_and_one_that_fails(tmp_path: Path) -> None:
     os.kill(job, signal.SIGUSR2)
     said, err = study.communicate(timeout=150)
     assert study.returncode == 1 and "Traceback" not in said, err
-    pool = ["hydra/launcher=local_pool", "hydra.launcher.n_jobs=2", *words]
-    assert main(["-m", *pool, f"output_dir={tmp_path / 'pool'}"]) == 1  # in this process
+    pool = conduct(tmp_path / "pool", "local_pool", "hydra.launcher.n_jobs=2", *words)
+    assert pool.returncode == 1
     left, right = results(out), results(tmp_path / "pool")
     errors = {}
     for found in (left, right):
