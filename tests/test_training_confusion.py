@@ -110,7 +110,7 @@ def test_the_confusion_matrix_and_the_table_of_classes(tmp_path: Path, classes: 
     names = [f'the "{i}", of $x_{i}$ 好' for i in range(classes)]
     confusion = Confusion(names)
     for part in torch.arange(157).split(31):
-        confusion.add(logits[part], Batch(None, targets[part]))
+        confusion.add(logits[part], targets[part])
     answers = logits.argmax(1)
     expected = confusion_matrix(targets, answers, labels=range(classes))
     assert np.array_equal(confusion.matrix, expected)
@@ -131,6 +131,17 @@ def test_the_confusion_matrix_and_the_table_of_classes(tmp_path: Path, classes: 
             value = float(row[ours] or math.nan)
             assert value == pytest.approx(theirs[name], rel=1e-5, nan_ok=True), (k, ours)
     assert (tmp_path / "figures" / "confusion.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_targets_of_another_form_are_not_counted(tmp_path: Path) -> None:
+    """As those of a task of the user's own, that are numbers, or none for some sequences."""
+    confusion = Confusion(["a", "b"])
+    confusion.add(torch.zeros(3, 2), torch.zeros(3))
+    confusion.add(torch.zeros(3, 2), torch.zeros(3, 2, dtype=torch.int64))
+    confusion.write(tmp_path)
+    assert not list(tmp_path.iterdir())
+    confusion.add(torch.eye(2).repeat(2, 1), torch.tensor([0, -1, 1, 1]))
+    assert confusion.matrix.tolist() == [[1, 0], [1, 1]]
 
 
 def test_a_class_that_is_nowhere_has_no_figures() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odyssey.io import atomic_path, write_bytes
-from odyssey.tasks.base import Batch, Task
+from odyssey.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,11 +44,18 @@ class Confusion:
             return None
         return cls([str(name) for name in task.names()], task.device)
 
-    def add(self, logits: Tensor, batch: Batch) -> None:
-        """Take a batch: logits (B, K), targets (B)."""
-        places = batch.targets * len(self.names) + logits.detach().argmax(1)
-        size = len(self.counts)
-        self.counts = self.counts.to(places.device) + torch.bincount(places, minlength=size)
+    def add(self, logits: Tensor, right: Tensor) -> None:
+        """Take a batch: logits (B, K), right answers (B). A negative one is none.
+
+        Of a task of the user's own, whose targets are of another form, nothing is counted.
+        """
+        fits = right.dim() == 1 and not right.is_floating_point() and logits.dim() == 2
+        if not fits or len(right) != len(logits):
+            return
+        size = len(self.names)
+        there = (right >= 0) & (right < size)
+        places = (right.long() * size + logits.detach().argmax(1))[there]
+        self.counts = self.counts.to(places.device) + torch.bincount(places, minlength=size * size)
 
     @property
     def matrix(self) -> NDArray[np.int64]:
@@ -60,6 +67,8 @@ class Confusion:
     def write(self, folder: Path) -> None:
         """Write both tables into the run's folder, and the figure into `figures` there."""
         matrix = self.matrix
+        if not matrix.any():
+            return
         rows = [["right class \\ answer", *self.names]]
         rows += [[name, *map(str, row)] for name, row in zip(self.names, matrix, strict=True)]
         _write(folder / MATRIX, rows)

@@ -215,7 +215,7 @@ class RecurrentModule(LightningModule):
         if self.items is not None:
             self.items.add(logits, batch, batch_idx)
         if self.confusion is not None:
-            self.confusion.add(logits, batch)
+            self.confusion.add(logits, self.task.right(batch))
 
     def _evaluate(self, batch: Batch) -> Tensor:
         """The logits of a batch, with the state carried where it is streamed."""
