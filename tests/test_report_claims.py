@@ -13,6 +13,7 @@ import random_kit
 from odyssey.errors import UserError
 from odyssey.report.analysis.analyse import analyse
 from odyssey.report.analysis.comparisons import make_comparisons
+from odyssey.report.analysis.notes import comparison_notes
 from odyssey.report.analysis.options import Options
 from odyssey.report.analysis.result import SEARCH, SEEDS, Comparison
 from odyssey.report.analysis.tables import make_tables
@@ -295,3 +296,19 @@ def test_a_study_that_grew_after_results_says_so():
         made.studies[0] = replace(made.studies[0], commands=commands)
         (verdict,) = analyse(made, "nats", Options(**FAST)).verdicts
         assert (verdict.preliminary == "study s grew after its first results") == grew
+
+
+def test_runs_without_a_test_part_and_their_caveats_are_told(tmp_path: Path):
+    untested, caveat = "there is no test part", "40% of the words are <unk>"
+    folder = write_study(
+        tmp_path / "s", cells=("gru", "lstm"), trials=3, kind="seeds", tested=False
+    )
+    for row in plan_of(folder)[:4]:
+        edit_json(folder / row["run"] / "run.json", untested=untested, caveat=caveat)
+    (found,) = make_comparisons(collect([folder]))
+    notes = comparison_notes(found)
+    assert any(note.startswith("4 of 6 runs had no test part") for note in notes)
+    assert f"Of 4 runs: {caveat}." in notes
+    other = write_study(tmp_path / "other", cells=("gru", "lstm"), trials=3, kind="seeds")
+    (tested,) = make_comparisons(collect([other]))
+    assert not any("no test part" in note for note in comparison_notes(tested))
