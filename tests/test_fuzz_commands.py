@@ -78,6 +78,7 @@ OPTIONS = {
     "report": "--baseline --metric --margin --share --alpha --draws --seed --out --format --group "
     "--no-figures --figure".split(),
     "sample": "--prompt --length --temperature --seed --checkpoint --device --output".split(),
+    "evaluate": "--data --split --checkpoint --device --trust --output test .".split(),
     "explain": "cell= cell=lstm hidden=8 hidden= input= batch= source= source=c cell=mut1".split(),
     "benchmark": "--pairs --cells --torch-compile --output --figure step".split(),
     "dashboard": "--entity --project --study --metric --dry-run".split(),

@@ -23,6 +23,7 @@ SCRIPTS = {
     "report": "python scripts/report.py",
     "status": "python scripts/status.py",
     "sample": "python scripts/sample.py",
+    "evaluate": "python scripts/evaluate.py",
     "explain": "python scripts/explain.py",
     "benchmark": "python scripts/benchmark.py",
     "dashboard": "python scripts/dashboard.py",

@@ -22,7 +22,7 @@ from odyssey.data.download import (
     sha256,
 )
 from odyssey.data.encoding import read_as_utf8
-from odyssey.data.identity import table_files, table_hash
+from odyssey.data.identity import PARTS, table_files, table_hash
 from odyssey.data.splits import stratified
 from odyssey.data.text import read_bytes
 from odyssey.data.types import Dataset, Labelled, Text, choose
@@ -224,6 +224,19 @@ def read_table(path: PathLike | None, split_seed: int = 0) -> Dataset[Labelled]:
         parts = _split(tables[0].name, parts[0], split_seed)
     hashes = {file: sha256([content]) for file, content in zip(files, contents, strict=True)}
     return Dataset("csv", table_hash(hashes), *parts)
+
+
+def other_rows(
+    path: PathLike, classes: tuple[str, ...], split: str
+) -> tuple[Labelled, str, tuple[str, ...]]:
+    """All rows of another table for a model of these classes: rows, SHA-256 and notes.
+
+    split: which file of a folder is taken. Raises UserError.
+    """
+    files = table_files(path)
+    file = files[0] if len(files) == 1 else files[PARTS.index(split)]
+    content = read_bytes(file, "data")
+    return _with_class_indices(_parse(file, content), classes), sha256([content]), ()
 
 
 def _parse(path: Path, content: Text) -> Table:

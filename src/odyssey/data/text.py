@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -275,6 +275,44 @@ def _cut(name: str, data: Text, digest: str, split: Shares) -> Dataset[Text]:
             f"task.split={list(split)}: each part needs at least {LEAST}; give it more text"
         )
     return Dataset(name, digest, *parts)
+
+
+# -- texts for a trained model --------------------------------------------------------------------
+
+NAMED_PARTS = {
+    "train": ("train", "training"),
+    "valid": ("valid", "validation", "val", "dev"),
+    "test": ("test",),
+}
+
+
+def other_texts(path: PathLike, split: str) -> Iterator[tuple[str, Text, str, list[str]]]:
+    """The whole texts of a file or a folder: name, text, SHA-256 of the file, what was done to it.
+
+    split: the part that is taken of a folder with files called train, valid and test; of any other
+    folder all files are, in the order of their names. Raises UserError.
+    """
+    for file in _other_files(Path(path).expanduser(), split):
+        raw = read_bytes(file, "data")
+        text, notes = read_as_utf8(raw, str(file))
+        yield file.name, text, sha256([raw]), notes
+
+
+def _other_files(where: Path, split: str) -> list[Path]:
+    if not where.is_dir():
+        return [where]
+    files = sorted(f for f in where.iterdir() if f.is_file() and not f.name.startswith("."))
+    if not files:
+        raise UserError(f"data={where} is a folder without files: name a text file, or fill it")
+    parts = {
+        part: [f for f in files if f.stem.lower() in names] for part, names in NAMED_PARTS.items()
+    }
+    if not any(parts.values()):
+        return files
+    if not parts[split]:
+        there = ", ".join(f.name for found in parts.values() for f in found)
+        raise UserError(f"data={where} has no {split} part: there are {there}; type another split")
+    return parts[split]
 
 
 # -- UTF-8 ----------------------------------------------------------------------------------------

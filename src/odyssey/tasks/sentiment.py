@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odyssey import data
+from odyssey.data.labelled import other_rows
 from odyssey.data.types import Labelled
-from odyssey.tasks.base import Batch, ModelSpec, Split, as_texts
+from odyssey.tasks.base import Batch, ModelSpec, Other, Split, as_texts
 from odyssey.tasks.batching import Order, Sequences
 from odyssey.tasks.classification import Classification
 from odyssey.tasks.tokenization import Tokenizer, Vocabulary
@@ -65,6 +67,20 @@ class Sentiment(Classification):
         self._texts = {s: [self.encode(t) for t in p.texts] for s, p in by_split.items()}
         self._labels = {s: p.labels for s, p in by_split.items()}
         self._set_spec()
+
+    def load_other(self, path: Path, split: Split = "test") -> Other:
+        """A table of labelled texts, whose labels are among the run's classes."""
+        rows, digest, notes = other_rows(path, self.classes, split)
+        self._texts = {"test": [self.encode(text) for text in rows.texts]}
+        self._labels = {"test": rows.labels}
+        ids = np.concatenate(self._texts["test"])
+        return Other(
+            self.batches("test", self.device),
+            {"name": path.resolve().name, "sha256": digest},
+            symbols=len(ids),
+            unknown=int((ids == self.vocabulary.missing).sum()),
+            notes=notes,
+        )
 
     def encode(self, text: str) -> NDArray[Any]:
         """The ids of a text's tokens: at least one, at most `max_length`."""
