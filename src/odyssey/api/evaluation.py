@@ -115,9 +115,9 @@ class Evaluation(dict[str, float]):
             share = f"{self.unknown:,} of {self.symbols:,} symbols ({self.unknown_share:.2%})"
             lines.append(f"  {'unknown':<{width}}{share}")
         if self._classes is not None:
-            lines += ["", *_aligned(self._classes, 20)]
+            lines += ["", *aligned(self._classes, 20)]
         elif 1 < len(self._documents.rows) <= 20:
-            lines += ["", *_aligned(self._documents, 20)]
+            lines += ["", *aligned(self._documents, 20)]
         return lines
 
     def write(self, folder: str | Path) -> Path:
@@ -223,7 +223,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _aligned(table: Table, most: int) -> list[str]:
+def aligned(table: Table, most: int) -> list[str]:
     """The table as lines of text, the first column to the left."""
     rows = [[_brief(v) for v in row] for row in (table.head, *table.rows[:most])]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

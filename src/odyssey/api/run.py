@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from odyssey.api.evaluation import Evaluation
     from odyssey.tasks.base import Task
+    from odyssey.training.predicting import Reading
 
 Split = Literal["train", "valid", "test"]
 SPLITS = ("train", "valid", "test")
@@ -516,6 +517,66 @@ class Run:
         _check_split(split)
         logits, targets = evaluation.logits_of_split(self.model, self.task, self.config, split)
         return _prediction(self.task, logits, targets)
+
+    def read(self, text: str) -> Reading:
+        """How likely a language model finds each symbol of a text, and what it expects next.
+
+        Parameters
+        ----------
+        text : str
+            It is read from its beginning, whose first symbol is predicted after the end of a line.
+
+        Returns
+        -------
+        Reading
+            `symbols` (N), `bits` (N), their surprise in bits, `known` (N), whether the vocabulary
+            has them, and `after` (K), the probability of each of `names` to come next.
+
+        Raises
+        ------
+        UserError
+            For a task that predicts no text, and, without `<unk>`, for symbols never learned.
+        """
+        from odyssey.training.predicting import read_on
+
+        if not isinstance(text, str):
+            raise UserError(f"text is {type(text).__name__}: give a string")
+        return read_on(self.model, self._bare_task, self.config, text)
+
+    def forecast(self, path: str | Path, *, steps: int | None = None) -> pd.DataFrame:
+        """What a model of a series expects after the last row of a table, in the table's units.
+
+        Parameters
+        ----------
+        path : path
+            A table with the columns that the model reads.
+        steps : int, optional
+            How many rows, each from the one before, where the model predicts all that it reads one
+            step ahead; by default the one row it was trained to predict.
+
+        Returns
+        -------
+        DataFrame
+            `row`, counted from 1 at the table's first, and the predicted columns. Of a run with
+            `task.options.sequence` a row for each sequence, with its value or class.
+
+        Raises
+        ------
+        UserError
+            For another task, and for a table that cannot be read.
+        """
+        import pandas as pd
+
+        from odyssey.training.predicting import forecast
+
+        if steps is not None and (type(steps) is not int or steps < 1):
+            raise UserError(f"steps={steps} is out of range: give 1 or more")
+        model = self.model
+        with about_files(), _of_other_data():
+            head, rows = forecast(
+                model, self._other_task(), self.config, Path(path).expanduser(), steps
+            )
+        return pd.DataFrame(rows, columns=head)
 
     def sample(
         self,

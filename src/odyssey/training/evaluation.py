@@ -67,7 +67,7 @@ def logits_of_inputs(model: nn.Module, task: Task, cfg: Any, inputs: Any) -> lis
     inputs: what `task.read` takes. Raises UserError for others.
     """
     device = next(model.parameters()).device
-    with process_settings(cfg), _precision(cfg, device), torch.inference_mode():
+    with process_settings(cfg), precision(cfg, device), torch.inference_mode():
         batch = task.transfer_batch_to_device(task.read(inputs), device, 0)
         if task.spec.head == "decoder":
             return _decoded(model, batch, end=task.spec.output_size - 1)
@@ -84,7 +84,7 @@ def logits_of_split(
     the logits take more than 2 GiB.
     """
     device = next(model.parameters()).device
-    with process_settings(cfg), _precision(cfg, device), torch.inference_mode():
+    with process_settings(cfg), precision(cfg, device), torch.inference_mode():
         return _of_split(model, _ready(task, cfg, device), split)
 
 
@@ -98,7 +98,7 @@ def _ready(task: Task, cfg: Any, device: torch.device) -> Task:
 
 
 @contextmanager
-def _precision(cfg: Any, device: torch.device) -> Iterator[None]:
+def precision(cfg: Any, device: torch.device) -> Iterator[None]:
     """As Lightning's plugins do: bf16 by autocast, 64 as the default type of inputs."""
     if cfg.trainer.precision == "64":
         torch.set_default_dtype(torch.float64)  # `process_settings` puts it back
