@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "cli": "config late:training late:study",
     "confirm": "config study late:cli",
     "__main__": "",  # imports a command by its name
-    "api": "config study training late:tasks late:report",
+    "api": "config study training late:tasks late:report late:data",
     "odyssey": "late:cells late:recurrence late:nn late:api",  # each name when it is first used
     "hydra_plugins": "late:config late:study",
 }

@@ -76,7 +76,7 @@ def test_the_version_is_that_of_the_installation():
     assert odyssey.__version__ == version("rnn-odyssey")
 
 
-API = ("odyssey.api.study.Comparisons", "dict[str, float]", "DictConfig")
+API = ("odyssey.api.study.Comparisons", "odyssey.api.evaluation.Evaluation", "DictConfig")
 USE = """
 from odyssey import RNN, Cell, __version__, cells, compose, load, run, study
 

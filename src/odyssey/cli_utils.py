@@ -23,6 +23,8 @@ SCRIPTS = {
     "report": "python scripts/report.py",
     "status": "python scripts/status.py",
     "sample": "python scripts/sample.py",
+    "evaluate": "python scripts/evaluate.py",
+    "predict": "python scripts/predict.py",
     "explain": "python scripts/explain.py",
     "benchmark": "python scripts/benchmark.py",
     "dashboard": "python scripts/dashboard.py",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
     from pytorch_lightning import Callback
     from torch import nn
 
+    from odyssey.api.evaluation import Evaluation
     from odyssey.tasks.base import Task
+    from odyssey.training.predicting import Reading
 
 Split = Literal["train", "valid", "test"]
 SPLITS = ("train", "valid", "test")
@@ -432,24 +436,52 @@ class Run:
             )
         return task
 
-    def evaluate(self, split: Split = "test") -> dict[str, float]:
-        """The task's metrics of the model on a part of the data.
+    def evaluate(self, split: Split = "test", *, data: str | Path | None = None) -> Evaluation:
+        """The task's metrics of the model on a part of the data, or on other data.
 
         Parameters
         ----------
         split : {"train", "valid", "test"}
             "train" is the batches of the first epoch, without noise or dropout.
+        data : path, optional
+            A file or folder as `task.path` has it, all of which is read, with the vocabulary and
+            the scaling of the run; `split` is of a folder with parts. A folder of texts has a
+            document for each.
 
         Returns
         -------
-        dict
-            By metric, without the part's name: `{"bits_per_char": 2.02, …}`. For "test" and
-            "valid" of the best checkpoint they are the numbers of `result`.
+        Evaluation
+            A dict by metric, without the part's name: `{"bits_per_char": 2.02, …}`, with tables
+            beside. For "test" and "valid" of the best checkpoint they are the numbers of `result`.
+
+        Raises
+        ------
+        UserError
+            For data that cannot be read, and for a task that reads no others.
         """
         _check_split(split)
+        from odyssey.api.evaluation import made
         from odyssey.training.evaluation import evaluate
 
-        return evaluate(self.model, self.task, self.config, split)
+        model, other, task = self.model, None, self.task if data is None else self._other_task()
+        if data is not None:
+            with about_files(), _of_other_data():
+                other = task.load_other(Path(data).expanduser(), split)
+        metrics, tables = evaluate(model, task, self.config, split, other)
+        part = "" if data is not None and not Path(data).is_dir() else split
+        return made(metrics, tables, task, run=self.name, part=part, other=other)
+
+    def _other_task(self) -> Task:
+        """The task with what the run learned of its data, to read others; the model is restored."""
+        from odyssey.tasks import build
+        from odyssey.training.build import build_metrics
+
+        cfg = self.config
+        task = build(cfg.task, data_dir=cfg.data_dir, seed=cfg.seed, window=cfg.bptt.length)
+        task.restore(self._bare_task.export())
+        task.add_metrics(build_metrics(cfg.metrics))
+        task.device = resolve_device(self._device)
+        return task
 
     def predict(self, inputs: Any = None, *, split: Split | None = None) -> Prediction:
         """What the model says of inputs of your own, or of a part of the data.
@@ -486,6 +518,66 @@ class Run:
         _check_split(split)
         logits, targets = evaluation.logits_of_split(self.model, self.task, self.config, split)
         return _prediction(self.task, logits, targets)
+
+    def read(self, text: str) -> Reading:
+        """How likely a language model finds each symbol of a text, and what it expects next.
+
+        Parameters
+        ----------
+        text : str
+            It is read from its beginning, whose first symbol is predicted after the end of a line.
+
+        Returns
+        -------
+        Reading
+            `symbols` (N), `bits` (N), their surprise in bits, `known` (N), whether the vocabulary
+            has them, and `after` (K), the probability of each of `names` to come next.
+
+        Raises
+        ------
+        UserError
+            For a task that predicts no text, and, without `<unk>`, for symbols never learned.
+        """
+        from odyssey.training.predicting import read_on
+
+        if not isinstance(text, str):
+            raise UserError(f"text is {type(text).__name__}: give a string")
+        return read_on(self.model, self._bare_task, self.config, text)
+
+    def forecast(self, path: str | Path, *, steps: int | None = None) -> pd.DataFrame:
+        """What a model of a series expects after the last row of a table, in the table's units.
+
+        Parameters
+        ----------
+        path : path
+            A table with the columns that the model reads.
+        steps : int, optional
+            How many rows, each from the one before, where the model predicts all that it reads one
+            step ahead; by default the one row it was trained to predict.
+
+        Returns
+        -------
+        DataFrame
+            `row`, counted from 1 at the table's first, and the predicted columns. Of a run with
+            `task.options.sequence` a row for each sequence, with its value or class.
+
+        Raises
+        ------
+        UserError
+            For another task, and for a table that cannot be read.
+        """
+        import pandas as pd
+
+        from odyssey.training.predicting import forecast
+
+        if steps is not None and (type(steps) is not int or steps < 1):
+            raise UserError(f"steps={steps} is out of range: give 1 or more")
+        model = self.model
+        with about_files(), _of_other_data():
+            head, rows = forecast(
+                model, self._other_task(), self.config, Path(path).expanduser(), steps
+            )
+        return pd.DataFrame(rows, columns=head)
 
     def sample(
         self,
@@ -723,6 +815,21 @@ def _told(record: RunRecord | None) -> str:
     test = record.value("test")
     tested = "" if math.isnan(test) else f" (test {test:.4g})"
     return f", {record.monitor.name} {record.value():.4g}{tested}"
+
+
+@contextmanager
+def _of_other_data() -> Iterator[None]:
+    """Let messages on other data name the argument `data`, and no options of a training."""
+    try:
+        yield
+    except UserError as error:
+        told = [m.replace("task.path=", "data=") for m in error.messages]
+        raise UserError(
+            *(
+                re.sub(r"[:;] type task\.encoding=.*", "; convert it to UTF-8 first", m)
+                for m in told
+            )
+        ) from error
 
 
 def _check_split(split: str) -> None:

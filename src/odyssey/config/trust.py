@@ -29,6 +29,10 @@ OF_TORCH = {
 }
 
 
+# The tasks of Odyssey's that are named as a user's own are.
+OF_ODYSSEY = ("odyssey.tasks.series.Series",)
+
+
 def own_parts(cfg: Any) -> dict[str, str]:
     """What is imported to build a run's model and task, and is not Odyssey's: key -> target."""
     keys = [f"cell.{TARGET}", f"task.{TARGET}", *INITIALIZERS]
@@ -41,6 +45,8 @@ def _is_own(key: str, target: Any) -> bool:
     """Whether the value of a key names code that is neither Odyssey's nor torch's."""
     if key in OF_TORCH:
         return "." in str(target) and OF_TORCH[key].fullmatch(str(target)) is None
+    if key == f"task.{TARGET}" and target in OF_ODYSSEY:
+        return False
     return key != f"cell.{TARGET}" or entry_of(str(target)) is None
 
 

@@ -3,7 +3,7 @@
 from odyssey.data.images import IMAGES, images
 from odyssey.data.labelled import LABELLED_TEXTS, labelled_texts
 from odyssey.data.rolls import ROLLS, rolls
-from odyssey.data.text import TEXTS, text
+from odyssey.data.text import TEXTS, other_texts, text
 from odyssey.data.types import Dataset, Images, Labelled, Rolls, Text
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Text",
     "images",
     "labelled_texts",
+    "other_texts",
     "rolls",
     "text",
 ]

@@ -97,18 +97,7 @@ def read_labelled(
             "files train, valid and test, or a folder with one folder for each class"
         )
     files = table_files(path)
-    wanted = Columns(text_column, label_column)
-    if files[0].label:
-        if wanted.text or wanted.label:
-            raise UserError(
-                f"task.path={path} is a folder for each class, which has no columns: leave out "
-                "task.text_column and task.label_column"
-            )
-        tables = _read_folders(Path(path).expanduser(), files, encoding)
-    else:
-        tables = {}
-        for file in files:
-            tables[file.part] = _read_table(file.path, wanted, encoding)
+    tables = _tables(path, files, Columns(text_column, label_column), encoding)
     first = tables[files[0].part]
     classes = tuple(sorted(set(first.labels)))
     if len(classes) < 2:
@@ -137,6 +126,42 @@ def read_labelled(
     else:
         train, valid, test = parts["train"], parts["valid"], parts["test"]
     return Dataset("csv", labelled_hash(path), train, valid, test, notes=tuple(notes))
+
+
+def _tables(
+    path: PathLike, files: Sequence[TableFile], wanted: Columns, encoding: str | None
+) -> dict[str, Table]:
+    """What the files hold, by part; under an empty name where they are of no part."""
+    if not files[0].label:
+        return {file.part: _read_table(file.path, wanted, encoding) for file in files}
+    if wanted.text or wanted.label:
+        raise UserError(
+            f"task.path={path} is a folder for each class, which has no columns: leave out "
+            "task.text_column and task.label_column"
+        )
+    return _read_folders(Path(path).expanduser(), files, encoding)
+
+
+def other_rows(
+    path: PathLike,
+    classes: tuple[str, ...],
+    split: str,
+    *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    encoding: str | None = None,
+) -> tuple[Labelled, str, tuple[str, ...]]:
+    """All rows of other labelled texts for a model of these classes: rows, SHA-256 and notes.
+
+    split: which part is taken where they come in parts. The options are as for `read_labelled`.
+    Raises UserError.
+    """
+    files = table_files(path)
+    files = [file for file in files if file.part in ("", split)]
+    if not files:
+        raise UserError(f"data={path} has no {split} part: type another split")
+    (table,) = _tables(path, files, Columns(text_column, label_column), encoding).values()
+    return _with_class_indices(table, classes), labelled_hash(path), (_understood([table]),)
 
 
 def _understood(tables: Sequence[Table]) -> str:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from odyssey.data.download import (
     sha256,
 )
 from odyssey.data.encoding import bytes_as_text, composed, is_composed, read_as_utf8
+from odyssey.data.folders import PARTS
 from odyssey.data.text_files import table_hash, text_files
 from odyssey.data.types import Dataset, Text, choose
 from odyssey.errors import UserError
@@ -227,43 +228,43 @@ def _shakespeare(folder: Path, reading: Reading) -> Dataset[Text]:
 
 
 def _file(folder: Path, reading: Reading) -> Dataset[Text]:
-    def read(path: Path) -> tuple[Text, str, list[str]]:
-        data = read_bytes(path)
-        content, notes = read_as_utf8(data, str(path), reading.encoding)
-        if not is_composed(content):
-            if reading.normalize:
-                content = composed(content)
-                notes.append("accents joined to their letters (Unicode's form NFC)")
-            else:
-                notes.append(
-                    "accents are characters of their own in places: the text is not in Unicode's "
-                    "form NFC"
-                )
-        return content, sha256([data]), notes
-
-    return _own("file", reading, read)
+    return _own("file", reading)
 
 
 def _bytes(folder: Path, reading: Reading) -> Dataset[Text]:
-    def read(path: Path) -> tuple[Text, str, list[str]]:
-        data = read_bytes(path)
+    return _own("bytes", reading)
+
+
+def _read(
+    name: str, path: Path, reading: Reading, option: str = "task.path"
+) -> tuple[Text, str, list[str]]:
+    """A file's content as a text, the hash of the file, and notes. name: `file` or `bytes`."""
+    data = read_bytes(path, option)
+    if name == "bytes":
         return bytes_as_text(data), sha256([data]), []
+    content, notes = read_as_utf8(data, str(path), reading.encoding)
+    if not is_composed(content):
+        if reading.normalize:
+            content = composed(content)
+            notes.append("accents joined to their letters (Unicode's form NFC)")
+        else:
+            notes.append(
+                "accents are characters of their own in places: the text is not in Unicode's "
+                "form NFC"
+            )
+    return content, sha256([data]), notes
 
-    return _own("bytes", reading, read)
 
-
-def _own(
-    name: str, reading: Reading, read: Callable[[Path], tuple[Text, str, list[str]]]
-) -> Dataset[Text]:
-    """A file of the user's or a folder of them. read: the content, its hash, and notes."""
+def _own(name: str, reading: Reading) -> Dataset[Text]:
+    """A file of the user's or a folder of them."""
     if reading.path is None:
         raise UserError(f"task.data={name} needs task.path=… to name a file or a folder of files")
     path = Path(reading.path).expanduser()
     if not path.is_dir():
-        content, digest, notes = read(Path(reading.path))
+        content, digest, notes = _read(name, Path(reading.path), reading)
         return _cut(name, content, digest, reading, notes)
     files = text_files(name, path)
-    contents = {part: read(file) for part, file in files.items()}
+    contents = {part: _read(name, file, reading) for part, file in files.items()}
     notes = ["parts " + ", ".join(f"{part} ({file.name})" for part, file in files.items())]
     for part, (_, _, more) in contents.items():
         notes += [f"{files[part].name}: {note}" for note in more]
@@ -402,6 +403,47 @@ def _documents_note(parts: Sequence[Text]) -> str:
     counts = [count_documents(part) for part in parts if len(part)]
     names = ("for training", "for validation", "for the test")
     return "documents: " + ", ".join(f"{n:,} {to}" for n, to in zip(counts, names, strict=False))
+
+
+# -- texts for a trained model --------------------------------------------------------------------
+
+
+def other_texts(
+    path: PathLike,
+    split: str,
+    *,
+    name: str = "file",
+    encoding: str | None = None,
+    documents: str | None = None,
+    normalize: bool = True,
+) -> Iterator[tuple[str, Text, str, list[str]]]:
+    """The whole texts of a file or a folder: name, text, SHA-256 of the file, what was done to it.
+
+    split: the part that is taken of a folder with files called train, valid and test; of any other
+    folder all files are, in the order of their names. name: the run's `task.data`, of which `bytes`
+    reads bytes. The others are as for `text`. Raises UserError.
+    """
+    reading = Reading(path, encoding=encoding, documents=documents, normalize=normalize)
+    for file in _other_files(Path(path).expanduser(), split):
+        content, digest, notes = _read(name, file, reading, "data")
+        if documents is not None:
+            content = mark_documents(content, documents, of_bytes=name == "bytes", one=True)
+        yield file.name, content, digest, notes
+
+
+def _other_files(where: Path, split: str) -> list[Path]:
+    if not where.is_dir():
+        return [where]
+    files = sorted(f for f in where.iterdir() if f.is_file() and not f.name.startswith("."))
+    if not files:
+        raise UserError(f"data={where} is a folder without files: name a text file, or fill it")
+    parts = {part: [f for f in files if f.stem.lower() in names] for part, names in PARTS.items()}
+    if not any(parts.values()):
+        return files
+    if not parts[split]:
+        there = ", ".join(f.name for found in parts.values() for f in found)
+        raise UserError(f"data={where} has no {split} part: there are {there}; type another split")
+    return parts[split]
 
 
 # -- UTF-8 ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from odyssey.data.identity import file_hash
 from odyssey.errors import UserError, options
-from odyssey.tasks.base import Batch, Batches, ModelSpec, Split, Sums, Task
+from odyssey.tasks.base import Batch, Batches, ModelSpec, Other, Split, Sums, Task
 from odyssey.tasks.batching import Order, Sequences, valid
 from odyssey.tasks.metric import Metric
 
@@ -130,6 +131,25 @@ class ArrayTask(Task):
             path = self.cfg.path
             digest = _digest(self._parts) if path is None else file_hash(path)
             self.data = {"name": self.name if own else self.cfg.data, "sha256": digest}
+
+    def other_examples(self, examples: Examples, path: Path) -> Other:
+        """Examples that were read from the file at `path`, for `load_other` to return.
+
+        Raises UserError where they do not fit the model.
+        """
+        part = self._arrays("test", {"test": examples})
+        self._parts = {"test": part}
+        size = self.spec.input_size
+        form = part.targets[0].shape[1 if self.of_steps else 0 :]
+        for inputs, target in zip(part.inputs, part.targets, strict=True):
+            width = None if self.spec.input == "tokens" else size
+            wrong = self._mistake(inputs, target, width, self.spec.output_size, form)
+            if not wrong and width is None and inputs.max() >= size:
+                wrong = f"the input {inputs.max()}, where the model knows {size}, from 0,"
+            if wrong:
+                raise UserError(f"data={path} has {wrong}: give data like those of the training")
+        data = {"name": path.resolve().name, "sha256": file_hash(path, "data")}
+        return Other(self.batches("test", self.device), data)
 
     def _see_form(self, given: Any) -> None:
         """Raise UserError where the class's fields, or what `parts` gave, are of no such form."""

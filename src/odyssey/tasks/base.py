@@ -124,6 +124,23 @@ class TaskMetric(ABC):
         return Metric(name, self.mode, label, self.unit or label)
 
 
+@dataclass(frozen=True)
+class Other:
+    """Other data than those of the run, which `Task.load_other` has read, to be evaluated on.
+
+    documents: a name for each document of a streamed task, or none
+    symbols, unknown: how many there are, and how many of them the vocabulary lacks; 0 of a task
+    without a vocabulary
+    """
+
+    batches: Batches
+    data: Mapping[str, str]  # {"name": …, "sha256": …}
+    documents: Sequence[str] = ()
+    symbols: int = 0
+    unknown: int = 0
+    notes: Sequence[str] = ()
+
+
 # A trained model as a function for sampling, without gradients: inputs (T, B) or (T, B, X) and the
 # state, None at the start, to logits (T, B, K) and the next state.
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
@@ -382,6 +399,19 @@ class Task(LightningDataModule, ABC):
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Set what `export` returned, and `spec`, in place of `load()`."""
         raise TypeError(f"task {self.name} cannot be used without its data")
+
+    def load_other(self, path: Path, split: Split = "test") -> Other:
+        """Read data at `path`, all of them, with what `restore` has set: nothing is learned anew.
+
+        path: a file or folder as `task.path` has it. split: which part of a folder with parts.
+
+        It is called after `restore`, on a task whose `load` was not. Raises UserError for data that
+        cannot be read; here, as a task of one's own has to define it, in any case.
+        """
+        raise UserError(
+            f"task={self.name} reads no other data with a trained model: leave data out, and it is "
+            "evaluated on the run's own"
+        )
 
     def ready(self, split: Split) -> Batches:
         """The batches of a split on `device`, cached."""

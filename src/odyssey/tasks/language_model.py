@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import unicodedata
 from abc import abstractmethod
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +22,7 @@ from odyssey.data.documents import MARK, last_document, printed_separator
 from odyssey.data.types import Text
 from odyssey.errors import UserError
 from odyssey.io import write_text
-from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task, as_texts
+from odyssey.tasks.base import Batch, ModelSpec, Other, Split, Step, Sums, Task, as_texts
 from odyssey.tasks.decoding import Nucleus, draw_one, finite, sample_generator
 from odyssey.tasks.metric import Metric
 from odyssey.tasks.tokenization import (
@@ -32,10 +35,31 @@ from odyssey.tasks.tokenization import (
 )
 from odyssey.tasks.windows import IGNORED, DocumentWindows, Windows
 
+USUAL = 100  # steps of a window where bptt.length is not set
 LONGEST = 20_000  # steps: the longest window, through all of which gradients flow
 DOCUMENT_END = "<end>"  # how the mark between documents is called
 TOO_MANY = 0.2  # of the symbols of a part: beyond it the metrics say little
 PARTS: Mapping[Split, str] = {"train": "training", "valid": "validation", "test": "test"}
+
+
+class Documents:
+    """The windows of several texts, one text after another, each from a state of its own."""
+
+    def __init__(self, texts: Sequence[Windows | DocumentWindows]) -> None:
+        self.texts = texts
+        self.ends = list(accumulate(map(len, texts)))
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def document(self, index: int) -> int:
+        """The number of the text that window `index` is of."""
+        return bisect_right(self.ends, index)
+
+    def get(self, epoch: int, index: int) -> Batch:
+        """Window `index`, counted over all texts."""
+        at = self.document(index)
+        return self.texts[at].get(epoch, index - (self.ends[at - 1] if at else 0))
 
 
 class LanguageModel(Task):
@@ -122,20 +146,82 @@ class LanguageModel(Task):
         if self._prompt():  # a wrong prompt is reported now and not at the first sample
             self.vocabulary.prompt(self._known_symbols(self._prompt()), "task.sample_prompt")
 
+    def load_other(self, path: Path, split: Split = "test") -> Other:
+        """A text file, or a folder of them, each a document that is read from a fresh state.
+
+        Each is read in the lanes of an evaluation, and in fewer where they would be shorter than
+        `bptt.length`.
+        """
+        names, windows, hashes, notes, seen = [], [], [], [], np.zeros(2, int)
+        cfg = self.cfg
+        texts = data.other_texts(
+            path,
+            split,
+            name=cfg.data,
+            encoding=cfg.encoding,
+            documents=cfg.documents,
+            normalize=getattr(cfg, "normalize", True),
+        )
+        for name, text, digest, done in texts:
+            ids = self._encoded(text, name)
+            hashes.append(f"{digest}  {name}\n".encode())
+            notes += [f"{name}: {', '.join(done)}"] if done else []
+            if len(ids) < 2:
+                notes.append(f"{name} is left out: nothing is predicted in it")
+                continue
+            seen += len(ids), int(np.count_nonzero(ids == self.vocabulary.missing))
+            lanes = min(self._lanes("test"), max(1, (len(ids) - 1) // (self.window or USUAL)))
+            names.append(name)
+            windows.append(self._windows(torch.from_numpy(ids), lanes, self.window or USUAL))
+        if not windows:
+            raise UserError(
+                f"data={path} has no text of two {self.unit}s or more, so there is nothing to "
+                "predict: give more text"
+            )
+        one = len(hashes) == 1
+        digest = (
+            hashes[0].decode().split()[0] if one else hashlib.sha256(b"".join(hashes)).hexdigest()
+        )
+        size, unknown = map(int, seen)
+        return Other(
+            Documents(windows),
+            {"name": path.resolve().name, "sha256": digest},
+            documents=names,
+            symbols=size,
+            unknown=unknown,
+            notes=notes,
+        )
+
+    def _encoded(self, text: Text, name: str) -> Any:
+        try:
+            return self.encode(text, name)
+        except UserError as error:  # of characters, without <unk>
+            listed = str(error).partition(" part has ")[2].partition(", which the training")[0]
+            raise UserError(
+                f"{name} has {listed}, which the model never learned, and with task.unknown=false "
+                "it has nothing to stand for them: leave them out of the text"
+            ) from None
+
     def batches(
         self, split: Split, device: torch.device | str = "cpu"
     ) -> Windows | DocumentWindows:
-        ids, lanes = self._ids[split], self._lanes(split)
+        whole = self.cfg.drop_last and split == "train"
+        return self._windows(self._ids[split], self._lanes(split), self.window, whole, device)
+
+    def _windows(
+        self,
+        ids: Tensor,
+        lanes: int,
+        window: int | None,
+        drop_last: bool = False,
+        device: torch.device | str | None = None,
+    ) -> Windows | DocumentWindows:
+        """The windows of a text, or of its documents; on `device`, None: the task's."""
+        device = self.device if device is None else device
         if self.cfg.documents is not None:
             end = self.vocabulary.ids[MARK]
-            return DocumentWindows(ids, lanes=lanes, window=self.window, end=end, device=device)
-        return Windows(
-            ids,
-            lanes=lanes,
-            window=self.window,
-            drop_last=self.cfg.drop_last and split == "train",
-            device=device,
-        )
+            return DocumentWindows(ids, lanes=lanes, window=window, end=end, device=device)
+        return Windows(ids, lanes=lanes, window=window, drop_last=drop_last, device=device)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         if self.cfg.reduction == "mean":

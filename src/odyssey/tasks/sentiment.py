@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odyssey import data
+from odyssey.data.tables import other_rows
 from odyssey.data.types import Labelled
-from odyssey.tasks.base import Batch, ModelSpec, Split, as_texts
+from odyssey.tasks.base import Batch, ModelSpec, Other, Split, as_texts
 from odyssey.tasks.batching import Order, Sequences
 from odyssey.tasks.classification import Classification
 from odyssey.tasks.tokenization import Tokenizer, Vocabulary
@@ -95,6 +97,28 @@ class Sentiment(Classification):
             f"{rows:,} texts ({sizes} to train, validate and test); "
             f"{len(self.classes)} classes: {', '.join(named)}; {self.kind} a text: median "
             f"{np.median(lengths):.0f}, 95% up to {np.percentile(lengths, 95):.0f}{cut}"
+        )
+
+    def load_other(self, path: Path, split: Split = "test") -> Other:
+        """A table of labelled texts, whose labels are among the run's classes."""
+        cfg = self.cfg
+        rows, digest, notes = other_rows(
+            path,
+            self.classes,
+            split,
+            text_column=cfg.text_column,
+            label_column=cfg.label_column,
+            encoding=cfg.encoding,
+        )
+        self._texts = {"test": [self.encode(text) for text in rows.texts]}
+        self._labels = {"test": rows.labels}
+        ids = np.concatenate(self._texts["test"])
+        return Other(
+            self.batches("test", self.device),
+            {"name": path.resolve().name, "sha256": digest},
+            symbols=len(ids),
+            unknown=int((ids == self.vocabulary.missing).sum()),
+            notes=notes,
         )
 
     def encode(self, text: str) -> NDArray[Any]:

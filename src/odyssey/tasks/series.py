@@ -20,7 +20,7 @@ from odyssey.config.own import typed
 from odyssey.errors import UserError, did_you_mean, options
 from odyssey.registry import plain
 from odyssey.tasks.arrays import MEASURES, SPLITS, ArrayTask, Examples, Target
-from odyssey.tasks.base import Batch, Split
+from odyssey.tasks.base import Batch, Other, Split
 from odyssey.tasks.metric import Metric
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SOURCES = ("eeg", "file")
 EEG_SHA256 = "28656316df0004acfba7a5d98ab35f7314933a918636ec80f09604ad128b4417"
 LARGEST = 1e30  # whose square float32 cannot hold, but whose variance float64 can
+LATER = ("columns", "wanted", "labels", "target_centre", "target_width")  # in newer checkpoints
 ENDINGS = (".csv", ".tsv", ".parquet", ".npy")
 
 
@@ -83,6 +84,12 @@ class Series(ArrayTask):
     columns are called 0, 1, ….
     """
 
+    columns: list[Any]
+    wanted: list[Any]
+    labels: list[Any]  # of classes
+    target_centre: list[float]
+    target_width: list[float]
+
     def configure(
         self,
         *,
@@ -105,6 +112,8 @@ class Series(ArrayTask):
         """
         self.inputs, self.targets_, self.horizon = inputs, targets, horizon
         self.sequence, self.classes_, self.split, self.scale = sequence, classes, split, scale
+        self.file = self.cfg.path
+        self.labels, self.target_centre, self.target_width = [], [], []
         self.streamed = sequence is None  # type: ignore[misc]
         self.causal = sequence is None
 
@@ -181,7 +190,7 @@ class Series(ArrayTask):
         """The parts, scaled; the baselines are computed on the way."""
         table = self._table()
         self.columns = self._input_columns(table)
-        wanted = list(self.targets_) if self.targets_ is not None else self.columns
+        wanted = self.wanted = list(self.targets_) if self.targets_ is not None else self.columns
         self._see_columns(table, [*self.columns, *wanted])
         if self.sequence is None:
             return self._forecasts(table, wanted)
@@ -190,11 +199,11 @@ class Series(ArrayTask):
     def _table(self) -> pd.DataFrame:
         import pandas as pd
 
-        if self.cfg.data == "eeg":
+        if self.file is None:
             values, digest = _eeg()
             self.data = {"name": "eeg", "sha256": digest}
             return pd.DataFrame(values, columns=[f"channel{n}" for n in range(values.shape[1])])
-        path = Path(self.cfg.path).expanduser()
+        path = Path(self.file).expanduser()
         try:
             if path.suffix == ".npy":
                 return _from_npy(path)
@@ -219,39 +228,39 @@ class Series(ArrayTask):
         for name in names:
             if name not in table.columns:
                 raise UserError(
-                    f"task.path={self.cfg.path} has no column {name}: its columns are {there}"
+                    f"task.path={self.file} has no column {name}: its columns are {there}"
                 )
         labels = set(self.targets_ or ()) if self.classes_ else set()
         for name in {*wanted} - labels:
             column = table[name]
             if column.dtype.kind not in "iufb":
                 raise UserError(
-                    f"task.path={self.cfg.path} has no real numbers in its column {name}: name "
+                    f"task.path={self.file} has no real numbers in its column {name}: name "
                     "others with task.options.inputs and task.options.targets"
                 )
             if not np.isfinite(column.to_numpy(float)).all():
                 raise UserError(
-                    f"task.path={self.cfg.path} has gaps or infinite numbers in its column {name}: "
+                    f"task.path={self.file} has gaps or infinite numbers in its column {name}: "
                     "fill them in first, or leave the column out"
                 )
             if np.abs(column.to_numpy(float)).max(initial=0) > LARGEST:
                 raise UserError(
-                    f"task.path={self.cfg.path} has numbers beyond {LARGEST:g} in its column "
+                    f"task.path={self.file} has numbers beyond {LARGEST:g} in its column "
                     f"{name}: give them in a larger unit, or leave the column out"
                 )
         if not wanted:
             raise UserError(
-                f"task.path={self.cfg.path} has no column of numbers: its columns are {there}"
+                f"task.path={self.file} has no column of numbers: its columns are {there}"
             )
         if not self.columns:
             raise UserError(
-                f"task.path={self.cfg.path} has no column of numbers to read beside "
+                f"task.path={self.file} has no column of numbers to read beside "
                 f"{options(map(str, {*wanted, self.sequence}))}: name some with task.options.inputs"
             )
         for name in {self.sequence} | labels:
             if name is not None and table[name].isna().any():
                 raise UserError(
-                    f"task.path={self.cfg.path} has gaps in its column {name}: fill them in first"
+                    f"task.path={self.file} has gaps in its column {name}: fill them in first"
                 )
 
     # -- one long series --------------------------------------------------------------------
@@ -271,17 +280,24 @@ class Series(ArrayTask):
         train = slice(*bounds["train"])
         mean, deviation = _moments(values[train], self.scale)
         self.centre, self.width = mean.tolist(), deviation.tolist()
-        values, future = (values - mean) / deviation, _scaled(future, train, self.scale)
+        centre, width = self._keep_target_scale(future[train])
+        values, future = (values - mean) / deviation, (future - centre) / width
         self.usual = future[train].mean(0).tolist()
-        found: dict[Split, Examples] = {}
-        for split, (start, end) in bounds.items():
-            last = future[start : end - self.horizon]
-            ahead = future[start + self.horizon : end]
-            # Beside what is to be predicted, what the forecast that knows nothing says.
-            found[split] = Examples(
-                [values[start : end - self.horizon]], [np.hstack([ahead, last])]
-            )
-        return found
+        return {
+            split: self._ahead(values[start:end], future[start:end])
+            for split, (start, end) in bounds.items()
+        }
+
+    def _ahead(self, values: NDArray[Any], future: NDArray[Any]) -> Examples:
+        """Inputs, and beside what is to be predicted what the forecast that knows nothing says."""
+        last, ahead = future[: -self.horizon], future[self.horizon :]
+        return Examples([values[: -self.horizon]], [np.hstack([ahead, last])])
+
+    def _keep_target_scale(self, train: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Mean and standard deviation of the targets of the training part, which are kept."""
+        centre, width = _moments(train, self.scale)
+        self.target_centre, self.target_width = centre.tolist(), width.tolist()
+        return centre, width
 
     # -- a target for each sequence ---------------------------------------------------------
 
@@ -304,13 +320,14 @@ class Series(ArrayTask):
         if self.classes_:
             names = sorted({last[i][wanted[0]] for i in members["train"]}, key=str)
             self.classes = len(names)
+            self.labels = [name.item() if hasattr(name, "item") else name for name in names]
             number = {name: n for n, name in enumerate(names)}
             targets = {i: self._class_of(last[i][wanted[0]], number) for i in last}
             self.usual = [int(np.bincount([targets[i] for i in members["train"]]).argmax())]
         else:
             values = {i: last[i][list(wanted)].to_numpy(float) for i in last}
             own = np.array([values[i] for i in members["train"]])
-            centre, width = _moments(own, self.scale)
+            centre, width = self._keep_target_scale(own)
             targets = {i: (value - centre) / width for i, value in values.items()}
             self.usual = ((own - centre) / width).mean(0).tolist()
         return {
@@ -321,10 +338,65 @@ class Series(ArrayTask):
             for split, chosen in members.items()
         }
 
+    # -- other data -------------------------------------------------------------------------
+
+    def load_other(self, path: Path, split: Split = "test") -> Other:
+        """Another table with the same columns, in the scale of the run's training part."""
+        table = self.other_table(path, answers=True)
+        if self.sequence is None:
+            if len(table) <= self.horizon:
+                raise UserError(
+                    f"data={path} has {len(table)} rows, too few for a forecast {self.horizon} "
+                    f"ahead: give {self.horizon + 1} or more"
+                )
+            future = table[self.wanted].to_numpy(float)
+            future = (future - np.array(self.target_centre)) / np.array(self.target_width)
+            found = self._ahead(self._scaled(table), future)
+        else:
+            groups = [rows for _, rows in table.groupby(self.sequence, sort=True)]
+            found = Examples(
+                [self._scaled(rows) for rows in groups],
+                [self._answer(rows.iloc[-1]) for rows in groups],
+            )
+        return self.other_examples(found, path)
+
+    def other_table(self, path: Path, *, answers: bool) -> pd.DataFrame:
+        """A table to be read by a restored model. answers: whether it has the targets too.
+
+        Raises UserError.
+        """
+        if not self.columns:
+            raise UserError(
+                "the run is of an earlier version, which kept no scale of its targets: train it "
+                "again"
+            )
+        if path.suffix not in ENDINGS:
+            raise UserError(
+                f"data={path} is not a table: give a file that ends in {options(ENDINGS)}"
+            )
+        self.file = str(path)
+        table = self._table()
+        self._see_columns(table, [*self.columns, *(self.wanted if answers else ())])
+        return table
+
+    def _scaled(self, table: pd.DataFrame) -> NDArray[Any]:
+        return (table[self.columns].to_numpy(float) - np.array(self.centre)) / np.array(self.width)
+
+    def _answer(self, row: Any) -> Any:
+        """The target of a sequence, from its last row."""
+        if self.classes_:
+            return self._class_of(row[self.wanted[0]], {c: i for i, c in enumerate(self.labels)})
+        value = row[self.wanted].to_numpy(float)
+        return (value - np.array(self.target_centre)) / np.array(self.target_width)
+
+    def names(self) -> Sequence[Any]:
+        """The classes, or the columns that are predicted."""
+        return (self.labels if self.classes_ else self.wanted) or super().names()
+
     def _class_of(self, value: Any, number: Mapping[Any, int]) -> int:
         if value not in number:
             raise UserError(
-                f"task.path={self.cfg.path} has the class {value} in no sequence of the training "
+                f"task.path={self.file} has the class {value} in no sequence of the training "
                 "part: bring more sequences of it, or leave it out"
             )
         return number[value]
@@ -337,12 +409,14 @@ class Series(ArrayTask):
         self._set_measures()
 
     def export(self) -> dict[str, Any]:
-        more = {"usual": self.usual, "centre": self.centre, "width": self.width}
-        return super().export() | more
+        names = ("usual", "centre", "width", *LATER)
+        return super().export() | {name: getattr(self, name) for name in names}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         super().restore(saved)
         self.usual, self.centre, self.width = saved["usual"], saved["centre"], saved["width"]
+        for name in LATER:
+            setattr(self, name, saved.get(name, []))
         self._set_measures()
 
     def _set_measures(self) -> None:
@@ -420,8 +494,3 @@ def _moments(values: NDArray[Any], scale: bool) -> tuple[NDArray[Any], NDArray[A
         return np.zeros(values.shape[1]), np.ones(values.shape[1])
     deviation = values.std(0)
     return values.mean(0), np.where(deviation > 0, deviation, 1.0)
-
-
-def _scaled(values: NDArray[Any], train: slice, scale: bool) -> NDArray[Any]:
-    mean, deviation = _moments(values[train], scale)
-    return (values - mean) / deviation

@@ -12,9 +12,10 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from odyssey.errors import UserError
-from odyssey.tasks.base import Batch, Pass, Split, Task
+from odyssey.tasks.base import Batch, Other, Pass, Split, Task
 from odyssey.training.build import PRECISIONS
 from odyssey.training.module import RecurrentModule
+from odyssey.training.tables import Tables
 from odyssey.training.train import process_settings
 
 MOST_BYTES = 2**31  # of all logits of a prediction, which are kept in memory
@@ -22,16 +23,19 @@ MOST_BYTES = 2**31  # of all logits of a prediction, which are kept in memory
 KEPT = ("deterministic", "benchmark")
 
 
-def evaluate(model: nn.Module, task: Task, cfg: Any, split: Split) -> dict[str, float]:
-    """The task's metrics on a split, as a run's own validation and test compute them.
+def evaluate(
+    model: nn.Module, task: Task, cfg: Any, split: Split, other: Other | None = None
+) -> tuple[dict[str, float], Tables]:
+    """The task's metrics on a split, as a run's own validation and test compute them; and tables.
 
     task: with its data. `train` is the batches of the first epoch, without their noise.
+    other: data to take in place of the split
     """
     device = next(model.parameters()).device
     further = cfg.trainer.lightning
     given = {key: further[key] for key in KEPT if key in further}
     limit = {"valid": "limit_val_batches", "test": "limit_test_batches"}.get(split, "")
-    if limit in further:
+    if limit in further and other is None:
         given["limit_test_batches"] = further[limit]
     with process_settings(cfg):
         module = RecurrentModule(model, _ready(task, cfg, device), cfg)
@@ -45,14 +49,16 @@ def evaluate(model: nn.Module, task: Task, cfg: Any, split: Split) -> dict[str, 
             enable_checkpointing=False,
             **given,
         )
-        batches = task.ready(split)
+        batches = task.ready(split) if other is None else other.batches
+        tables = Tables(task, batches)
+        module.items = tables
         try:
             trainer.test(module, dataloaders=Pass(batches, 0, len(batches)), verbose=False)
         except SystemExit as end:  # what Lightning makes of a KeyboardInterrupt
             if isinstance(end.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from None
             raise
-        return dict(module.evaluated)
+        return dict(module.evaluated), tables
 
 
 def logits_of_inputs(model: nn.Module, task: Task, cfg: Any, inputs: Any) -> list[Tensor]:
@@ -61,7 +67,7 @@ def logits_of_inputs(model: nn.Module, task: Task, cfg: Any, inputs: Any) -> lis
     inputs: what `task.read` takes. Raises UserError for others.
     """
     device = next(model.parameters()).device
-    with process_settings(cfg), _precision(cfg, device), torch.inference_mode():
+    with process_settings(cfg), precision(cfg, device), torch.inference_mode():
         batch = task.transfer_batch_to_device(task.read(inputs), device, 0)
         if task.spec.head == "decoder":
             return _decoded(model, batch, end=task.spec.output_size - 1)
@@ -78,7 +84,7 @@ def logits_of_split(
     the logits take more than 2 GiB.
     """
     device = next(model.parameters()).device
-    with process_settings(cfg), _precision(cfg, device), torch.inference_mode():
+    with process_settings(cfg), precision(cfg, device), torch.inference_mode():
         return _of_split(model, _ready(task, cfg, device), split)
 
 
@@ -92,7 +98,7 @@ def _ready(task: Task, cfg: Any, device: torch.device) -> Task:
 
 
 @contextmanager
-def _precision(cfg: Any, device: torch.device) -> Iterator[None]:
+def precision(cfg: Any, device: torch.device) -> Iterator[None]:
     """As Lightning's plugins do: bf16 by autocast, 64 as the default type of inputs."""
     if cfg.trainer.precision == "64":
         torch.set_default_dtype(torch.float64)  # `process_settings` puts it back
