@@ -274,7 +274,7 @@ def make_record(
         metric_info={m.name: MetricInfo(m.mode, m.label, m.unit) for m in task.measures},
         monitor=Monitor(task.monitor, task.mode),
         caveat=task.caveat,
-        untested=task.untested,
+        untested="" if task.overfit else task.untested,
         steps=module.updates,
         device=device_name(device),
         backend=stack.runs(device),  # type: ignore[operator,union-attr]
