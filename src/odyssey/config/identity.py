@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from odyssey.code_hash import source_hash
 from odyssey.config.schema import NEUTRAL_KEYS
 from odyssey.config.seeds import identify as identify_seeds
+from odyssey.config.task_schema import CHORALES
 from odyssey.registry import PACKAGE, cell_name, entry_of, plain
 
 
@@ -101,11 +102,10 @@ def _identify_data(task: dict[str, Any]) -> None:
     from odyssey.data.identity import content_hash
 
     data, path = task.get("data", ""), task.pop("path", None)
-    # Of the user's own data alone; runs on others are called as before there were these options.
-    if data != "midi":
-        task.pop("resolution", None)
-    if task.get("size", "") is None:
-        task.pop("size")
+    # Options of the user's own data alone: runs on others are called as before there were these.
+    for option, usual in (("resolution", CHORALES), ("size", None)):
+        if data not in ("midi", "folder") and task.get(option, "") == usual:
+            task.pop(option)
     digest = content_hash(data, path)
     if digest is not None:
         task["content"] = digest
