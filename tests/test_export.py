@@ -10,8 +10,12 @@ import pytest
 import torch
 
 import odyssey
+from cell_cases import NAMES
+from model_kit import randomize
 from odyssey.api.export_main import main
+from odyssey.cells import CELLS
 from odyssey.errors import UserError
+from odyssey.nn.sequence import SequenceModel, Sizes
 from odyssey.training import export
 from run_kit import folder, train
 from test_evaluate import FAST, charlm, sentiment  # noqa: F401
@@ -139,3 +143,20 @@ def test_a_model_without_a_single_step_is_refused(kind: str, tmp_path: Path) -> 
     with pytest.raises(UserError, match="to=safetensors"):
         run.export("torchscript", tmp_path / "m.pt")
     assert not (tmp_path / "m.pt").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_cell_as_torchscript(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    seed = int(rng.integers(1 << 30))
+    sizes = Sizes(5, 2, backend="reference", embedding_size=3)
+    model = SequenceModel(
+        CELLS[name], sizes, input="tokens", input_size=7, output_size=4, head="step"
+    )
+    randomize(model, seed)
+    step = export.Step(model.eval())
+    export._torchscript(step)(tmp_path / "m.pt")
+    x = torch.from_numpy(rng.integers(0, 7, (int(rng.integers(1, 6)), 2)))
+    with torch.no_grad():
+        found = torch.jit.load(tmp_path / "m.pt")(x, torch.zeros(2, step.size).double())[0]
+        torch.testing.assert_close(found, model(x)[0], rtol=1e-4, atol=1e-5)
