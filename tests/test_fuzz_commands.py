@@ -81,6 +81,7 @@ OPTIONS = {
     "--output".split(),
     "evaluate": "--data --split --checkpoint --device --trust --output test .".split(),
     "predict": "--text --file - --lines --surprise --top --steps --format csv jsonl".split(),
+    "export": "--to onnx torchscript safetensors --output --checkpoint --trust".split(),
     "explain": "cell= cell=lstm hidden=8 hidden= input= batch= source= source=c cell=mut1".split(),
     "benchmark": "--pairs --cells --torch-compile --output --figure step".split(),
     "dashboard": "--entity --project --study --metric --dry-run".split(),

@@ -22,6 +22,7 @@ COMMANDS = {
     "sample": ("odyssey.training.sampling", "write text or music with a trained model"),
     "evaluate": ("odyssey.api.evaluate_main", "measure a trained model on its data or others"),
     "predict": ("odyssey.api.predict_main", "say what a trained model expects or decides"),
+    "export": ("odyssey.api.export_main", "write a trained model as ONNX, TorchScript, …"),
     "explain": ("odyssey.recurrence.compiled.explain", "show what becomes of a cell's equations"),
     "benchmark": ("odyssey.benchmark.main", "time cells and runs against torch's"),
     "dashboard": ("odyssey.report.wandb_dashboard.main", "make a view and a report at W&B"),

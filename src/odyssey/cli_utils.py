@@ -25,6 +25,7 @@ SCRIPTS = {
     "sample": "python scripts/sample.py",
     "evaluate": "python scripts/evaluate.py",
     "predict": "python scripts/predict.py",
+    "export": "python scripts/export.py",
     "explain": "python scripts/explain.py",
     "benchmark": "python scripts/benchmark.py",
     "dashboard": "python scripts/dashboard.py",

@@ -19,12 +19,13 @@ DESCRIPTION = "Every metric of a trained run on a part of its data, or on data o
 UNSAFE = re.compile(r"[^\w.-]+")
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: argparse.ArgumentParser, *, device: bool = True) -> None:
     """The options of each command that uses a trained run."""
     add = parser.add_argument
     add("run", metavar="RUN", type=typed_path, help="a run folder")
     add("--checkpoint", choices=CHECKPOINTS, default="best", help="default best")
-    add("--device", choices=DEVICES, default="auto", help="default auto")
+    if device:
+        add("--device", choices=DEVICES, default="auto", help="default auto")
     add("--trust", action="store_true", help="run a cell of its maker's own, code from elsewhere")
 
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 Split = Literal["train", "valid", "test"]
 SPLITS = ("train", "valid", "test")
 CHECKPOINTS = ("best", "last")
+EXPORTS = ("onnx", "torchscript", "safetensors")
 OUTPUTS = Path("outputs")  # where `load` looks for "study/run": the default of output_dir
 MANY = ("-m", "--multirun")
 
@@ -578,6 +579,44 @@ class Run:
                 model, self._other_task(), self.config, Path(path).expanduser(), steps
             )
         return pd.DataFrame(rows, columns=head)
+
+    def export(self, to: str, path: str | Path | None = None) -> list[Path]:
+        """Write the model as a file for other programs, with a JSON file of how to use it.
+
+        Parameters
+        ----------
+        to : {"onnx", "torchscript", "safetensors"}
+            `onnx` has one step, with the state in and out; `torchscript` the loop over time too;
+            `safetensors` the weights alone.
+        path : path, optional
+            By default `exports/model` with the format's ending, in the run's folder.
+
+        Returns
+        -------
+        list of Path
+            The model and the JSON file.
+
+        Raises
+        ------
+        UserError
+            For a model that the format cannot carry, a package that is missing, and a file that is
+            there already.
+        """
+        if to not in EXPORTS:
+            near = did_you_mean(str(to), EXPORTS)
+            raise UserError(f"to={to} is unknown{near}: give one of {options(EXPORTS)}")
+        self.model  # noqa: B018 - an error in it is raised now
+        from odyssey.training.export import FORMATS, export
+
+        cfg, where = self.config.copy(), None if path is None else Path(path).expanduser()
+        cfg.model.backend = "reference"  # whose loop an exporter can read
+        with about_files():
+            if where is None:
+                where = self.path / "exports" / f"model{FORMATS[to]}"
+                where.parent.mkdir(exist_ok=True)
+            task, cpu = self._bare_task, resolve_device("cpu")
+            model = restore_model(self.path, cfg, task, self._checkpoint, cpu)
+            return export(model, task, self.config, to, where)
 
     def sample(
         self,
