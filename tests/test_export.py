@@ -120,6 +120,9 @@ def test_what_cannot_be_written_is_said(
     assert "there already" in capsys.readouterr().err
     assert main([str(charlm), "--to", "torchscript", "--output", str(tmp_path / "a" / "m")]) == 2
     assert "no folder" in capsys.readouterr().err
+    if Path("/proc/self").exists():  # where nobody can write, not even root
+        assert main([str(charlm), "--to", "torchscript", "--output", "/proc/m.pt"]) == 2
+        assert "cannot be written" in capsys.readouterr().err
     assert main([str(charlm), "--to", "pickle"]) == 2
     assert "invalid choice" in capsys.readouterr().err
     monkeypatch.setattr(export, "find_spec", lambda name: None)
@@ -155,7 +158,7 @@ def test_every_cell_as_torchscript(name: str, tmp_path: Path, rng: np.random.Gen
     )
     randomize(model, seed)
     step = export.Step(model.eval())
-    export._torchscript(step)(tmp_path / "m.pt")
+    (tmp_path / "m.pt").write_bytes(export._torchscript(step))
     x = torch.from_numpy(rng.integers(0, 7, (int(rng.integers(1, 6)), 2)))
     with torch.no_grad():
         found = torch.jit.load(tmp_path / "m.pt")(x, torch.zeros(2, step.size).double())[0]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from odyssey.errors import UserError, options
-from odyssey.io import atomic_path, write_text
+from odyssey.io import reason, write_bytes, write_text
 from odyssey.nn.sequence import SequenceModel
 from odyssey.tasks.base import Task
 
@@ -94,15 +95,17 @@ def export(model: nn.Module, task: Task, cfg: Any, to: str, path: Path) -> list[
         raise UserError(f"{path}: there is no folder {path.parent}; make it first")
     about = _about(task, cfg, to)
     if to == "safetensors":
-        writer = _safetensors(model)
+        content = _safetensors(model)
         about["weights"] = {name: list(value.shape) for name, value in model.state_dict().items()}
     else:
         step = _step(model, to)
         about |= {"state_size": step.size, "state": "zeros (B, state_size) before the first step"}
-        writer = {"onnx": _onnx, "torchscript": _torchscript}[to](step)
-    with atomic_path(path) as part:
-        writer(part)
-    write_text(beside, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        content = {"onnx": _onnx, "torchscript": _torchscript}[to](step)
+    try:
+        write_bytes(path, content)
+        write_text(beside, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({reason(error)}): name another file") from None
     return [path, beside]
 
 
@@ -127,21 +130,17 @@ def _example(step: Step, batch: int) -> tuple[Tensor, Tensor]:
     return torch.zeros(shape, dtype=kind), torch.zeros(batch, step.size, dtype=dtype)
 
 
-def _torchscript(step: Step) -> Callable[[Path], None]:
+def _torchscript(step: Step) -> bytes:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(step, _example(step, 3), check_trace=False)
         whole = torch.jit.script(Loop(traced, step.model.last))
-
-    def write(part: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript is on its way out
-            torch.jit.save(whole, str(part))
-
-    return write
+        out = BytesIO()
+        torch.jit.save(whole, out)
+    return out.getvalue()
 
 
-def _onnx(step: Step) -> Callable[[Path], None]:
+def _onnx(step: Step) -> bytes:
     batch = torch.export.Dim("batch", min=1)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -156,19 +155,17 @@ def _onnx(step: Step) -> Callable[[Path], None]:
             opset_version=OPSET,
         )
     assert program is not None
-    content = program.model_proto.SerializeToString()
-    return lambda part: _write(part, content)
+    content: bytes = program.model_proto.SerializeToString()
+    return content
 
 
-def _safetensors(model: nn.Module) -> Callable[[Path], None]:
+def _safetensors(model: nn.Module) -> bytes:
     from safetensors.torch import save
 
-    content = save({k: v.detach().clone().contiguous() for k, v in model.state_dict().items()})
-    return lambda part: _write(part, content)
-
-
-def _write(part: Path, content: bytes) -> None:
-    part.write_bytes(content)
+    content: bytes = save(
+        {k: v.detach().clone().contiguous() for k, v in model.state_dict().items()}
+    )
+    return content
 
 
 def _about(task: Task, cfg: Any, to: str) -> dict[str, Any]:
