@@ -76,6 +76,12 @@ WRONG = [
     ("seed=range(3)", "seed=range(3) is several values", "type -m"),
     ("'study=${nope}'", "study=${nope} is without a value", "type a value"),
     ("'seed=${study}'", "seed=${study} is without a value", "type a value"),
+    ("'logger.tags=${study}'", "logger.tags=${study} is without a value", "type a value"),
+    (
+        f"task=sentiment task.data=csv task.path={shlex.quote(__file__)} task.encoding=klingon",
+        "task.encoding=klingon is not an",
+        "type one such",
+    ),
     # types
     ("optimizer.lr=abc", "optimizer.lr=abc is not a number", "as in optimizer.lr="),
     ("optimizer.lr=", "optimizer.lr= is not a number", "as in optimizer.lr="),

@@ -98,7 +98,7 @@ def test_what_cannot_be_used_is_one_sentence(
                 assert train(tmp_path / "out", *given) == 2
                 assert expected in one_sentence(capsys)
     assert train(tmp_path / "out", *words) == 2
-    assert f"task.data={data} needs a file to read" in one_sentence(capsys)
+    assert f"task.data={data} needs a file or folder to read" in one_sentence(capsys)
     for place in ("train/a", "valid/a", "test/a"):
         (tmp_path / "parts" / place).mkdir(parents=True)
         ending = "png" if task == "mnist" else "mid"

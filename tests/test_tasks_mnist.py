@@ -167,7 +167,9 @@ def test_options_for_images_of_ones_own(folder):
     def errors(**options):
         return TASKS["mnist"](**options).errors()
 
-    assert errors(data="folder") == ["task.data=folder needs a file to read: add task.path=…"]
+    assert errors(data="folder") == [
+        "task.data=folder needs a file or folder to read: add task.path=…"
+    ]
     assert "task.path=x is not read with task.data=mnist5k" in errors(path="x")[0]
     assert (
         "task.size=14 is not read with task.data=mnist, whose" in errors(size=14, data="mnist")[0]

@@ -242,7 +242,7 @@ def test_options_for_music_of_ones_own(own, tmp_path):
     def errors(**options):
         return TASKS["music"](**options).errors()
 
-    assert errors(data="midi") == ["task.data=midi needs a file to read: add task.path=…"]
+    assert errors(data="midi") == ["task.data=midi needs a file or folder to read: add task.path=…"]
     assert "task.path=x is not read with task.data=jsb: add task.data=midi" in errors(
         data="jsb", path="x"
     )[0]  # fmt: skip

@@ -192,27 +192,15 @@ def made(
         rows.append((name, int(count), *said, *(of_it[m] for m in measures)))
     labels = [] if answers is None else ["label", "predicted"]
     found._documents = Table(("document", "targets", *labels, *measures), rows)
-    if answers is not None:
-        from odyssey.training.tables import confusion
+    if tables.confusion is not None:
+        from odyssey.training.confusion import CORNER, HEAD, class_rows
 
-        matrix = confusion(*answers, len(names))
-        found._confusion = Table(
-            ("label", *map(str, names)),
-            [(n, *row) for n, row in zip(names, matrix.tolist(), strict=True)],
-        )
-        found._classes = Table(("class", "count", "predicted", "precision", "recall", "f1"))
-        for i, name in enumerate(names):
-            there, said_so, right = matrix[i].sum(), matrix[:, i].sum(), int(matrix[i, i])
-            found._classes.rows.append(
-                (
-                    name,
-                    int(there),
-                    int(said_so),
-                    right / said_so if said_so else math.nan,
-                    right / there if there else math.nan,
-                    2 * right / (there + said_so) if there + said_so else math.nan,
-                )
-            )
+        matrix, of_class = tables.confusion.matrix, tables.confusion.names
+        counts: list[Sequence[Any]] = [
+            (n, *row) for n, row in zip(of_class, matrix.tolist(), strict=True)
+        ]
+        found._confusion = Table((CORNER, *of_class), counts)
+        found._classes = Table(HEAD, [*class_rows(matrix, of_class)])
     return found
 
 

@@ -20,7 +20,12 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    OmegaConfBaseException,
+    ValidationError,
+)
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
 from odyssey.config import keys, sources
@@ -246,6 +251,13 @@ def _check_reference(composed: Composed, setting: Setting, before: DictConfig) -
             composed.refused[key] = (
                 f"{setting.typed} is not possible, since {key} is a section: type {key}.NAME=…"
             )
+            return
+        OmegaConf.update(copy.deepcopy(composed.cfg), key, value, merge=False)
+    except ValidationError:
+        OmegaConf.update(composed.cfg, key, old, merge=False)
+        composed.refused[key] = (
+            f"{setting.typed} is without a value that {key} can have: type a value"
+        )
     except OmegaConfBaseException:
         OmegaConf.update(composed.cfg, key, old, merge=False)
         composed.refused[key] = (

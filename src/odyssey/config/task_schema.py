@@ -70,7 +70,7 @@ class TaskConfig:
         found += at_least("task.eval_batch_size", self.eval_batch_size, 1, MOST_STEPS)
         path = getattr(self, "path", None)
         if self.own and self.reads_own() and not path:
-            found.append(f"task.data={self.data} needs a file to read: add task.path=…")
+            found.append(f"task.data={self.data} needs a file or folder to read: add task.path=…")
         elif path and not self.reads_own():
             found.append(
                 f"task.path={path} is not read with task.data={self.data}: "
@@ -265,6 +265,7 @@ class SentimentConfig(TaskConfig):
                         f"task.{name}={value} is not read with task.data={self.data}: leave it "
                         f"out, or type task.data={self.own} task.path=…"
                     )
+        found += check_encoding(self.encoding)
         found += one_of("task.class_weights", self.class_weights, ("balanced",))
         found += one_of("task.tokens", self.tokens, ("words", "characters"))
         found += at_least("task.max_length", self.max_length, 1)

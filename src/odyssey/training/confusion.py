@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MATRIX, CLASSES = "confusion.csv", "classes.csv"
 FIGURE = "confusion.png"
+CORNER = "right class \\ answer"  # of the matrix
 MOST_CLASSES = 1000  # the matrix has a cell for each pair
 MOST_DRAWN = 40
 MOST_NUMBERS = 20  # classes up to which the cells of the figure have numbers
@@ -69,7 +71,7 @@ class Confusion:
         matrix = self.matrix
         if not matrix.any():
             return
-        rows = [["right class \\ answer", *self.names]]
+        rows = [[CORNER, *self.names]]
         rows += [[name, *map(str, row)] for name, row in zip(self.names, matrix, strict=True)]
         _write(folder / MATRIX, rows)
         _write(folder / CLASSES, class_table(matrix, self.names))
@@ -87,23 +89,32 @@ class Confusion:
                     figure.savefig(part, dpi=120, format="png")
 
 
-def class_table(matrix: NDArray[np.int64], names: list[str]) -> list[list[str]]:
-    """A header, then a row for each class: texts, answers, precision, recall and F1 of it.
+ClassRow = tuple[str, int, float, int, float, float, float]  # as HEAD says
+HEAD = ("class", "count", "share", "answered", "precision", "recall", "f1")
 
-    Empty where a figure is not defined: recall of a class that is not there, precision of one that
+
+def class_rows(matrix: NDArray[np.int64], names: Sequence[str]) -> list[ClassRow]:
+    """Of each class how many are of it, their share, how often it is the answer, and how well.
+
+    nan where a figure is not defined: recall of a class that is not there, precision of one that
     is never answered.
     """
-    rows = [["class", "count", "share", "answered", "precision", "recall", "f1"]]
+    rows: list[ClassRow] = []
     total = max(int(matrix.sum()), 1)
     for k, name in enumerate(names):
         right, there, said = int(matrix[k, k]), int(matrix[k].sum()), int(matrix[:, k].sum())
-        shares = (
-            right / said if said else math.nan,
-            right / there if there else math.nan,
-            2 * right / (said + there) if said + there else math.nan,
-        )
-        written = ["" if math.isnan(v) else f"{v:.6g}" for v in shares]
-        rows.append([name, str(there), f"{there / total:.6g}", str(said), *written])
+        precision = right / said if said else math.nan
+        recall = right / there if there else math.nan
+        f1 = 2 * right / (said + there) if said + there else math.nan
+        rows.append((name, there, there / total, said, precision, recall, f1))
+    return rows
+
+
+def class_table(matrix: NDArray[np.int64], names: Sequence[str]) -> list[list[str]]:
+    """`class_rows` as text under its head, empty where a figure is not defined."""
+    rows = [[*HEAD]]
+    for name, *figures in class_rows(matrix, names):
+        rows.append([name, *("" if math.isnan(v) else f"{v:.6g}" for v in figures)])
     return rows
 
 

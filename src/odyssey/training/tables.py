@@ -13,6 +13,7 @@ from torch import Tensor
 
 from odyssey.errors import UserError
 from odyssey.tasks.base import Batch, Batches, Task
+from odyssey.training.confusion import Confusion
 from odyssey.training.items import Items
 from odyssey.training.module import Meter
 
@@ -26,6 +27,7 @@ class Tables(Items):
         super().__init__(task, batches)
         self.meters: dict[int, Meter] = defaultdict(Meter)  # by document, of a streamed text
         self.classes = task.answers == "class" and task.spec.head == "last"
+        self.confusion = Confusion.of(task)
         self.found: list[tuple[Tensor, Tensor, NDArray[Any]]] = []  # predicted, right, place
 
     def add(self, logits: Tensor, batch: Batch, index: int) -> None:
@@ -40,6 +42,8 @@ class Tables(Items):
             rows = np.arange(self.seen, self.seen + len(logits))
             rows = rows if order is None else order.get(0, index)
             right = self.task.right(batch)
+            if self.confusion is not None:
+                self.confusion.add(logits, right)
             self.found.append((logits.detach().argmax(1).cpu(), right.cpu(), rows))
         super().add(logits, batch, index)
 
@@ -79,9 +83,3 @@ class Tables(Items):
         predicted, right, rows = zip(*self.found, strict=True)
         order = np.argsort(np.concatenate(rows))
         return torch.cat(predicted).numpy()[order], torch.cat(right).numpy()[order]
-
-
-def confusion(predicted: NDArray[Any], right: NDArray[Any], classes: int) -> NDArray[np.int64]:
-    """How many sequences of class i (row) were taken for class j (column)."""
-    pairs = np.bincount(right * classes + predicted, minlength=classes * classes)
-    return pairs.reshape(classes, classes)
