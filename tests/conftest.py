@@ -124,6 +124,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def faults() -> Path:
+    """Small files, each with a fault that files of users have."""
+    path = Path(__file__).parents[2] / "shared" / "faults"
+    if not path.is_dir():
+        pytest.skip("the files with faults are not here: shared/faults, beside the checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data files, beside the checkout or where ODYSSEY_TEST_DATA says."""
     path = Path(os.environ.get("ODYSSEY_TEST_DATA", ROOT.parent / "shared" / "data"))

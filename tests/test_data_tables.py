@@ -24,14 +24,6 @@ from odyssey.errors import UserError
 Rows = list[tuple[str, str]]
 
 
-@pytest.fixture(scope="session")
-def faults() -> Path:
-    path = Path(__file__).parents[2] / "shared" / "faults"
-    if not path.is_dir():
-        pytest.skip("the files with faults are not here: shared/faults, beside the checkout")
-    return path
-
-
 def load(path: Path, **options: str) -> data.Dataset[data.Labelled]:
     found = data.labelled_texts("csv", path=path, **options)
     assert found.sha256 == content_hash("csv", path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import random_kit
 from odyssey.data import text
@@ -273,3 +274,40 @@ def test_characters_are_told_only_where_some_are_unknown(tmp_path: Path) -> None
     assert "<unk> is 0.0% of the training" in told and "of the test part" in told
     _, warning = lm(tmp_path, "abcd" * 50 + "漢字" * 10).notes
     assert "task.data=bytes" in warning
+
+
+@pytest.mark.parametrize(
+    ("file", "words", "whitespace"),
+    [("hindi.txt", 24, 23), ("accents_nfc.txt", 13, 13), ("accents_nfd.txt", 13, 13)],
+)
+def test_the_words_of_the_files_with_faults_are_found(
+    faults: Path, file: str, words: int, whitespace: int
+) -> None:
+    sizes, texts = [], []
+    for tokenizer in ("words", "whitespace"):
+        task = make("wordlm", data="file", path=str(faults / file), tokenizer=tokenizer)
+        sizes.append(len(task.vocabulary))
+        texts.append([task._ids[split] for split in ("train", "valid", "test")])
+        for ids in texts[-1]:
+            assert (ids == task.vocabulary.unknown).double().mean() < 0.01
+    assert sizes == [words, whitespace]
+    if file.startswith("accents"):  # blanks stand around each word and sign there
+        other = make("wordlm", data="file", path=str(faults / "accents_nfc.txt"))
+        for split, ids, alone in zip(other._ids, *texts, strict=True):
+            assert torch.equal(ids, other._ids[split]) and len(alone) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "notes"),
+    [
+        ("latin1_cr_only.txt", {}, ("line ends CR read as LF",)),
+        ("cp1252.txt", {"encoding": "cp1252"}, ("read as cp1252", "line ends CR LF read as LF")),
+        ("three_texts", {}, ("parts train (train.txt), valid (valid.txt), test (test.txt)",)),
+    ],
+)
+def test_the_texts_with_faults_are_read_and_it_is_said(
+    faults: Path, file: str, options: dict[str, str], notes: tuple[str, ...]
+) -> None:
+    task = make("charlm", data="file", path=str(faults / file), batch_size=4, **options)
+    assert task.notes == notes
+    assert "\r" not in task.vocabulary.symbols and "\n" in task.vocabulary.symbols

@@ -265,7 +265,8 @@ class SentimentConfig(TaskConfig):
                         f"task.{name}={value} is not read with task.data={self.data}: leave it "
                         f"out, or type task.data={self.own} task.path=…"
                     )
-        found += check_encoding(self.encoding)
+        if self.reads_own():
+            found += check_encoding(self.encoding)
         found += one_of("task.class_weights", self.class_weights, ("balanced",))
         found += one_of("task.tokens", self.tokens, ("words", "characters"))
         found += at_least("task.max_length", self.max_length, 1)
