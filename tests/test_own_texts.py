@@ -241,7 +241,7 @@ def test_real_words_are_found(file: str) -> None:
 def test_the_share_of_unknown_is_told_in_each_part(rng, tmp_path: Path) -> None:
     known = [*"abcdefgh"]
     words = list(rng.choice(known, 1000))
-    for i in rng.choice(np.arange(600, 1000), 60, replace=False):
+    for i in rng.choice(np.arange(600, 1000), 30, replace=False):
         words[i] = f"new{i}"  # of the last 40% alone
     task = lm(tmp_path, " ".join(words), "wordlm", batch_size=3, min_count=1, split=SPLIT)
     (told,) = [note for note in task.notes if "vocabulary of" in note]
