@@ -17,7 +17,7 @@ from run_kit import ROOT, once
 TINY = [
     "task=charlm",
     "task.data=hello",
-    "task.sample_length=20",
+    "trainer.sample=false",
     "model.hidden_size=5",
     "trainer.max_epochs=null",
     "trainer.max_steps=6",

@@ -59,6 +59,8 @@ def full() -> RunRecord:
         started="2026-11-27T07:30:00+0000",
         wandb=WandbRun("x1", "wandb/x1", "https://example.org"),
         continued=Continued("lstm-charlm-0123abcd", 5),
+        caveat="perplexity is not that of the text",
+        untested="there is no test part",
         start=Start("lstm-charlm-0123abcd", "45", 6, ["head.bias"]),
         error="the loss is not finite",
     )

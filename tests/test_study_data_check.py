@@ -50,12 +50,13 @@ def test_what_is_drawn_for_each_trial_is_looked_at_once():
 
 @pytest.mark.parametrize("launcher", ["basic", pytest.param("local_pool", marks=pytest.mark.slow)])
 def test_a_wrong_column_is_said_once_and_nothing_written(tmp_path, launcher, capfd):
-    (tmp_path / "t.csv").write_text(ROWS.replace("text,", "sentence,"))
+    rows = [f"a {w} film {i},it was {w} for {i},{w}" for i in range(30) for w in ("good", "bad")]
+    (tmp_path / "t.csv").write_text("\n".join(["one,two,label", *rows]))
     words = ("task=sentiment", "task.data=csv", f"task.path={tmp_path / 't.csv'}", "cell=rnn,gru")
     words += (f"seed=range(0,{random_kit.dice(1).randint(2, 300)})", f"hydra/launcher={launcher}")
     assert sweep(tmp_path / "out", *words) == 2
     (line,) = capfd.readouterr().err.splitlines()
-    assert "t.csv line 1: no column named text in the header (sentence, label)" in line
+    assert "t.csv line 1: no column named text in the header (one, two, label)" in line
     assert not (tmp_path / "out").exists()
 
 

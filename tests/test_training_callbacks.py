@@ -264,6 +264,7 @@ def test_the_example_of_the_page(
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (words,) = re.findall(r"(callbacks\.norm\._target_=.*)", page)
     (tmp_path / "my_callbacks.py").write_text(code)
+    monkeypatch.delitem(sys.modules, "my_callbacks", raising=False)  # another test's
     assert train(tmp_path / "out", *options, *words.split()) == 0
     rows = [(int(s), float(v)) for s, _, n, v in metrics(folder(tmp_path / "out")) if n == "w"]
     assert len(rows) > 10 and all(step % 7 == 0 and value > 0 for step, value in rows)

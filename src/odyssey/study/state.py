@@ -156,6 +156,7 @@ def is_locked(path: Path) -> bool:
     Asks without waiting, and leaves no lock file where there was none. A shared lock: two that ask
     at once do not take each other for a trainer.
     """
+    path = path.absolute()  # `.` has no name
     file = path.with_name(f".{path.name}.lock")
     if sys.platform == "win32":  # no flock there; filelock's own way of asking
         from filelock import FileLock, Timeout
