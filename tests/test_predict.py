@@ -66,6 +66,7 @@ def test_lines_are_texts_of_their_own(charlm: Path, tmp_path: Path, capsys) -> N
         assert float(row["bits"]) == pytest.approx(float(run.read(line).bits.sum()))
 
 
+@pytest.mark.slow
 def test_classes_of_lines_from_a_pipe_whose_reader_leaves(sentiment: Path) -> None:  # noqa: F811
     words = [sys.executable, "scripts/predict.py", str(sentiment), "-", "--lines"]
     process = subprocess.run(

@@ -43,6 +43,7 @@ def place(out: Path, *overrides: str) -> Path:
     return run_path(compose([*once(*overrides), f"output_dir={out}"]))
 
 
+@pytest.mark.slow
 def test_a_longer_run_goes_on_as_if_it_had_never_ended(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +136,7 @@ def test_what_depends_on_the_end_begins_anew_and_says_why(
     assert record(place(out, *long))["continued"] is None
 
 
+@pytest.mark.slow
 def test_other_runs_are_not_gone_on_from(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
