@@ -141,10 +141,11 @@ class Layout:
         return f"parts {names} {shares} drawn at random from {of}, copies together"
 
 
-def layout(folder: PathLike, names: Iterable[str]) -> Layout:
+def layout(folder: PathLike, names: Iterable[str], *, trained: bool = True) -> Layout:
     """Which files are of which part: those of subfolders `train`, `valid` and `test`, if any.
 
-    There are parts if there is `train`, and beside it `valid` or `test`, or nothing. Raises
+    There are parts if there is `train`, and beside it `valid` or `test`, or nothing; with `trained`
+    false, of data that no model is to be trained on, also if all subfolders are parts. Raises
     UserError where one of them is there by two names.
     """
     rest, inner = list(names), ""
@@ -156,6 +157,8 @@ def layout(folder: PathLike, names: Iterable[str]) -> Layout:
             if top.lower() in part:
                 found.setdefault(part[top.lower()], []).append(top)
         if "train" in found and (len(found) > 1 or len(tops) == 1):
+            break
+        if not trained and tops and all(top.lower() in part for top in tops):
             break
         if len(tops) != 1 or any("/" not in name for name in rest):
             return Layout({"all": [inner + name for name in rest]}, [], inner)
@@ -177,6 +180,21 @@ def layout(folder: PathLike, names: Iterable[str]) -> Layout:
         else:
             beside.append(inner + name)
     return Layout(parts, beside, inner)
+
+
+def of_part(folder: PathLike, plan: Layout, part: str) -> str:
+    """The part of `plan.parts` to take where `part` is asked for: `all` of a folder without parts.
+
+    Raises UserError where the folder has other parts alone.
+    """
+    if "all" in plan.parts:
+        return "all"
+    if part not in plan.parts:
+        raise UserError(
+            f"task.path={folder} has no {part} part: there is {', '.join(plan.parts)}; type "
+            "another split"
+        )
+    return part
 
 
 def left_out(unusable: Mapping[str, str], of: int) -> list[str]:

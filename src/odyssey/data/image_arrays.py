@@ -23,13 +23,15 @@ KINDS = {
 }
 
 
-def read_arrays(path: PathLike, size: int | None) -> Found:
+def read_arrays(path: PathLike, size: int | None, *, trained: bool = True) -> Found:
     """The images of an .npz file, by part. size: what they are resized to, or None.
+
+    trained: whether a model is to be trained on them, which takes those of train.
 
     Raises UserError.
     """
     with _open(path) as file:
-        found, plan = _plan(path, file)
+        found, plan = _plan(path, file, trained)
         read: dict[str, tuple[NDArray[Any], list[str]]] = {}
         for part in plan.parts:
             images = _array(path, file, found[part]["images"])
@@ -91,7 +93,9 @@ def _open(path: PathLike) -> Any:
         ) from None
 
 
-def _plan(path: PathLike, file: Any) -> tuple[dict[str, dict[str, str]], Layout]:
+def _plan(
+    path: PathLike, file: Any, trained: bool = True
+) -> tuple[dict[str, dict[str, str]], Layout]:
     """The names of the arrays, by part and kind. Raises UserError."""
     found: dict[str, dict[str, str]] = {}
     for name in file.files:
@@ -114,7 +118,7 @@ def _plan(path: PathLike, file: Any) -> tuple[dict[str, dict[str, str]], Layout]
                 f"{', '.join(file.files)}: save both, as images and labels, or as x_train, "
                 "y_train, x_test, y_test"
             )
-    if not {"all", "train"} & set(found):
+    if not (found if not trained else {"all", "train"} & set(found)):
         raise UserError(
             f"task.path={path} has the arrays {', '.join(file.files) or '(none)'}: save them as "
             "images and labels, or as x_train, y_train, x_test, y_test"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,10 +18,11 @@ from odyssey.data.folders import (
     files_below,
     is_folder,
     layout,
+    of_part,
 )
 from odyssey.data.image_arrays import has_all_parts, read_arrays
 from odyssey.data.image_folder import read_folder
-from odyssey.data.pictures import Found
+from odyssey.data.pictures import Found, Pixels, without_channels
 from odyssey.data.splits import drawn
 from odyssey.data.types import Dataset, Images
 from odyssey.errors import UserError
@@ -53,6 +54,62 @@ def own_images(
         )
     read = read_folder if is_folder(path) else read_arrays
     return _dataset(path, read(path, size), split_seed)
+
+
+def other_images(
+    path: PathLike,
+    part: str,
+    *,
+    classes: Sequence[str],
+    shape: tuple[int, int, int],
+    size: int | None = None,
+) -> tuple[Images, list[str], str, tuple[str, ...]]:
+    """All images at `path`, or those of one part of data with parts, for a trained model.
+
+    classes: those of the model, in order. shape: height, width and values a pixel of its images;
+    colour and grey become what it reads. size: what all are resized to; None: they must have that
+    size already.
+
+    Returns the images, (N, H, W) or (N, H, W, 3), their files, if any, the SHA-256 as a data set's,
+    and notes. Raises UserError.
+    """
+    if is_folder(path):
+        read = read_folder(path, size, part=part, classes=classes)
+    else:
+        read = read_arrays(path, size, trained=False)
+    own = read.parts[of_part(path, read.plan, part)]
+    index = {name: i for i, name in enumerate(classes)}
+    strange = [i for i, name in enumerate(own.names) if name not in index]
+    if strange:
+        files = f" ({own.files[strange[0]]})" if own.files else ""
+        raise UserError(
+            f"task.path={path} has the class {own.names[strange[0]]}{files}, which is not among "
+            f"those of the run ({_listed(classes)}): leave its "
+            f"{counted(len(strange), 'image')} of unknown classes out"
+        )
+    _check_size(path, own.images, shape)
+    colour, notes = shape[2] == 3, list(read.notes)
+    if own.images.shape[3] == 3 and not colour:
+        notes.append("colour images read as grey, as the run reads")
+    height, width = shape[:2]
+    said = f"{counted(len(own.names), 'image')} of {height}×{width} pixels"
+    images = without_channels(own.images, colour)
+    labels = np.array([index[name] for name in own.names], np.int64)
+    found = Images(images, labels, tuple(classes))
+    return found, list(own.files), read.digest, (said, *notes)
+
+
+def _check_size(path: PathLike, images: Pixels, shape: tuple[int, int, int]) -> None:
+    if images.shape[1:3] != shape[:2]:
+        given, wanted = ("×".join(map(str, size)) for size in (images.shape[1:3], shape[:2]))
+        raise UserError(
+            f"task.path={path} has images of {given} pixels, and the run reads {wanted}: resize "
+            "them, or evaluate a run that was trained with task.size"
+        )
+
+
+def _listed(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:TOLD_CLASSES]) + ", …" * (len(classes) > TOLD_CLASSES)
 
 
 def own_parts(path: PathLike) -> str:

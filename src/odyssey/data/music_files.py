@@ -24,6 +24,7 @@ from odyssey.data.folders import (
     is_folder,
     layout,
     left_out,
+    of_part,
     tree_hash,
 )
 from odyssey.data.identity import file_hashes
@@ -82,13 +83,7 @@ def own_rolls(
     arrays = cached(folder, "midi", key, lambda: _packed(where, hashes, resolution))
     pieces, unusable, lost, notes = _unpacked(arrays)
     if not pieces:
-        name, why = next(iter(unusable.items()))
-        raise UserError(
-            f"task.path={path}: "
-            + (f"none of {len(unusable):,} files can be used; " if len(unusable) > 1 else "")
-            + (f"{name}: {why}; " if many else f"{why}; ")
-            + "name a MIDI file (.mid) or MusicXML (.musicxml, .mxl, .xml) with notes in it"
-        )
+        raise _unusable(path, unusable, many)
     if many:
         parts, told = _by_folders(path, list(hashes), pieces, split_seed)
     else:
@@ -96,6 +91,29 @@ def own_rolls(
     said = [_sizes(parts, len(hashes), resolution), *told, *left_out(unusable, len(hashes))]
     said += _lost(lost, notes)
     return Dataset("midi", digest, *parts, notes=tuple(said))
+
+
+def other_rolls(
+    path: PathLike, part: str, *, resolution: int = 2
+) -> tuple[dict[str, Roll], str, tuple[str, ...]]:
+    """The piano rolls of all music at `path`, or of one part of a folder with parts, uncut.
+
+    Returns the rolls by the names of their files, the SHA-256 of the files as a data set's, and
+    notes. They are read as by `own_rolls`. Raises UserError.
+    """
+    many, hashes = is_folder(path), file_hashes("midi", path)
+    chosen = hashes
+    if many:
+        plan = layout(path, hashes, trained=False)
+        chosen = {name: hashes[name] for name in plan.parts[of_part(path, plan, part)]}
+    arrays = _packed(Path(path).expanduser(), chosen, resolution)
+    pieces, unusable, lost, notes = _unpacked(arrays)
+    if not pieces:
+        raise _unusable(path, unusable, many)
+    digest = tree_hash({n: h for n, (_, h) in hashes.items()}) if many else _only(hashes)
+    size = sum(map(len, pieces.values()))
+    said = f"music of {counted(len(pieces), 'file')}, {size:,} frames, each {_frame(resolution)}"
+    return pieces, digest, (said, *left_out(unusable, len(chosen)), *_lost(lost, notes))
 
 
 def own_parts(path: PathLike) -> str:
@@ -109,6 +127,17 @@ def own_parts(path: PathLike) -> str:
 
 
 # -- files ----------------------------------------------------------------------------------------
+
+
+def _unusable(path: PathLike, unusable: Mapping[str, str], many: bool) -> UserError:
+    """That no file can be used. many: whether the path is a folder's."""
+    name, why = next(iter(unusable.items()))
+    return UserError(
+        f"task.path={path}: "
+        + (f"none of {len(unusable):,} files can be used; " if len(unusable) > 1 else "")
+        + (f"{name}: {why}; " if many else f"{why}; ")
+        + "name a MIDI file (.mid) or MusicXML (.musicxml, .mxl, .xml) with notes in it"
+    )
 
 
 def _only(hashes: Mapping[str, tuple[str, str]]) -> str:
@@ -257,9 +286,14 @@ def _sizes(parts: list[list[Roll]], files: int, resolution: int) -> str:
         f"{part} {len(rolls):,} ({sum(map(len, rolls)):,} frames)"
         for part, rolls in zip(("train", "valid", "test"), parts, strict=True)
     )
+    frame = _frame(resolution)
+    return f"music of {counted(files, 'file')}, a frame is {frame}; pieces: {told}"
+
+
+def _frame(resolution: int) -> str:
+    """How long a frame is."""
     frame = {1: "a quarter note", 2: "an eighth note", 4: "a sixteenth note"}
-    a_frame = frame.get(resolution, f"a quarter note / {resolution}")
-    return f"music of {counted(files, 'file')}, a frame is {a_frame}; pieces: {told}"
+    return frame.get(resolution, f"a quarter note / {resolution}")
 
 
 _WHY: dict[str, Callable[[str], str]] = {

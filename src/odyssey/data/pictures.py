@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,10 +24,11 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 
 class Named(NamedTuple):
-    """Images (N, H, W, C) and what their classes are called, one name each."""
+    """Images (N, H, W, C), and of each what its class is called and, of a folder, its file."""
 
     images: Pixels
     names: list[str]
+    files: Sequence[str] = ()
 
 
 class Found(NamedTuple):
@@ -110,6 +112,20 @@ def with_channels(pixels: Pixels, colour: bool) -> Pixels:
     """(H, W, 3) or (H, W, 1)."""
     grey = pixels[..., None] if pixels.ndim == 2 else pixels
     return np.repeat(grey, 3, axis=2) if colour and grey.shape[2] == 1 else grey
+
+
+def without_channels(pixels: Pixels, colour: bool) -> Pixels:
+    """Images (N, H, W, C) as a model of colour, (N, H, W, 3), or of grey ones, (N, H, W), has them.
+
+    Colour becomes the grey of its brightness, as Pillow weighs it.
+    """
+    from PIL import Image
+
+    if colour:
+        return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels
+    if pixels.shape[3] == 1:
+        return pixels[..., 0]
+    return np.stack([np.array(Image.fromarray(image).convert("L")) for image in pixels])
 
 
 def empty(path: PathLike, part: str) -> UserError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odyssey import data
+from odyssey.data.image_files import other_images
 from odyssey.data.types import Images
 from odyssey.errors import UserError
-from odyssey.tasks.base import Batch, ModelSpec, Split, check_finite
+from odyssey.tasks.base import Batch, ModelSpec, Other, Split, check_finite
 from odyssey.tasks.batching import Order
 from odyssey.tasks.classification import Classification
 
@@ -64,6 +66,23 @@ class Mnist(Classification):
             deviation = float(np.average((grey - self.mean) ** 2, weights=counts) ** 0.5)
             self.deviation = deviation or 1.0  # of images that are all of one value
         self._set_spec()
+
+    def load_other(self, path: Path, split: Split = "test") -> Other:
+        """A folder of classes or an .npz file, in the run's size, scale and classes."""
+        images, files, digest, notes = other_images(
+            path,
+            split,
+            classes=[str(name) for name in self.names()],
+            shape=self.shape,
+            size=self.cfg.size,
+        )
+        self._parts = {"test": images}
+        return Other(
+            self.batches("test", self.device),
+            {"name": path.resolve().name, "sha256": digest},
+            documents=files,
+            notes=notes,
+        )
 
     def batches(self, split: Split, device: torch.device | str = "cpu") -> Digits:
         train = split == "train"

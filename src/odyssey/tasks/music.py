@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odyssey import data
+from odyssey.data.music_files import other_rolls
 from odyssey.data.types import Rolls
 from odyssey.errors import UserError
 from odyssey.tasks import midi
-from odyssey.tasks.base import Batch, ModelSpec, Split, Step, Sums, Task
+from odyssey.tasks.base import Batch, ModelSpec, Other, Split, Step, Sums, Task
 from odyssey.tasks.batching import Order, Sequences, valid
 from odyssey.tasks.decoding import Nucleus, draw_each, finite, sample_generator
 from odyssey.tasks.metric import Metric
@@ -60,6 +61,25 @@ class Music(Task):
             "test": self._usable(parts.test, 1),
         }
         self._set_spec()
+
+    def load_other(self, path: Path, split: Split = "test") -> Other:
+        """MIDI or MusicXML, a file or a folder of them, at the run's resolution; each a piece."""
+        pieces, digest, notes = other_rolls(path, split, resolution=self.cfg.resolution)
+        usable = {name: roll for name, roll in pieces.items() if len(roll) >= self._least()}
+        if not usable:
+            raise UserError(
+                f"data={path} has no piece of {self._least()} frames or more, so there is nothing "
+                "to predict: give longer music"
+            )
+        if short := len(pieces) - len(usable):
+            notes = (*notes, f"{short:,} left out: a single frame, of which nothing is predicted")
+        self._rolls = {"test": [*usable.values()]}
+        return Other(
+            self.batches("test", self.device),
+            {"name": path.resolve().name, "sha256": digest},
+            documents=[*usable],
+            notes=notes,
+        )
 
     def batches(self, split: Split, device: torch.device | str = "cpu") -> Frames:
         train = split == "train"
@@ -167,9 +187,13 @@ class Music(Task):
     def _set_spec(self) -> None:
         self.spec = ModelSpec("real", KEYS, KEYS, "step", causal=True)
 
+    def _least(self) -> int:
+        """The frames that it takes for one to be predicted."""
+        return 1 if self.cfg.first_frame else 2
+
     def _usable(self, rolls: Rolls, least: int) -> list[NDArray[np.uint8]]:
         """The rolls with at least `least` frames, of which one at least can be predicted."""
-        least = max(least, 1 if self.cfg.first_frame else 2)
+        least = max(least, self._least())
         usable = [roll for roll in rolls if len(roll) >= least]
         if not usable:
             longest = max(map(len, rolls), default=0)
