@@ -139,7 +139,7 @@ def test_digits_from_pictures_and_arrays(tmp_path: Path, rng: np.random.Generato
     Image.fromarray(images[1][:20]).save(tmp_path / "small.png")
     (tmp_path / "no.png").write_text("x")
     for name, message in (
-        ("small.png", "28 x 20"),
+        ("small.png", "20 x 28"),
         ("no.png", "not a picture"),
         ("a.gif", "exist"),
     ):
@@ -172,3 +172,78 @@ def test_wrong_words(charlm: Path, tmp_path: Path, capsys) -> None:  # noqa: F81
         run.forecast(tmp_path / "bad.txt")
     with pytest.raises(UserError, match="give a string"):
         run.read(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("data", ["file", "bytes"])
+@pytest.mark.parametrize("documents", ["lines", "--"])
+def test_documents_are_read_each_from_a_state_of_zero(
+    data: str, documents: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    between = "\n" if documents == "lines" else "\n--\n"
+    pieces = ["".join(rng.choice(list("abc é"), 6)).strip() + "x" for _ in range(80)]
+    path = tmp_path / "t.txt"
+    path.write_text(between.join(pieces), encoding="utf-8")
+    words = ("task=charlm", f"task.data={data}", f"task.path={path}", "cell=gru")
+    more = (f"task.documents={documents}", "task.batch_size=2", "task.sample_length=5")
+    assert train(tmp_path / "out", *words, *more, *FAST[:1], "trainer.max_steps=3") == 0
+    run = odyssey.load(folder(tmp_path / "out"), device="cpu")
+    some = [pieces[i] for i in rng.choice(len(pieces), 3, replace=False)]
+    alone = [run.read(one) for one in some]
+    found = run.read(between.join(some) + between)
+    ends = np.cumsum([len(one.bits) + 1 for one in alone])[:-1] - 1  # the marks between
+    assert [found.symbols[i] for i in ends] == ["<end>"] * 2
+    kept = np.delete(np.arange(len(found.bits)), ends)
+    np.testing.assert_allclose(
+        found.bits[kept], np.concatenate([one.bits for one in alone]), rtol=1e-4
+    )
+    np.testing.assert_allclose(found.after, alone[-1].after, rtol=1e-4)
+    # What is predicted after one of them is the end that the whole text has there.
+    place = run.task.names().index("<end>")
+    assert found.bits[ends[0]] == pytest.approx(-math.log2(alone[0].after[place]), rel=1e-4)
+
+
+def test_files_are_read_in_the_runs_own_way(
+    tmp_path: Path, rng: np.random.Generator, capsys
+) -> None:
+    text = "".join(rng.choice(list("aé–b \n"), 900))
+    (tmp_path / "old.txt").write_bytes(text.replace("\n", "\r\n").encode("cp1252"))
+    more = ("cell=gru", "task.batch_size=2", "task.sample_length=5", "trainer.max_steps=2")
+    words = ("task=charlm", f"task.path={tmp_path / 'old.txt'}", *FAST[:1], *more)
+    assert train(tmp_path / "a", *words, "task.data=file", "task.encoding=cp1252") == 0
+    run = odyssey.load(folder(tmp_path / "a"), device="cpu")
+    rows = said(capsys, run.path, "--file", tmp_path / "old.txt", "--surprise")
+    assert "".join(row["symbol"] for row in rows) == text
+    assert train(tmp_path / "b", *words, "task.data=bytes") == 0
+    run = odyssey.load(folder(tmp_path / "b"), device="cpu")
+    content = bytes(rng.integers(0, 256, 50).astype(np.uint8))
+    (tmp_path / "x.bin").write_bytes(content)
+    rows = said(capsys, run.path, "--file", tmp_path / "x.bin", "--surprise")
+    assert len(rows) == 50
+    there = {*(tmp_path / "old.txt").read_bytes()[:700]}
+    assert [row["known"] == "True" for row in rows[:50]].count(True) == sum(
+        b in there for b in content
+    )
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_pictures_of_the_runs_own_size(
+    mode: str, tmp_path: Path, rng: np.random.Generator, capsys
+) -> None:
+    shape = (9, 7) if mode == "L" else (9, 7, 3)
+    for kind in "ab":
+        (tmp_path / "images" / kind).mkdir(parents=True)
+        for i in range(10):
+            pixels = rng.integers(0, 256, shape).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / kind / f"{i}.png")
+    words = ("task=mnist", "task.data=folder", f"task.path={tmp_path / 'images'}", "cell=gru")
+    assert train(tmp_path / "out", *words, *FAST[:1], "trainer.max_steps=2") == 0
+    run = odyssey.load(folder(tmp_path / "out"), device="cpu")
+    pixels = rng.integers(0, 256, shape).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    (row,) = said(capsys, run.path, "--file", tmp_path / "x.png")
+    wanted = run.predict(pixels)
+    assert row["label"] == wanted.labels[0]
+    assert float(row["p(a)"]) == pytest.approx(wanted.probabilities[0][0], rel=1e-4)
+    Image.fromarray(pixels[:5]).save(tmp_path / "y.png")
+    assert main([str(run.path), "--file", str(tmp_path / "y.png")]) == 2
+    assert "has 5 x 7 pixels: give a picture of 9 x 7" in capsys.readouterr().err

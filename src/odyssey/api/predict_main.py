@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "The class of a text or an image, what follows a text or a series, and how likely."
 AT_ONCE = 64  # lines that are classified together
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
 TEXTS = ("charlm", "wordlm", "sentiment")
 
 
@@ -68,6 +67,8 @@ def _predict(arguments: Sequence[str] | None) -> None:
     if options.lines and options.surprise:
         raise UserError("--surprise is of one text, and --lines of many: leave one of them out")
     run = load_run(options)
+    options.encoding = run.config.task.get("encoding")
+    options.bytes = run.config.task.data == "bytes"
     printer = Printer(options.format or ("table" if sys.stdout.isatty() else "csv"))
     with as_options():
         name = run.config.task.name
@@ -218,10 +219,12 @@ def _arrays(run: Run, options: argparse.Namespace, printer: Printer) -> None:
     """An image, or arrays of numbers from a .npy file."""
     import numpy as np
 
+    from odyssey.data.folders import PICTURES
+
     path = _file(options)
     images = run.config.task.name == "mnist"
     if images and path.suffix.lower() in PICTURES:
-        inputs = _picture(path)
+        inputs = _picture(path, run._bare_task)
     elif path.suffix == ".npy":
         try:
             with open(open_regular(path, os.O_RDONLY), "rb") as file:
@@ -245,26 +248,30 @@ def _arrays(run: Run, options: argparse.Namespace, printer: Printer) -> None:
             return
 
 
-def _picture(path: Path) -> Any:
-    """Grey values from 0 to 255, (28, 28). Raises UserError."""
-    import numpy as np
-    from PIL import Image
+def _picture(path: Path, task: Any) -> Any:
+    """Values from 0 to 255, (H, W) or (H, W, 3), of the size that the run reads.
 
+    Raises UserError.
+    """
+    from odyssey.data.pictures import decode, without_channels
+
+    height, width, channels = task.shape
     try:
-        with open(open_regular(path, os.O_RDONLY), "rb") as file, Image.open(file) as image:
-            size = image.size
-            grey = np.asarray(image.convert("L")) if size == (28, 28) else None
-    except Exception as error:  # of Pillow's many
-        raise UserError(f"{path} is not a picture that can be read ({reason(error)})") from None
-    if grey is None:
-        raise UserError(f"{path} has {size[0]} x {size[1]} pixels: give a picture of 28 x 28")
-    if grey.mean() > 127:
+        pixels = decode(_bytes(path), task.cfg.size)
+    except ValueError as error:
+        raise UserError(f"{path} is not a picture that can be read ({error})") from None
+    if pixels.shape[:2] != (height, width):
+        given = " x ".join(map(str, pixels.shape[:2]))
+        raise UserError(f"{path} has {given} pixels: give a picture of {height} x {width}")
+    image = pixels.reshape(1, height, width, -1)
+    pixels = without_channels(image, channels == 3)[0]
+    if task.cfg.data in ("mnist", "mnist5k") and pixels.mean() > 127:
         show(
             "warning: the picture is bright all over, and the model learned bright digits on "
             "black: turn it into its negative",
             sys.stderr,
         )
-    return grey
+    return pixels
 
 
 def _file(options: argparse.Namespace) -> Path:
@@ -286,15 +293,15 @@ def _whole(options: argparse.Namespace) -> str:
     if options.text is not None:
         return str(options.text)
     if options.file == "-":
-        return _decoded(sys.stdin.buffer.read(), "standard input")
-    return _decoded(_bytes(_file(options)), str(options.file))
+        return _decoded(sys.stdin.buffer.read(), "standard input", options)
+    return _decoded(_bytes(_file(options)), str(options.file), options)
 
 
 def _lines(options: argparse.Namespace) -> Iterator[str]:
     """Each line of the input, without its end, as it comes."""
     if options.text is None and options.file == "-":
         for number, line in enumerate(sys.stdin.buffer, 1):
-            yield _decoded(line, f"line {number} of standard input").rstrip("\n")
+            yield _decoded(line, f"line {number} of standard input", options).rstrip("\n")
         return
     yield from _whole(options).removesuffix("\n").split("\n")
 
@@ -307,14 +314,20 @@ def _bytes(path: Path) -> bytes:
         raise UserError(f"--file {path} cannot be read ({reason(error)}): name a file") from None
 
 
-def _decoded(content: bytes, name: str) -> str:
-    """Text as a run reads it: UTF-8 or UTF-16, line ends LF, in form NFC. Raises UserError."""
+def _decoded(content: bytes, name: str, options: argparse.Namespace) -> str:
+    """Text as the run's own was read: its encoding, line ends LF. Raises UserError.
+
+    The bytes of a run of bytes stay what they are, by Python's `surrogateescape`.
+    """
     import numpy as np
 
     from odyssey.data.encoding import read_as_utf8
 
+    if options.bytes:
+        return content.decode("utf-8", "surrogateescape")
+    data = np.frombuffer(content, np.uint8)
     try:
-        return read_as_utf8(np.frombuffer(content, np.uint8), name)[0].tobytes().decode()
+        return read_as_utf8(data, name, options.encoding)[0].tobytes().decode()
     except UserError as error:
         told = str(error).partition(" type task.encoding")[0].rstrip(";:")
         raise UserError(f"{told}; convert it to UTF-8 first") from None

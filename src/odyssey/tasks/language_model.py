@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from odyssey import data
-from odyssey.data.documents import MARK, last_document, printed_separator
+from odyssey.data.documents import MARK, last_document, mark_documents, printed_separator
 from odyssey.data.types import Text
 from odyssey.errors import UserError
 from odyssey.io import write_text
@@ -285,6 +285,17 @@ class LanguageModel(Task):
             prompt = last_document(prompt, self.cfg.documents)
         return self.symbols(prompt)
 
+    def symbols_from_start(self, text: str) -> Sequence[str]:
+        """The symbols of a text that is read from its beginning, with MARK between documents."""
+        documents, of_bytes = self.cfg.documents, self.cfg.data == "bytes"
+        if documents is None:
+            return self.symbols(text)
+        whole = "".join(self.symbols(text)) if of_bytes else text
+        content = np.frombuffer(whole.encode("utf-8", "replace"), np.uint8)
+        marked = mark_documents(content, documents, of_bytes=of_bytes, one=True).tobytes()
+        inner = marked.decode().strip(MARK)
+        return inner if of_bytes else self.symbols(inner)
+
     def _printed(self, prompt: str) -> str:
         """A prompt as it is written before what follows."""
         return prompt
@@ -342,7 +353,12 @@ class LanguageModel(Task):
         return super().read(ids)
 
     def names(self) -> Sequence[str]:
-        return [DOCUMENT_END if s == MARK else s for s in self.vocabulary.symbols]
+        return self.shown(self.vocabulary.symbols)
+
+    @staticmethod
+    def shown(symbols: Sequence[str]) -> list[str]:
+        """Symbols as they are called, the end of a document too."""
+        return [DOCUMENT_END if s == MARK else s for s in symbols]
 
     def export(self) -> dict[str, Any]:
         return {"vocabulary": self.vocabulary.export()}

@@ -41,6 +41,9 @@ class Reading:
 def read_on(model: nn.Module, task: Task, cfg: Any, text: str) -> Reading:
     """Read a text from its first symbol, which is predicted after the start of a line.
 
+    With `task.documents` the first symbol of each document is predicted after the end of one, from
+    a state of zero.
+
     task: a language model, restored. Raises UserError for other tasks.
     """
     from odyssey.tasks.language_model import LanguageModel
@@ -48,25 +51,29 @@ def read_on(model: nn.Module, task: Task, cfg: Any, text: str) -> Reading:
     if not isinstance(task, LanguageModel):
         raise UserError(f"task={task.name} predicts no text: give a run of charlm or wordlm")
     known = task.vocabulary
-    symbols = task.symbols(text)
+    symbols = task.symbols_from_start(text)
     if known.unknown is None:
         known.prompt(symbols, "the text")  # raises for those that it lacks
     ids = known.encode(symbols).astype(np.int64)
     inputs = torch.from_numpy(np.concatenate([[known.start], ids]).astype(np.int64))
     targets = torch.from_numpy(ids)
+    starts = None if cfg.task.documents is None else inputs == known.start
     device = next(model.parameters()).device
     size = max(1, min(MOST_STEPS, MOST_VALUES // len(known)))
     bits, state = [np.empty(0)], None
     with process_settings(cfg), precision(cfg, device), torch.inference_mode():
         for at in range(0, len(inputs), size):
             piece = inputs[at : at + size].to(device)
-            logits, state = model(piece.unsqueeze(1), None, state)
+            more = {} if starts is None else {"starts": starts[at : at + size].unsqueeze(1)}
+            logits, state = model(piece.unsqueeze(1), None, state, **more)
             likely = torch.log_softmax(logits[:, 0].double(), -1).cpu()
             right = targets[at : at + size]
             found = likely[: len(right)].gather(1, right.unsqueeze(1))[:, 0]
             bits.append((-found / math.log(2)).numpy())
     there = np.array([s in known.ids and known.ids[s] != known.unknown for s in symbols], bool)
-    return Reading(symbols, np.concatenate(bits), there, likely[-1].exp().numpy(), known.symbols)
+    return Reading(
+        task.shown(symbols), np.concatenate(bits), there, likely[-1].exp().numpy(), task.names()
+    )
 
 
 def forecast(
