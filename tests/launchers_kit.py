@@ -104,13 +104,14 @@ def plan(out: Path) -> list[str]:
 def holders(out: Path) -> dict[str, int]:
     """Run -> the process that trains it now."""
     found = {}
-    for path in Path("/proc").glob("[0-9]*/fd/*"):
+    for process in filter(str.isdigit, os.listdir("/proc")):
         try:
-            target = os.readlink(path)
-        except OSError:
+            targets = [os.readlink(entry) for entry in os.scandir(f"/proc/{process}/fd")]
+        except OSError:  # it has ended, or closed a file meanwhile; the next look sees it
             continue
-        if target.startswith(str(out)) and target.endswith(".lock") and ".study." not in target:
-            found[Path(target).name[1 : -len(".lock")]] = int(path.parts[2])
+        for target in targets:
+            if target.startswith(str(out)) and target.endswith(".lock") and ".study." not in target:
+                found[Path(target).name[1 : -len(".lock")]] = int(process)
     return found
 
 
