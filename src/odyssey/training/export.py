@@ -85,7 +85,7 @@ def export(model: nn.Module, task: Task, cfg: Any, to: str, path: Path) -> list[
     if missing:
         raise UserError(
             f"to={to} needs the package {options(missing)}: install it with pip install "
-            '"rnn-odyssey[export]"'
+            "pip install -e '.[export]'"
         )
     beside = path.with_name(f"{path.name}.json")
     for file in (path, beside):
