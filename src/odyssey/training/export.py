@@ -84,7 +84,7 @@ def export(model: nn.Module, task: Task, cfg: Any, to: str, path: Path) -> list[
     missing = [name for name in NEEDED[to] if find_spec(name) is None]
     if missing:
         raise UserError(
-            f"to={to} needs the package {options(missing)}: install it with pip install "
+            f"to={to} needs the package {options(missing)}: install it with "
             "pip install -e '.[export]'"
         )
     beside = path.with_name(f"{path.name}.json")
