@@ -249,6 +249,12 @@ class TrainerConfig:
     )
     progress_bar: bool = key(True, "show a progress bar", neutral=True)
     threads: int | None = key(None, "CPU threads; null: torch's own choice", neutral=True)
+    loop: str = key(
+        "auto",
+        "compiled: whole updates in C; lightning: by Lightning's Trainer and torch; auto: compiled "
+        "where it is possible, with one thread or small batches",
+        neutral=True,
+    )
     lightning: dict[str, Any] = key(
         dict, "further arguments of Lightning's Trainer, as trainer.lightning.profiler=simple"
     )

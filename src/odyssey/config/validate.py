@@ -54,6 +54,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.init.bias": VECTORS,
     "clip.kind": ("norm", "value", "none"),
     "decay.every": ("update", "epoch", "validation"),
+    "trainer.loop": ("auto", "compiled", "lightning"),
     "trainer.precision": ("64", "32", "tf32", "bf16-mixed"),
     "logger.mode": ("offline", "online", "disabled"),
     "device": DEVICES,

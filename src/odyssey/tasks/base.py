@@ -305,6 +305,19 @@ class Task(LightningDataModule, ABC):
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The scalar to minimize."""
 
+    def has_formula(self) -> bool:
+        """Whether `formula` gives this task's loss, as it is configured."""
+        return type(self).formula is not Task.formula
+
+    def formula(self, batch: Batch) -> tuple[Literal["bernoulli", "categorical", "squared"], float]:
+        """`loss` as one of three sums over what is not padding, and the factor of the sum.
+
+        bernoulli: -log p of yes-or-no targets, one for each logit. categorical: -log p of one of
+        the K classes for each row, of which targets below 0 do not count. squared: the squared
+        difference of each logit and its target. Where a task has it, its updates can be made in C.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def scores(self, logits: Tensor, batch: Batch) -> Sums:
         """Name -> (sum, count), which are added up over a split; no gradient, no host sync.

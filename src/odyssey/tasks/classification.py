@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -69,6 +69,12 @@ class Classification(Task):
         each = F.cross_entropy(logits, batch.targets, reduction="none")
         self.weights = self.weights.to(logits.device)
         return (each * self.weights[batch.targets].to(each.dtype)).mean()
+
+    def has_formula(self) -> bool:
+        return self.weights is None
+
+    def formula(self, batch: Batch) -> tuple[Literal["categorical"], float]:
+        return "categorical", 1.0 / len(batch.targets)
 
     def scores(self, logits: Tensor, batch: Batch) -> Sums:
         each = self._each(logits.detach(), batch.targets)

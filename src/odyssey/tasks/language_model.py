@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -227,6 +227,11 @@ class LanguageModel(Task):
         if self.cfg.reduction == "mean":
             return _cross_entropy(logits, batch.targets, "mean")
         return _cross_entropy(logits, batch.targets, "sum") / batch.targets.shape[1]
+
+    def formula(self, batch: Batch) -> tuple[Literal["categorical"], float]:
+        if self.cfg.reduction == "mean":
+            return "categorical", 1.0 / float((batch.targets != IGNORED).sum())
+        return "categorical", 1.0 / batch.targets.shape[1]
 
     def scores(self, logits: Tensor, batch: Batch) -> Sums:
         nats = _cross_entropy(logits.detach(), batch.targets, "sum")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -107,6 +107,10 @@ class Music(Task):
         if self.cfg.reduction == "sum":
             return _nats(logits, batch) / logits.shape[1]
         return _nats(logits, batch) / _frames(batch)
+
+    def formula(self, batch: Batch) -> tuple[Literal["bernoulli"], float]:
+        count = batch.targets.shape[1] if self.cfg.reduction == "sum" else _frames(batch)
+        return "bernoulli", 1.0 / count
 
     def scores(self, logits: Tensor, batch: Batch) -> Sums:
         return {"nats": (_nats(logits.detach(), batch), _frames(batch))}

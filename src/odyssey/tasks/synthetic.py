@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -158,6 +158,9 @@ class Adding(Synthetic):
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         return F.mse_loss(logits.squeeze(1), batch.targets)
 
+    def formula(self, batch: Batch) -> tuple[Literal["squared"], float]:
+        return "squared", 1.0 / len(batch.targets)
+
     def scores(self, logits: Tensor, batch: Batch) -> Sums:
         error = (logits.detach().squeeze(1) - batch.targets).square().sum()
         return {"error": (error, float(len(batch.targets)))}
@@ -198,6 +201,9 @@ class Copying(Synthetic):
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         return F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+
+    def formula(self, batch: Batch) -> tuple[Literal["categorical"], float]:
+        return "categorical", 1.0 / batch.targets.numel()
 
     def scores(self, logits: Tensor, batch: Batch) -> Sums:
         logits, targets = logits.detach(), batch.targets

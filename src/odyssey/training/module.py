@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -101,6 +101,8 @@ class RecurrentModule(LightningModule):
         self.guessed: dict[str, float] = {}  # the metrics of guessing, on the test part
         self.items: Items | None = None  # the scores of each test sequence, where they are kept
         self.confusion: Confusion | None = None  # of the test, where it is kept
+        # Another way to the logits of an evaluation than `forward`, for the same model.
+        self.compute: Callable[..., tuple[Tensor, StackState | None]] | None = None
         self.best_step: int | None = None
         self.best_metrics: dict[str, float] = {}
 
@@ -222,7 +224,7 @@ class RecurrentModule(LightningModule):
         state = None
         if self.task.streamed and not batch.reset:
             state = self.eval_carried
-        logits, after = self(batch, state)
+        logits, after = (self.compute or self)(batch, state)
         if self.task.streamed:
             self.eval_carried = after
         scores: Sums = self.task.all_scores(logits, batch)
@@ -231,11 +233,16 @@ class RecurrentModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Turn the sums into metrics; note the best, and let the rate fall on a plateau."""
-        self._collect_evaluated()
+        if self.trainer.sanity_checking:
+            self._collect_evaluated()
+        else:
+            self.close_validation()
         # For callbacks of Lightning that watch a metric; RunLogger gets it from ours, unrounded.
         self.log_dict({f"valid/{k}": v for k, v in self.evaluated.items()}, logger=False)
-        if self.trainer.sanity_checking:
-            return
+
+    def close_validation(self) -> None:
+        """What follows from the sums of a validation."""
+        self._collect_evaluated()
         value = self.evaluated[self.task.monitor]
         if self.decay is not None:
             self.decay.after_validation(value)

@@ -35,14 +35,16 @@ from odyssey.training.build import (
     build_trainer,
     load_task,
 )
-from odyssey.training.callbacks import Checkpoints, Interrupted, Signals
+from odyssey.training.callbacks import ORDER, Checkpoints, Interrupted, Signals
 from odyssey.training.confusion import Confusion
 from odyssey.training.failure import NoRoom, last_lines
 from odyssey.training.figures import learning_curves
 from odyssey.training.items import Items
 from odyssey.training.logger import RunLogger
 from odyssey.training.longer import go_on_from_shorter
+from odyssey.training.loop import LightningLoop, Loop
 from odyssey.training.module import Diverged, RecurrentModule
+from odyssey.training.program import Program, is_small, reason_against
 from odyssey.training.provenance import device_name, new_record
 from odyssey.training.record import Data, MetricInfo, Monitor, RunRecord, WandbRun
 from odyssey.training.run_dir import Refused, RunFolder, run_path
@@ -172,6 +174,7 @@ def train(
         tracker = Tracker(cfg.logger.mode)
         run = Run(cfg, folder, module, device, callbacks, record, tracker, loggers)
         run.of_study = accept is not None
+        run.program = _program(run, extra)
         return run.go(overrides, saved, study, extra)
 
 
@@ -289,6 +292,27 @@ def make_record(
     return record
 
 
+def _program(run: Run, extra: Sequence[Callback]) -> Program | None:
+    """The run's updates in C, or None where Lightning and torch make them.
+
+    Raises UserError where C was asked for and is not possible.
+    """
+    wanted = run.cfg.trainer.loop
+    if wanted == "lightning":
+        return None
+    own = [f"callbacks.{name}" for name in run.callbacks if name not in ORDER]
+    own += [f"loggers.{name}" for name in run.loggers] + ["a callback of yours"] * len(extra)
+    if own:
+        why: str | None = f"{own[0]} is called by Lightning"
+    else:
+        why = reason_against(run.module, run.cfg, run.device)
+    if why is None and (wanted == "compiled" or is_small(run.module)):
+        return Program(run.module)
+    if wanted == "compiled":
+        raise UserError(f"trainer.loop=compiled is not possible, as {why}: type trainer.loop=auto")
+    return None
+
+
 @dataclass
 class Run:
     """The parts of one run that its last steps share: training, test, closing."""
@@ -302,6 +326,7 @@ class Run:
     tracker: Tracker
     loggers: Mapping[str, Logger] = field(default_factory=dict)  # of the user's own
     of_study: bool = False  # whether it is a trial, whose words are in trials.csv
+    program: Program | None = None  # its updates in C; None where Lightning and torch make them
     closed: bool = False  # whether run.json says how the run ended
 
     @property
@@ -393,17 +418,18 @@ class Run:
         """
         module, schedule, task = self.module, self.module.schedule, self.module.task
         assert schedule is not None
-        trainer = build_trainer(
-            self.cfg,
-            self.device,
-            [*self.callbacks.values(), *extra],
-            self.logger(),
-            schedule.validations_left(module.updates),
-        )
+        loop: Loop | LightningLoop
+        callbacks = [*self.callbacks.values(), *extra]
+        if self.program is not None:
+            loop = Loop(module, self.program, callbacks, self.logger())
+        else:
+            rounds = schedule.validations_left(module.updates)
+            trainer = build_trainer(self.cfg, self.device, callbacks, self.logger(), rounds)
+            loop = LightningLoop(module, trainer)
         with self.signals.handled():
             try:
                 if not self.checkpoints.stopped and module.updates < schedule.total:
-                    trainer.fit(module, datamodule=task)
+                    loop.fit()
                 self.signals.raise_if_requested()
                 best = _load(self.folder.best_checkpoint, self.record.config_hash, self.device)
                 try:
@@ -414,7 +440,7 @@ class Run:
                 if not task.untested or task.overfit:
                     module.items = Items(task, task.ready("test"))
                     module.confusion = Confusion.of(task)
-                    trainer.test(module, datamodule=task, verbose=False)
+                    loop.test()
                     module.check_tested()
                     module.items.write(self.folder.path, module.evaluated)
                     if module.confusion is not None:

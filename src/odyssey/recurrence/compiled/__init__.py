@@ -5,6 +5,12 @@ The pipeline, each stage reading only those before it: `graph`, `tracing`, `auto
 folder's README.md follows one cell through it.
 """
 
-from odyssey.recurrence.compiled.dispatch import forward, reason_against, why_no_kernels
+from odyssey.recurrence.compiled.dispatch import (
+    engine_for,
+    forward,
+    plan_of,
+    reason_against,
+    why_no_kernels,
+)
 
-__all__ = ["forward", "reason_against", "why_no_kernels"]
+__all__ = ["engine_for", "forward", "plan_of", "reason_against", "why_no_kernels"]

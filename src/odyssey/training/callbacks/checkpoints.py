@@ -64,12 +64,16 @@ class Checkpoints(Checkpoint):
             self.seconds += now - self._clock
         self._clock = now
 
-    def on_train_start(self, trainer: Trainer, module: RecurrentModule) -> None:  # type: ignore[override]
-        """Put back the random state, after whatever other callbacks have drawn."""
+    def begin(self) -> None:
+        """Start the clock, and put back the random state of the checkpoint."""
         self._clock = time.monotonic()
         if self._random is not None:
             checkpoint.set_random_state(self._random)
             self._random = None
+
+    def on_train_start(self, trainer: Trainer, module: RecurrentModule) -> None:  # type: ignore[override]
+        """Put back the random state, after whatever other callbacks have drawn."""
+        self.begin()
         # Lightning's count of updates is that of the whole run, for callbacks that look at it.
         loop = trainer.fit_loop.epoch_loop
         loop._batches_that_stepped = module.updates

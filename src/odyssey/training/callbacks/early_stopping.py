@@ -34,6 +34,11 @@ class EarlyStopping(LightningEarlyStopping):
     def state_key(self) -> str:
         return type(self).__qualname__
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the training where the patience is at its end."""
+        if not trainer.sanity_checking:
+            self._run_early_stopping_check(trainer)
+
     def _run_early_stopping_check(self, trainer: Trainer) -> None:
         if self.patience is None:
             return

@@ -62,6 +62,7 @@ class CEngine(Engine):
         library = load_library(generate(plan))
         if isinstance(library, CannotCompile):
             raise CannotCompile(*library.args)
+        self.library = library  # with the functions `forward` and `backward`
         self._forward, self._backward = library.forward, library.backward
 
     def forward(self, plan: Plan, memory: Memory) -> None:

@@ -1,0 +1,363 @@
+"""A run's updates in C: model, loss, gradients, clipping and optimizer without torch's autograd.
+
+`reason_against` says which runs can have a `Program`. It works on the very tensors of the run's
+model and of its torch optimizer, so that checkpoints hold what they hold otherwise, and a run may
+go on with or without it. Its numbers differ from torch's in their last digits, as sums are in
+another order; they do not depend on the number of threads, or on other runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from odyssey.nn import SequenceModel, StackState
+from odyssey.recurrence import compiled
+from odyssey.recurrence.compiled.buffers import CannotCompile
+from odyssey.recurrence.compiled.c import update
+from odyssey.tasks.base import Batch, Task
+from odyssey.training.module import RecurrentModule
+
+# The state of each of torch's optimizers, in the order of update.h.
+STATES: Mapping[str, tuple[str, ...]] = {
+    "sgd": ("momentum_buffer",),
+    "adam": ("exp_avg", "exp_avg_sq"),
+    "adamw": ("exp_avg", "exp_avg_sq"),
+    "rmsprop": ("square_avg", "momentum_buffer"),
+    "adagrad": ("sum",),
+}
+SMALL = 1_000_000  # T·B·H² of a batch below which kernels use one thread in any case
+
+
+def reason_against(module: RecurrentModule, cfg: Any, device: torch.device) -> str | None:
+    """Why this run's updates cannot be made in C, as the end of a sentence; None where they can."""
+    model, task, t = module.model, module.task, cfg.trainer
+    if device.type != "cpu" or t.precision != "32":
+        return "they are for float32 on the CPU"
+    further = [f"trainer.lightning.{k}" for k in t.lightning]
+    if further:
+        return f"{further[0]} is Lightning's"
+    if cfg.optimizer.kind == "own":
+        return f"optimizer._target_={cfg.optimizer._target_} is your own"
+    if type(model) is not SequenceModel:
+        return "the model has an encoder and a decoder"
+    if _formula(task) is None:
+        return f"the loss of task={task.name} has no formula in C"
+    if task.streamed and getattr(cfg.task, "documents", None) is not None:
+        return "task.documents resets the state inside a window"
+    stack = model.stack
+    if stack.chosen(device) != "compiled":
+        return f"the cell runs on model.backend={stack.chosen(device)}"
+    cell = stack.cells()[0]
+    if why := compiled.why_no_kernels(cell, device, torch.float32):
+        return why
+    if compiled.plan_of(cell).own:
+        return "the cell has parameters or buffers beside W, R, b, p and P"
+    if len(stack.cells()) > update.MOST_LAYERS:
+        return f"there are more than {update.MOST_LAYERS} layers"
+    if not update.contiguous(list(model.parameters())):
+        return "the weights are not whole blocks of float32"
+    found = update.library()
+    return str(found) if isinstance(found, CannotCompile) else None
+
+
+def _formula(task: Task) -> Callable[[Batch], tuple[str, float]] | None:
+    """`task.formula`, where it is that of the class whose loss is in use."""
+    kind = type(task)
+    losses = next(c for c in kind.__mro__ if "loss" in vars(c))
+    formulas = next((c for c in kind.__mro__ if "formula" in vars(c)), None)
+    if formulas is None or formulas is Task or not issubclass(formulas, losses):
+        return None
+    return task.formula if task.has_formula() else None
+
+
+def is_small(module: RecurrentModule) -> bool:
+    """Whether torch's operations would use one thread too, or could use no other."""
+    if torch.get_num_threads() == 1:
+        return True
+    batch = module.task.ready("train").get(0, 0)
+    stack: Any = module.model.stack
+    steps, lanes = batch.inputs.shape[:2]
+    return steps * lanes * stack.cells()[0].hidden_size ** 2 < SMALL
+
+
+class Program:
+    """The updates of one run, some at a time. Made after the run's checkpoint has been restored."""
+
+    def __init__(self, module: RecurrentModule) -> None:
+        self.module, self.task = module, module.task
+        model: Any = module.model
+        self.model = model
+        self.library: Any = update.library()
+        formula = _formula(self.task)
+        assert formula is not None
+        self.formula = formula
+        self.kept: list[Any] = []  # what the structs point to
+        optimizer = module.configure_optimizers()
+        # A scheduler would warn that the optimizer has made no step: it is made in C.
+        optimizer._opt_called = True  # type: ignore[attr-defined]
+        group = optimizer.param_groups[0]
+        kind = module.optimizer_cfg.kind
+        self.parameters = list(model.parameters())
+        sizes = [p.numel() for p in self.parameters]
+        self.gradients = torch.zeros(sum(-(-n // 16) * 16 for n in sizes))
+        views, at = {}, 0
+        for parameter, size in zip(self.parameters, sizes, strict=True):
+            views[id(parameter)] = self.gradients[at : at + size].view_as(parameter)
+            at += -(-size // 16) * 16
+        self.views = views
+        stack = model.stack
+        layers = []
+        for cell in stack.cells():
+            plan = compiled.plan_of(cell)
+            engine: Any = compiled.engine_for(plan, torch.device("cpu"), torch.float32, "ieee")
+            layer, kept = update.layer_of(cell, plan, engine.library, views)
+            layers.append(layer)
+            self.kept.append(kept)
+        layer_array = (update.Layer * len(layers))(*layers)
+        weights = (update.Weight * len(sizes))(
+            *(_weight(p, views[id(p)], optimizer, kind) for p in self.parameters)
+        )
+        reader, head = model.reader, model.head
+        embedding = None if reader.embedding is None else reader.embedding.weight
+        embedded = "embedded" if embedding is not None else "one_hot"
+        betas = group.get("betas", (0.0, 0.0))
+        clip, threshold = module.clip
+        if threshold is None:
+            clip = "none"
+        self.struct = update.Model(
+            len(stack.layers),
+            stack.directions,
+            update.READERS.index(embedded if reader.tokens else "real"),
+            reader.input_size,
+            reader.output_size,
+            head.out_features,
+            int(model.last),
+            module.truncation or 0 if not self.task.streamed else 0,
+            layer_array,
+            None if embedding is None else embedding.data_ptr(),
+            head.weight.data_ptr(),
+            head.bias.data_ptr(),
+            None if embedding is None else views[id(embedding)].data_ptr(),
+            views[id(head.weight)].data_ptr(),
+            views[id(head.bias)].data_ptr(),
+            0,
+            update.CLIPS.index(clip),
+            update.OPTIMIZERS.index(kind),
+            len(sizes),
+            weights,
+            threshold or 0.0,
+            group.get("momentum", 0.0),
+            float(bool(group.get("nesterov", False))),
+            group["weight_decay"],
+            *betas,
+            group.get("eps", 0.0),
+            group.get("alpha", 0.0),
+            None,
+        )
+        self.dropout = [stack.dropout.p] * (len(stack.layers) - 1) if stack.dropout.p else []
+        self.block = torch.empty(0)
+        self.largest = (0, 0)
+        self.carried: list[Tensor] = []  # of a streamed task, in the order of the C
+
+    # -- updates ------------------------------------------------------------------------------
+
+    def advance(self, count: int) -> int:
+        """Make so many updates; fewer where the loss is not finite any more. How many were made."""
+        module = self.module
+        assert module.optimizer is not None and module.schedule is not None
+        group, first = module.optimizer.param_groups[0], module.updates
+        batches, size = self.task.ready("train"), module.schedule.batches_per_epoch
+        structs = (update.Batch * count)()
+        kept = []
+        for i in range(count):
+            batch = batches.get(*divmod(first + i, size))
+            if not module.overfit:
+                batch = self.task.perturb(batch)
+            structs[i] = self._struct(batch)
+            kind, structs[i].scale = self.formula(batch)
+            structs[i].rate = rate = group["lr"]
+            masks = self._masks(batch)
+            if masks is not None:
+                structs[i].masks = ctypes.addressof(masks[0])
+            kept.append((batch, masks))
+            if module.decay is not None:
+                module.decay.after_update(first + i + 1)
+        self.struct.loss = update.LOSSES.index(kind)
+        if self.task.streamed:
+            self._carry(structs[0].batch)
+        self._reserve(structs)
+        done = (update.Done * count)()
+        made = self.library.train(
+            ctypes.byref(self.struct), structs, ctypes.c_int64(count), done, self._memory()
+        )
+        if made < 0:
+            raise MemoryError("a compiled cell found no memory for its loop")
+        self._note(done[:made])
+        module.updates += made
+        module.stepped, module.rate = True, rate
+        if self.task.streamed:
+            module.carried = self._state(self.carried)
+        return made
+
+    def _masks(self, batch: Batch) -> tuple[Any, list[Tensor]] | None:
+        """Dropout between the layers of one update, drawn as torch.nn.Dropout draws it."""
+        if not self.dropout:
+            return None
+        steps, lanes = batch.inputs.shape[:2]
+        width = self.model.stack.output_size
+        drawn = [
+            torch.empty(steps, lanes, width).bernoulli_(1 - p).div_(1 - p)
+            if p < 1
+            else torch.zeros(steps, lanes, width)
+            for p in self.dropout
+        ]
+        return update.pointers(drawn), drawn
+
+    def _note(self, done: Sequence[update.Done]) -> None:
+        """Add losses, norms and clipping to the module's sums, in the order of the updates."""
+        module = self.module
+        meter = module.train_meter
+        losses = np.float32(module.losses)
+        with np.errstate(all="ignore"):
+            for one in done:
+                losses = losses + np.float32(one.loss)
+        module.losses = torch.tensor(losses)
+        for name, field in (("loss", "loss"), ("grad_norm", "norm"), ("clipped", "clipped")):
+            total, count = float(meter.sums.get(name, 0.0)), float(meter.counts.get(name, 0.0))
+            for one in done:
+                total += getattr(one, field)
+            meter.sums[name] = torch.tensor(total, dtype=torch.float64)
+            meter.counts[name] = count + len(done)
+
+    def gradients_of(self, batch: Batch) -> tuple[float, list[Tensor]]:
+        """The loss of one batch and the gradients of the model's parameters, without an update."""
+        kind, scale = self.formula(batch)
+        self.struct.loss = update.LOSSES.index(kind)
+        struct = self._struct(batch)
+        struct.scale = scale
+        self._reserve([struct])
+        loss = ctypes.c_float()
+        self.library.gradients(
+            ctypes.byref(self.struct), ctypes.byref(struct), ctypes.byref(loss), self._memory()
+        )
+        return loss.value, [self.views[id(p)].clone() for p in self.parameters]
+
+    # -- evaluation ---------------------------------------------------------------------------
+
+    def forward(self, batch: Batch, state: StackState | None) -> tuple[Tensor, StackState | None]:
+        """Logits of a batch as the module's `forward` gives them, without gradients."""
+        steps, lanes = batch.inputs.shape[:2]
+        shape = (lanes,) if self.model.last else (steps, lanes)
+        found = torch.empty(*shape, self.struct.outputs)
+        struct = self._struct(batch)
+        after: StackState | None = None
+        before = self.struct.carried
+        if self.task.streamed:
+            struct.reset = int(state is None)
+            flat = [v.clone() for v in self._flat(state, lanes)]
+            places = update.pointers(flat)
+            self.struct.carried = ctypes.addressof(places)
+            after = self._state(flat)
+        self._reserve([struct])
+        to = update.pointers([found])
+        made = self.library.logits(
+            ctypes.byref(self.struct), ctypes.byref(struct), ctypes.c_int64(1), to, self._memory()
+        )
+        self.struct.carried = before
+        if made < 0:
+            raise MemoryError("a compiled cell found no memory for its loop")
+        return found, after
+
+    # -- memory -------------------------------------------------------------------------------
+
+    def _struct(self, batch: Batch) -> update.Batch:
+        inputs, targets = batch.inputs, batch.targets
+        assert inputs.is_contiguous() and targets.is_contiguous()
+        return update.Batch(
+            inputs.shape[0],
+            inputs.shape[1],
+            int(batch.reset or not self.task.streamed),
+            inputs.data_ptr(),
+            targets.data_ptr(),
+            None if batch.lengths is None else batch.lengths.data_ptr(),
+            None,
+            1.0,
+            0.0,
+        )
+
+    def _reserve(self, structs: Iterable[update.Batch]) -> None:
+        """Have memory for the largest of these batches."""
+        shapes = [(s.steps, s.batch) for s in structs]
+        steps = max(self.largest[0], *(s for s, _ in shapes))
+        lanes = max(self.largest[1], *(b for _, b in shapes))
+        if (steps, lanes) == self.largest:
+            return
+        self.largest = steps, lanes
+        size = self.library.needed(
+            ctypes.byref(self.struct), ctypes.c_int64(steps), ctypes.c_int64(lanes)
+        )
+        if len(self.block) < size + 16:
+            self.block = torch.empty(size + 16)
+
+    def _memory(self) -> ctypes.c_void_p:
+        """The block, from its first address that is a multiple of 64."""
+        return ctypes.c_void_p(-(-self.block.data_ptr() // 64) * 64)
+
+    # -- states -------------------------------------------------------------------------------
+
+    def _carry(self, lanes: int) -> None:
+        """Point the C to the states that go from window to window."""
+        if self.carried and self.carried[0].shape[0] == lanes:
+            return
+        self.carried = [v.clone() for v in self._flat(self.module.carried, lanes)]
+        places = update.pointers(self.carried)
+        self.kept.append(places)
+        self.struct.carried = ctypes.addressof(places)
+
+    def _flat(self, state: StackState | None, lanes: int) -> list[Tensor]:
+        """The states of all layers, one after another; zeros without any."""
+        if state is not None:
+            return [v.contiguous() for layer in state for ends in layer for v in ends]
+        return [
+            torch.zeros(lanes, cell.hidden_size)
+            for cell in self.model.stack.cells()
+            for _ in cell.state
+        ]
+
+    def _state(self, flat: Sequence[Tensor]) -> StackState:
+        values = iter(flat)
+        return [
+            tuple(cell.State(*(next(values) for _ in cell.state)) for cell in layer)
+            for layer in self.model.stack.grid()
+        ]
+
+
+def _weight(
+    parameter: nn.Parameter, gradient: Tensor, optimizer: torch.optim.Optimizer, kind: str
+) -> update.Weight:
+    """The struct of a parameter. What its optimizer keeps is made where no step has been yet."""
+    group, state = optimizer.param_groups[0], optimizer.state[parameter]
+    momentum = group.get("momentum", 0.0)
+    names = [k for k in STATES[kind] if k != "momentum_buffer" or momentum]
+    for name in names:
+        if state.get(name) is None:
+            state[name] = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
+    if kind != "sgd" and "step" not in state:
+        state["step"] = torch.tensor(0.0)
+    kept = [state[name] for name in names]
+    assert update.contiguous([parameter.detach(), *kept])
+    places = [v.data_ptr() for v in kept] + [None] * (3 - len(kept))
+    step = state.get("step")
+    return update.Weight(
+        parameter.data_ptr(),
+        gradient.data_ptr(),
+        (ctypes.c_void_p * 3)(*places),
+        None if step is None else step.data_ptr(),
+        parameter.numel(),
+    )
