@@ -318,6 +318,12 @@ class Task(LightningDataModule, ABC):
         """
         raise NotImplementedError
 
+    def formula_scores(
+        self, total: float, batch: Batch
+    ) -> Mapping[str, tuple[float, float]] | None:
+        """`scores`, where they follow from the sum of `formula` over the batch; else None."""
+        return None
+
     @abstractmethod
     def scores(self, logits: Tensor, batch: Batch) -> Sums:
         """Name -> (sum, count), which are added up over a split; no gradient, no host sync.

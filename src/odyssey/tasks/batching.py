@@ -78,7 +78,12 @@ class Sequences:
     ) -> None:
         self.lengths = np.array([len(s) for s in sequences], np.int64)
         self.ends = np.cumsum(self.lengths)
-        self.flat = torch.from_numpy(np.concatenate(sequences)).to(device)
+        self.flat = torch.from_numpy(np.ascontiguousarray(np.concatenate(sequences))).to(device)
+
+    def one(self, row: int) -> Tensor:
+        """The sequence `row` as a batch of one, (T, 1, ...): a view."""
+        end = int(self.ends[row])
+        return self.flat[end - int(self.lengths[row]) : end].unsqueeze(1)
 
     def padded(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """The sequences `rows` (B) side by side (T, B, ...), and their lengths (B) on the CPU.

@@ -59,7 +59,7 @@ class Loop:
         self.host = Host(module, callbacks, logger)
         self.signals = next(c for c in callbacks if isinstance(c, Signals))
         self.seconds = 0.0  # that an update takes
-        module.compute = program.forward
+        module.program = program
 
     def fit(self) -> None:
         """Train to the end of the schedule, or until a callback stops the run.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -101,8 +101,7 @@ class RecurrentModule(LightningModule):
         self.guessed: dict[str, float] = {}  # the metrics of guessing, on the test part
         self.items: Items | None = None  # the scores of each test sequence, where they are kept
         self.confusion: Confusion | None = None  # of the test, where it is kept
-        # Another way to the logits of an evaluation than `forward`, for the same model.
-        self.compute: Callable[..., tuple[Tensor, StackState | None]] | None = None
+        self.program: Any = None  # where updates are made in C, what makes them
         self.best_step: int | None = None
         self.best_metrics: dict[str, float] = {}
 
@@ -207,7 +206,13 @@ class RecurrentModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the metrics of the split."""
-        self._evaluate(batch)
+        if self.program is None:
+            self._evaluate(batch)
+        elif (found := self.program.scores(batch, self._state_before(batch))) is None:
+            self._evaluate(batch)
+        else:
+            scores, self.eval_carried = found
+            self.eval_meter.add({k: (torch.tensor(v), n) for k, (v, n) in scores.items()})
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """The same, with what guessing would get, and the scores of each sequence where kept."""
@@ -221,15 +226,17 @@ class RecurrentModule(LightningModule):
 
     def _evaluate(self, batch: Batch) -> Tensor:
         """The logits of a batch, with the state carried where it is streamed."""
-        state = None
-        if self.task.streamed and not batch.reset:
-            state = self.eval_carried
-        logits, after = (self.compute or self)(batch, state)
+        state = self._state_before(batch)
+        logits, after = (self if self.program is None else self.program.forward)(batch, state)
         if self.task.streamed:
             self.eval_carried = after
         scores: Sums = self.task.all_scores(logits, batch)
         self.eval_meter.add(scores)
         return logits
+
+    def _state_before(self, batch: Batch) -> StackState | None:
+        """The state that an evaluation has come to, of a streamed task."""
+        return self.eval_carried if self.task.streamed and not batch.reset else None
 
     def on_validation_epoch_end(self) -> None:
         """Turn the sums into metrics; note the best, and let the rate fall on a plateau."""

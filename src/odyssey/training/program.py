@@ -198,7 +198,7 @@ class Program:
         )
         if made < 0:
             raise MemoryError("a compiled cell found no memory for its loop")
-        self._note(done[:made])
+        self._note(done, made)
         module.updates += made
         module.stepped, module.rate = True, rate
         if self.task.streamed:
@@ -219,21 +219,19 @@ class Program:
         ]
         return update.pointers(drawn), drawn
 
-    def _note(self, done: Sequence[update.Done]) -> None:
+    def _note(self, done: Any, made: int) -> None:
         """Add losses, norms and clipping to the module's sums, in the order of the updates."""
         module = self.module
         meter = module.train_meter
-        losses = np.float32(module.losses)
+        numbers = np.frombuffer(done, np.float32, 3 * made).reshape(made, 3)
         with np.errstate(all="ignore"):
-            for one in done:
-                losses = losses + np.float32(one.loss)
-        module.losses = torch.tensor(losses)
-        for name, field in (("loss", "loss"), ("grad_norm", "norm"), ("clipped", "clipped")):
-            total, count = float(meter.sums.get(name, 0.0)), float(meter.counts.get(name, 0.0))
-            for one in done:
-                total += getattr(one, field)
-            meter.sums[name] = torch.tensor(total, dtype=torch.float64)
-            meter.counts[name] = count + len(done)
+            losses = np.cumsum([np.float32(module.losses), *numbers[:, 0]], dtype=np.float32)
+        module.losses = torch.tensor(losses[-1])
+        for name, column in zip(("loss", "grad_norm", "clipped"), numbers.T, strict=True):
+            # One after another, as the sums of single updates would be.
+            total = np.cumsum([float(meter.sums.get(name, 0.0)), *column], dtype=np.float64)[-1]
+            meter.sums[name] = torch.tensor(total)
+            meter.counts[name] = float(meter.counts.get(name, 0.0)) + made
 
     def gradients_of(self, batch: Batch) -> tuple[float, list[Tensor]]:
         """The loss of one batch and the gradients of the model's parameters, without an update."""
@@ -255,6 +253,26 @@ class Program:
         steps, lanes = batch.inputs.shape[:2]
         shape = (lanes,) if self.model.last else (steps, lanes)
         found = torch.empty(*shape, self.struct.outputs)
+        return found, self._evaluate(batch, state, found.data_ptr(), None)
+
+    def scores(
+        self, batch: Batch, state: StackState | None
+    ) -> tuple[Mapping[str, tuple[float, float]], StackState | None] | None:
+        """The task's scores of a batch, where they follow from the loss alone; else None."""
+        if self.task.added or self.task.formula_scores(0.0, batch) is None:
+            return None
+        loss = ctypes.c_float()
+        after = self._evaluate(batch, state, None, ctypes.byref(loss))
+        found = self.task.formula_scores(loss.value, batch)
+        assert found is not None
+        return found, after
+
+    def _evaluate(
+        self, batch: Batch, state: StackState | None, logits: int | None, loss: Any
+    ) -> StackState | None:
+        """The state after a batch, whose logits or loss are written where these point to."""
+        lanes = batch.inputs.shape[1]
+        self.struct.loss = update.LOSSES.index(self.formula(batch)[0])
         struct = self._struct(batch)
         after: StackState | None = None
         before = self.struct.carried
@@ -265,14 +283,14 @@ class Program:
             self.struct.carried = ctypes.addressof(places)
             after = self._state(flat)
         self._reserve([struct])
-        to = update.pointers([found])
-        made = self.library.logits(
-            ctypes.byref(self.struct), ctypes.byref(struct), ctypes.c_int64(1), to, self._memory()
+        place = None if logits is None else ctypes.c_void_p(logits)
+        failed = self.library.evaluate(
+            ctypes.byref(self.struct), ctypes.byref(struct), place, loss, self._memory()
         )
         self.struct.carried = before
-        if made < 0:
+        if failed:
             raise MemoryError("a compiled cell found no memory for its loop")
-        return found, after
+        return after
 
     # -- memory -------------------------------------------------------------------------------
 

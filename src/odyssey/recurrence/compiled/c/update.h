@@ -637,7 +637,7 @@ static void update_weight(const Model *m, const Weight *w, double rate) {
 
 /* ---- entry points ---- */
 
-/* Floats of memory that `train` needs for batches of this size (and `logits`, which needs less). */
+/* Floats of memory that `train` needs for batches of this size; `evaluate` needs less. */
 int64_t needed(const Model *m, int64_t steps, int64_t batch) {
     Batch largest = {.steps = steps, .batch = batch, .reset = 1};
     Block block = {0};
@@ -666,21 +666,19 @@ int64_t gradients(const Model *m, const Batch *batch, float *loss, float *memory
     return backpropagate(m, batch, &block, loss) ? -1 : 0;
 }
 
-/* Logits (N, K), or (B, K) at the end, of each batch into `to`, one after another. */
-int64_t logits(const Model *m, const Batch *batches, int64_t count, float *const *to,
-               float *memory) {
-    for (int64_t i = 0; i < count; i++) {
-        Block block = {memory, NULL, 0};
-        const Batch *batch = batches + i;
-        long N = batch->steps * batch->batch, D = m->directions;
-        long w = D * m->layer[(m->layers - 1) * D].hidden;
-        Pass passes[MOST_LAYERS];
-        const float *inputs, *top;
-        float *packed = take(&block, packed_size(m, N));
-        if (stack_forward(m, passes, batch, 0, &inputs, &top, &block, packed)) return -1;
-        float *end = m->at_end ? take(&block, batch->batch * w) : NULL;
-        if (end) ends(m, batch, (float *)top, end, 0);
-        head_forward(m, m->at_end ? batch->batch : N, end ? end : top, to[i], packed);
-    }
-    return count;
+/* Logits (N, K), or (B, K) at the end, of a batch; or, where there is no place for them, the loss. */
+int64_t evaluate(const Model *m, const Batch *batch, float *logits, float *loss, float *memory) {
+    Block block = {memory, NULL, 0};
+    long N = batch->steps * batch->batch, D = m->directions, K = m->outputs;
+    long w = D * m->layer[(m->layers - 1) * D].hidden, rows = m->at_end ? batch->batch : N;
+    Pass passes[MOST_LAYERS];
+    const float *inputs, *top;
+    float *packed = take(&block, packed_size(m, N));
+    if (stack_forward(m, passes, batch, 0, &inputs, &top, &block, packed)) return -1;
+    float *end = m->at_end ? take(&block, batch->batch * w) : NULL;
+    if (end) ends(m, batch, (float *)top, end, 0);
+    float *own = logits ? NULL : take(&block, rows * K), *part = take(&block, K);
+    head_forward(m, rows, end ? end : top, logits ? logits : own, packed);
+    if (!logits) *loss = loss_of(m, batch, rows, own, part);
+    return 0;
 }

@@ -22,7 +22,7 @@ from odyssey.recurrence.compiled.buffers import CannotCompile
 from odyssey.recurrence.compiled.c.engine import load_library
 from odyssey.recurrence.compiled.schedule import Plan
 
-ENTRIES = ("needed", "train", "gradients", "logits")
+ENTRIES = ("needed", "train", "gradients", "evaluate")
 READERS = ("real", "one_hot", "embedded")
 LOSSES = ("bernoulli", "categorical", "squared")
 CLIPS = ("none", "norm", "value")
