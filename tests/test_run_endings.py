@@ -16,6 +16,7 @@ from odyssey.config.compose import compose
 from odyssey.training import checkpoint
 from odyssey.training.callbacks import Checkpoints
 from odyssey.training.module import RecurrentModule
+from odyssey.training.program import Program
 from odyssey.training.wandb import Tracker
 from run_kit import STREAMED, assert_same_run, folder, record, train, write_text
 
@@ -55,11 +56,11 @@ SLOW = pytest.mark.slow
     "kind, name, signals",
     [
         pytest.param(Tracker, "start", 1, marks=SLOW),  # W&B starts: nobody heeds signals yet
-        (RecurrentModule, "training_step", 2),  # at once, in the middle of an update
+        (Program, "advance", 2),  # at once, before some updates
         pytest.param(RecurrentModule, "validation_step", 1, marks=SLOW),
         pytest.param(RecurrentModule, "test_step", 1, marks=SLOW),
         pytest.param(Tracker, "finish", 1, marks=SLOW),  # all is done but the closing
-        (Checkpoints, "on_train_start", 1),
+        (Checkpoints, "begin", 1),
     ],
 )
 def test_interrupted_anywhere_and_gone_on(
@@ -147,16 +148,16 @@ def test_a_study_that_cannot_be_written_to_is_one_sentence(
 def test_a_bug_closes_the_lock_and_says_how_far_it_got(
     tmp_path: Path, options: list[str], whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = RecurrentModule.training_step
+    real = Program.advance
 
-    def breaks(self: RecurrentModule, *rest: Any) -> Any:
-        if self.updates == 13:
+    def breaks(self: Program, count: int) -> int:
+        if self.module.updates >= 13:
             raise ZeroDivisionError("a bug")
-        return real(self, *rest)
+        return real(self, min(count, 13 - self.module.updates))
 
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr(RecurrentModule, "training_step", breaks)
+        patched.setattr(Program, "advance", breaks)
         with pytest.raises(ZeroDivisionError):
             train(out, *options)
     assert record(folder(out))["steps"] == 13

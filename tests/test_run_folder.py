@@ -203,22 +203,22 @@ def test_divergence_is_a_result(tmp_path: Path, tiny: list[str], clip: str) -> N
 def test_a_bug_is_recorded_and_raised(
     tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from odyssey.training.module import RecurrentModule
+    from odyssey.training.program import Program
 
-    real = RecurrentModule.training_step
+    real = Program.advance
 
-    def breaks(self: RecurrentModule, *rest: object) -> object:
-        if self.updates == 12:
+    def breaks(self: Program, count: int) -> int:
+        if self.module.updates >= 12:
             raise ZeroDivisionError("a bug")
-        return real(self, *rest)
+        return real(self, count)
 
-    monkeypatch.setattr(RecurrentModule, "training_step", breaks)
+    monkeypatch.setattr(Program, "advance", breaks)
     out = tmp_path / "out"
     with pytest.raises(ZeroDivisionError):
         train(out, *tiny)
     run = record(folder(out))
     assert run["status"] == "failed" and "ZeroDivisionError: a bug" in run["error"]
-    monkeypatch.setattr(RecurrentModule, "training_step", real)
+    monkeypatch.setattr(Program, "advance", real)
     assert train(out, *tiny) == 0
     assert record(folder(out))["status"] == "finished" and record(folder(out))["error"] is None
 

@@ -107,6 +107,7 @@ def test_what_changes_numbers_is_part_of_the_run() -> None:
 def test_what_only_looks_changes_nothing(
     tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    options = [*options, "trainer.loop=lightning"]
     assert train(tmp_path / "plain", *options) == 0
     looks = ("profiler=simple", "detect_anomaly=true", "num_sanity_val_steps=2")
     looks += ("deterministic=true", "enable_model_summary=true")
@@ -170,6 +171,7 @@ def test_accumulating_interrupted_at_any_update(
 def test_limits(tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """So many training batches make an epoch; a validation of one batch is another number."""
     options = [*options, "trainer.val_every=null", "task.eval_batch_size=1"]
+    options += ["trainer.loop=lightning"]
     assert train(tmp_path / "train", *options, f"{L}limit_train_batches=6") == 0
     assert record(folder(tmp_path / "train"))["steps"] == 12
     assert "6 updates an epoch, 12 in all, a validation every 6" in capsys.readouterr().out

@@ -68,7 +68,12 @@ def test_tf32_is_for_those_who_asked(
     before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     path = write_text(tmp_path / "text.txt", 1000)
     options = [*STREAMED, "task.data=file", f"task.path={path}", "trainer.max_steps=3"]
-    assert train(tmp_path / "out", *options, f"trainer.precision={precision}") == 0
+    assert (
+        train(
+            tmp_path / "out", *options, f"trainer.precision={precision}", "trainer.loop=lightning"
+        )
+        == 0
+    )
     assert seen == {(allowed, "high" if allowed else "highest")}
     assert before == (torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision())
 

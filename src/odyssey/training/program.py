@@ -46,6 +46,8 @@ def reason_against(module: RecurrentModule, cfg: Any, device: torch.device) -> s
         return f"optimizer._target_={cfg.optimizer._target_} is your own"
     if type(model) is not SequenceModel:
         return "the model has an encoder and a decoder"
+    if _has_hooks(model):
+        return "the model has hooks, which torch calls"
     if _formula(task) is None:
         return f"the loss of task={task.name} has no formula in C"
     if task.streamed and getattr(cfg.task, "documents", None) is not None:
@@ -179,6 +181,7 @@ class Program:
             batch = batches.get(*divmod(first + i, size))
             if not module.overfit:
                 batch = self.task.perturb(batch)
+            batch = _whole(batch)
             structs[i] = self._struct(batch)
             kind, structs[i].scale = self.formula(batch)
             structs[i].rate = rate = group["lr"]
@@ -235,6 +238,7 @@ class Program:
 
     def gradients_of(self, batch: Batch) -> tuple[float, list[Tensor]]:
         """The loss of one batch and the gradients of the model's parameters, without an update."""
+        batch = _whole(batch)
         kind, scale = self.formula(batch)
         self.struct.loss = update.LOSSES.index(kind)
         struct = self._struct(batch)
@@ -271,6 +275,7 @@ class Program:
         self, batch: Batch, state: StackState | None, logits: int | None, loss: Any
     ) -> StackState | None:
         """The state after a batch, whose logits or loss are written where these point to."""
+        batch = _whole(batch)
         lanes = batch.inputs.shape[1]
         self.struct.loss = update.LOSSES.index(self.formula(batch)[0])
         struct = self._struct(batch)
@@ -296,7 +301,6 @@ class Program:
 
     def _struct(self, batch: Batch) -> update.Batch:
         inputs, targets = batch.inputs, batch.targets
-        assert inputs.is_contiguous() and targets.is_contiguous()
         return update.Batch(
             inputs.shape[0],
             inputs.shape[1],
@@ -354,6 +358,18 @@ class Program:
             tuple(cell.State(*(next(values) for _ in cell.state)) for cell in layer)
             for layer in self.model.stack.grid()
         ]
+
+
+def _whole(batch: Batch) -> Batch:
+    """The batch with its tensors in one piece each."""
+    inputs, targets = batch.inputs.contiguous(), batch.targets.contiguous()
+    return batch._replace(inputs=inputs, targets=targets)
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether somebody wants to see what the model computes, or to change it."""
+    names = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    return any(getattr(part, name) for part in module.modules() for name in names)
 
 
 def _weight(
