@@ -106,16 +106,18 @@ class LocalPoolConfig:
     n_jobs: trials at a time; null is as many as there are cores, by trainer.threads.
     gpus: handed out in turn, [0, 1] or names; null is all that CUDA_VISIBLE_DEVICES or nvidia-smi
     shows, [] is none.
+    fuse: trials that a process may do, one after another; auto is 64. 1: each in one of its own.
     """
 
     _target_: str = "hydra_plugins.odyssey_plugins.LocalPoolLauncher"
     # Of any type, so that a wrong one gets our sentence.
     n_jobs: Any = 1
     gpus: Any = None
+    fuse: Any = "auto"
 
 
 class LocalPoolLauncher(Launcher):
-    """Each trial in a process of its own."""
+    """Trials in processes of their own, or one after another in a few."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
@@ -167,12 +169,19 @@ class LocalPoolLauncher(Launcher):
         if "on_death" not in study:  # runs that are trained
             Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         places = local.slots(self.settings, self.config.trainer.threads)
-        return local.launch(study, job_overrides, initial_job_idx, places, stop_early)
+        fuse = local.fused(self.settings)
+        return local.launch(study, job_overrides, initial_job_idx, places, stop_early, fuse)
 
 
-ConfigStore.instance().store(
-    group="hydra/launcher", name="local_pool", node=LocalPoolConfig, provider="odyssey"
-)
+@dataclass
+class FusedConfig(LocalPoolConfig):
+    """The same on all cores."""
+
+    n_jobs: Any = None
+
+
+for name, node in {"local_pool": LocalPoolConfig, "fused": FusedConfig}.items():
+    ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="odyssey")
 
 
 with suppress(ImportError):

@@ -161,7 +161,7 @@ def _is_ours(word: str, cfg: Any) -> bool:
     """Whether it is for one of our own sweepers or launchers."""
     part = word.lstrip("+").split(".")[1:2]
     choice = cfg.runtime.choices.get(f"hydra/{part[0]}") if part else None
-    return choice in ("grid", "search", "local_pool")
+    return choice in ("grid", "search", *POOLS)
 
 
 def _is_field(word: str, words: Sequence[str]) -> bool:
@@ -228,10 +228,11 @@ def _example(key: str) -> str:
 
 
 OURS = ("grid", "search")
+POOLS = ("local_pool", "fused")
 DRAWS = ("shared", "independent")
 ON_FAILURE = ("continue", "stop")
 # Launchers that can end a study at its first failed run.
-STOPPABLE = ("local_pool", "basic", "ray_cluster", "slurm", "slurm_local")
+STOPPABLE = (*POOLS, "basic", "ray_cluster", "slurm", "slurm_local")
 RANGE = "'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
 TRIALS = 20  # of each variant, where a sweep does not say
 LIMIT = 100_000  # trials of a study: more is a slip of the finger
@@ -415,7 +416,7 @@ def _values(setting: Setting) -> list[str]:
 
 
 def _launcher(found: Settings) -> list[str]:
-    return local.check_settings(found.launcher) if found.launcher_name == "local_pool" else []
+    return local.check_settings(found.launcher) if found.launcher_name in POOLS else []
 
 
 def _several_without_effect(found: Settings) -> list[str]:

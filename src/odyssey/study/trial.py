@@ -148,7 +148,8 @@ def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str,
 
         accept = partial(_claim, cfg, folder.parent)
         result = train(cfg, overrides, study=search_of(folder), accept=accept)
-        return _outcome(result.status, folder, objective=result.objective)
+        found = _outcome(result.status, folder, objective=result.objective)
+        return found | {"reusable": result.reusable}
     except Busy as error:
         return _outcome("elsewhere", folder, error=str(error))
     except (Exception, SystemExit) as error:  # SystemExit: a library that gives up

@@ -102,6 +102,7 @@ def opening(
         f"{record.cell} on {record.task}: {record.params:,} parameters, "
         f"{len(stack.layers)} layer{'s' if len(stack.layers) > 1 else ''} of {first.hidden_size}"
         f"{' in two directions' if stack.directions == 2 else ''}, backend {record.backend}"
+        f"{', updates in C' if record.loop == 'compiled' else ''}"
         f"{precision}, {record.device}"
     )
     why = stack.why_plain(device)

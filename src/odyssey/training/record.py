@@ -144,6 +144,7 @@ class RunRecord:
     clipped_share: float | None = None  # of the updates
     device: str | None = None
     backend: str | None = None  # what ran the cell
+    loop: str | None = None  # what made the updates: compiled (in C), or lightning
     precision: str | None = None  # as trainer.precision
     versions: dict[str, str] | None = None
     code: Code | None = None

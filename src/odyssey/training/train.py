@@ -52,6 +52,7 @@ from odyssey.training.schedule import Schedule
 from odyssey.training.start import Beginning
 from odyssey.training.wandb import Tracker, prepare, run_config, run_summary
 
+COMPILED = "compiled"  # of `trainer.loop`
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # set for deterministic sums on a GPU
 
 
@@ -64,12 +65,15 @@ class Result:
     metrics: dict[str, float] = field(default_factory=dict)
     monitor: str = ""  # the metric that says which checkpoint is best
     ran: bool = True  # False where the run was there already
+    reusable: bool = False  # whether no code but Odyssey's has run in this process
 
     @classmethod
     def of(cls, folder: Path, record: RunRecord, *, ran: bool = True) -> Result:
         """The result that a record tells of."""
         monitor = "" if record.monitor is None else record.monitor.name
-        return cls(folder, record.status, record.metrics, monitor, ran)
+        own = (record.cell_source, record.callback_sources, record.part_sources)
+        reusable = record.loop == COMPILED and not any(own)
+        return cls(folder, record.status, record.metrics, monitor, ran, reusable)
 
     @property
     def objective(self) -> float:
@@ -175,6 +179,7 @@ def train(
         run = Run(cfg, folder, module, device, callbacks, record, tracker, loggers)
         run.of_study = accept is not None
         run.program = _program(run, extra)
+        run.record.loop = "lightning" if run.program is None else COMPILED
         return run.go(overrides, saved, study, extra)
 
 
@@ -306,9 +311,9 @@ def _program(run: Run, extra: Sequence[Callback]) -> Program | None:
         why: str | None = f"{own[0]} is called by Lightning"
     else:
         why = reason_against(run.module, run.cfg, run.device)
-    if why is None and (wanted == "compiled" or is_small(run.module)):
+    if why is None and (wanted == COMPILED or is_small(run.module)):
         return Program(run.module)
-    if wanted == "compiled":
+    if wanted == COMPILED:
         raise UserError(f"trainer.loop=compiled is not possible, as {why}: type trainer.loop=auto")
     return None
 

@@ -1,7 +1,8 @@
 """Several trials at a time on this machine: what `hydra/launcher=local_pool` does.
 
-Each trial is a fresh process, forked from a server that has imported all it needs, so that nothing
-of one trial reaches the next, memory stays what it was, and a crash takes one trial only.
+Each trial runs in a process forked from a server that has imported all it needs, so that a crash
+takes one trial only. With `hydra.launcher.fuse=1` it is a fresh one each time; else one after
+another is given to a process, as long as they are of Odyssey's own parts and end well.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ def gpu_environment(slot: int, gpus: Sequence[str] | None) -> dict[str, str]:
     return given
 
 
+AUTO = "auto"
+MANY = 64  # trials after which a process is made anew, whatever may have piled up in it
 APART_SECONDS = 1.0  # of two signals that are meant as two
 
 _server: Server | None = None  # of this process; kept, since its imports take seconds
@@ -75,6 +78,12 @@ def check_settings(launcher: Mapping[str, Any]) -> list[str]:
         found.append(
             f"hydra.launcher.n_jobs={jobs} is not a number of processes: type 1, 2, …, or null "
             "for as many as there are cores"
+        )
+    fuse = launcher.get("fuse", AUTO)
+    if fuse != AUTO and (type(fuse) is not int or fuse < 1):
+        found.append(
+            f"hydra.launcher.fuse={fuse} is not a number of trials: type 1 for a process each, 64 "
+            f"for a process that does up to 64 one after another, or {AUTO}"
         )
     if listed is not None and not _names_gpus(listed):
         found.append(
@@ -104,6 +113,12 @@ def slots(launcher: Mapping[str, Any], threads: int | None) -> list[dict[str, st
     if listed is not None:
         names = [str(name).strip() for name in listed]
     return [gpu_environment(slot, names) for slot in range(at_a_time(launcher, threads))]
+
+
+def fused(launcher: Mapping[str, Any]) -> int:
+    """Trials that a process may do, one after another."""
+    fuse = launcher.get("fuse", AUTO)
+    return MANY if fuse == AUTO else int(fuse)
 
 
 def at_a_time(launcher: Mapping[str, Any], threads: int | None) -> int:
@@ -194,13 +209,15 @@ def launch(
     first: int,
     places: Sequence[Mapping[str, str]],
     stop_early: bool = False,
+    fuse: int = 1,
 ) -> list[Any]:
     """Run the jobs, as many at a time as there are places; their JobReturns, in the jobs' order.
 
     study: what the trials share: hydra_context, config, task_function, singletons; `on_death` too
     where they train nothing: what stands in for a trial whose process ends without a word. first:
     Hydra's number of the first job. Of a JobReturn, `cfg` and `hydra_cfg` are None.
-    stop_early: whether to stop at the first run that fails.
+    stop_early: whether to stop at the first run that fails. fuse: trials that a process may do, one
+    after another.
 
     Raises KeyboardInterrupt on SIGINT or SIGTERM, once the trials have ended: they are asked to
     stop, no other starts; at a second signal they are killed. Raises `job.Stopped` where a run has
@@ -213,7 +230,7 @@ def launch(
     failed: list[int] = []  # numbers of the trials for which the study stops
     try:
         with _signals() as (asked, woken):
-            ends = _ended(server, jobs, first, places, running, asked, failed, woken)
+            ends = _ended(server, jobs, first, places, fuse, running, asked, failed, woken)
             for number, packed, how in ends:
                 returned[number] = _unpacked(packed, how, jobs[number])
                 if stop_early and job.has_failed(returned[number]):
@@ -233,6 +250,7 @@ def _ended(
     jobs: Sequence[Sequence[str]],
     first: int,
     places: Sequence[Mapping[str, str]],
+    fuse: int,
     running: dict[int, int],
     asked: Sequence[float],
     failed: Sequence[int],
@@ -249,7 +267,8 @@ def _ended(
         while todo and free and not stopping:
             number, words = todo.pop()
             running[number] = place = free.pop(0)
-            server.send("start", Trial(number, first + number, tuple(words), places[place]))
+            trial = Trial(number, first + number, tuple(words), places[place], place, fuse)
+            server.send("start", trial)
         ready = wait([server.connection, woken])
         if woken in ready:
             os.read(woken, 4096)

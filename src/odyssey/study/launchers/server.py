@@ -10,6 +10,10 @@ tests hold, but it takes as many lines, depends on names that change between ver
 reaps trials before the study knows of their end, so that a signal may reach another process, and
 dies where the system refuses a process; here one trial fails.
 
+A process whose trial was of Odyssey's own parts and ended well may be given another one, as often
+as the study says: starting a process, and what each makes anew, takes longer than a small run. One
+that has run code of the user's own, or whose run failed, ends with it.
+
 Messages from the study: ("study", bytes), ("start", Trial), ("stop",), ("kill",). To it:
 ("ended", number, a pickled JobReturn or b"", how the process ended).
 """
@@ -52,31 +56,69 @@ class Trial:
     index: int  # Hydra's number of the job
     overrides: tuple[str, ...]
     environment: Mapping[str, str]  # set besides those of the launching process
+    place: int = 0  # which of the processes that run at a time
+    fuse: int = 1  # trials that a process may do, one after another
     death: str | None = None  # how an earlier process of this trial ended, to be recorded
 
 
-def run_trial(study: Mapping[str, Any], trial: Trial, result: int, lifeline: int) -> None:
-    """Do the trial, write its JobReturn, pickled, to the descriptor `result`, and end."""
-    code = 1
+def run_trials(
+    study: Mapping[str, Any], first: Trial, result: int, orders: int, lifeline: int
+) -> None:
+    """Do the trial, write its JobReturn to the descriptor `result`, and go on with others, or end.
+
+    orders: the descriptor from which further trials are read
+    """
+    code, done = 1, 0
+    trial: Trial | None = first
     try:
-        try:
-            _heed_signals()
-            _leave_the_servers_end()
-            threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
-            returned = _returned(study, trial)
-        except KeyboardInterrupt:
+        _leave_the_servers_end()
+        while trial is not None:
+            try:
+                _heed_signals()
+                if not done:
+                    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
+                returned = _returned(study, trial)
+            except KeyboardInterrupt:
+                _heed_no_more()
+                value = {"status": "interrupted", "folder": None, "error": None}
+                returned = job.returned(trial.overrides, value)
             _heed_no_more()
-            value = {"status": "interrupted", "folder": None, "error": None}
-            returned = job.returned(trial.overrides, value)
-        _heed_no_more()
-        # Where the server is gone, there is nobody to tell; the run's folder says it all.
-        with contextlib.suppress(BrokenPipeError), open(result, "wb") as pipe:
-            pickle.dump(returned, pipe)
+            done += 1
+            more = done < trial.fuse and _is_reusable(returned)
+            # Where the server is gone, there is nobody to tell; the run's folder says it all.
+            with contextlib.suppress(BrokenPipeError):
+                _write(result, (returned, more))
+            trial = _read_order(orders) if more else None
         code = 0
     except BaseException:
         traceback.print_exc()
     finally:
         _end(code)
+
+
+def _is_reusable(returned: Any) -> bool:
+    """Whether the process of this trial may do another."""
+    value = returned._return_value
+    return isinstance(value, Mapping) and bool(value.get("reusable"))
+
+
+def _write(descriptor: int, value: Any) -> None:
+    """Pickle a value, after the number of its bytes."""
+    packed = pickle.dumps(value)
+    whole = memoryview(len(packed).to_bytes(8, "little") + packed)
+    while whole:
+        whole = whole[os.write(descriptor, whole) :]
+
+
+def _read_order(descriptor: int) -> Trial | None:
+    """The next trial; None where there is no other."""
+    found = bytearray()
+    while len(found) < 8 or len(found) < 8 + int.from_bytes(found[:8], "little"):
+        some = os.read(descriptor, 1 << 16)
+        if not some:
+            return None
+        found += some
+    return pickle.loads(found[8:])  # type: ignore[no-any-return]
 
 
 def _heed_signals() -> None:
@@ -235,11 +277,30 @@ def main(descriptor: int) -> None:
 
 @dataclass
 class Child:
-    """A trial that runs."""
+    """A process, with the trial that it runs."""
 
     trial: Trial
-    result: int  # the descriptor to read its JobReturn from
+    result: int  # the descriptor to read JobReturns from
+    orders: int  # the descriptor to write further trials to; -1 where it is closed
     read: bytearray
+    waits: bool = False  # for another trial; the one that it had is done
+
+    def dismiss(self) -> None:
+        """Let it end, where it waits or as soon as it would."""
+        if self.orders >= 0:
+            os.close(self.orders)
+            self.orders = -1
+
+    def take(self) -> tuple[bytes, bool] | None:
+        """The JobReturn of its trial, pickled, once it is there, and whether it waits for more."""
+        if len(self.read) < 8:
+            return None
+        end = 8 + int.from_bytes(self.read[:8], "little")
+        if len(self.read) < end:
+            return None
+        returned, more = pickle.loads(self.read[8:end])
+        del self.read[:end]
+        return pickle.dumps(returned), more
 
 
 class Server:
@@ -249,6 +310,7 @@ class Server:
         self.connection = study
         self.study: Mapping[str, Any] = {}
         self.children: dict[int, Child] = {}
+        self.told: set[int] = set()  # processes whose last trial is told of
         self.stopping = False
         self.lifeline, self.held = os.pipe()  # trials read the one, and the server has the other
         self.woken, wake = os.pipe()
@@ -269,12 +331,12 @@ class Server:
 
     def _wait(self, seconds: float | None = None) -> list[int]:
         """What can be read; results are read, and ends of processes noted, on the way."""
-        results = {c.result: c for c in self.children.values()}
+        results = {c.result: pid for pid, c in self.children.items() if pid not in self.told}
         files = [self.connection.fileno(), self.woken, *results]
         ready, _, _ = select.select(files, [], [], seconds)
         for file in ready:
             if file in results:
-                _read(results[file])
+                self._listen(results[file])
         if self.woken in ready:
             with contextlib.suppress(BlockingIOError):
                 while os.read(self.woken, 4096):
@@ -286,33 +348,64 @@ class Server:
         if order == "study":
             self.study, self.stopping = _unpack(rest[0]), False
         elif order == "start":
-            self._fork(rest[0])
+            self._start(rest[0])
         else:
             self.stopping = True
+            for child in self.children.values():
+                child.dismiss()
             self._signal(signal.SIGINT if order == "stop" else signal.SIGKILL)
+
+    def _listen(self, pid: int) -> None:
+        """Read what a process has written; tell the study where its trial is done."""
+        child = self.children[pid]
+        _read(child)
+        found = child.take()
+        if found is None:
+            return
+        packed, child.waits = found
+        if not child.waits:
+            self.told.add(pid)
+        if self.stopping:
+            child.dismiss()
+        self.connection.send(("ended", child.trial.number, packed, ""))
+
+    def _start(self, trial: Trial) -> None:
+        """Give the trial to the process of its place that waits, or to a new one."""
+        for child in self.children.values():
+            if child.waits and child.trial.place == trial.place and child.orders >= 0:
+                try:
+                    _write(child.orders, trial)
+                except BrokenPipeError:  # it has ended meanwhile
+                    break
+                child.trial, child.waits = trial, False
+                return
+        self._fork(trial)
 
     def _fork(self, trial: Trial) -> None:
         result, write = os.pipe()
+        read, orders = os.pipe()
         try:
             pid = os.fork()
         except OSError as error:
-            os.close(result)
-            os.close(write)
+            for descriptor in (result, write, read, orders):
+                os.close(descriptor)
             why = f"no process could be started for it ({error.strerror})"
             self.connection.send(("ended", trial.number, b"", why))
             return
         if pid == 0:
             os.setpgid(0, 0)
-            results = [child.result for child in self.children.values()]
-            for other in (self.held, result, self.woken, *results):
+            others = [child.result for child in self.children.values()]
+            others += [child.orders for child in self.children.values() if child.orders >= 0]
+            for other in (self.held, result, orders, self.woken, *others):
                 os.close(other)
             os.close(self.connection.fileno())
-            run_trial(self.study, trial, write, self.lifeline)
+            run_trials(self.study, trial, write, read, self.lifeline)
         with contextlib.suppress(OSError):  # either of the two is first
             os.setpgid(pid, pid)
         os.close(write)
+        os.close(read)
         os.set_blocking(result, False)
-        self.children[pid] = Child(trial, result, bytearray())
+        self.children[pid] = Child(trial, result, orders, bytearray())
 
     def _signal(self, number: signal.Signals) -> None:
         """SIGINT to each trial; SIGKILL to all that it started too."""
@@ -332,20 +425,28 @@ class Server:
                 return
             if pid == 0:
                 return
-            child = self.children.pop(pid, None)
+            child = self.children.get(pid)
             if child is None:
                 continue
-            _read(child)
+            if pid not in self.told and not child.waits:
+                self._listen(pid)
+            told = pid in self.told or child.waits
+            self.told.discard(pid)
+            del self.children[pid]
             os.close(child.result)
-            trial, told = child.trial, bytes(child.read)
-            how = "" if told else _how(os.waitstatus_to_exitcode(status))
-            if told or self.stopping or trial.death is not None:
-                self.connection.send(("ended", trial.number, told, trial.death or how))
+            child.dismiss()
+            if told:
+                continue
+            trial, how = child.trial, _how(os.waitstatus_to_exitcode(status))
+            if self.stopping or trial.death is not None:
+                self.connection.send(("ended", trial.number, b"", trial.death or how))
             else:  # without a word, and not by our wish: another process says so in its folder
                 self._fork(replace(trial, death=how))
 
     def _give_up(self) -> None:
         """The study is gone: its trials stop as on Ctrl-C, and whatever then is left is killed."""
+        for child in self.children.values():
+            child.dismiss()
         self._signal(signal.SIGINT)
         end = time.monotonic() + GRACE_SECONDS
         while self.children and time.monotonic() < end:
