@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "data": "",
     "config": "late:cells late:recurrence late:data",  # to look at a cell or a file
     "tasks": "data config",
-    "training": "cells nn tasks config",
+    "training": "cells recurrence nn tasks config",
     "study": "config training",
     "report": "study config tasks training",
     "benchmark": "cells recurrence nn config tasks training",

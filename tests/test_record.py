@@ -52,6 +52,7 @@ def full() -> RunRecord:
         clipped_share=0.5,
         device="cpu",
         backend="compiled",
+        loop="compiled",
         precision="64",
         versions={"torch": "2.13.0"},
         code=Code("01", "2.13.0"),

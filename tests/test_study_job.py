@@ -42,6 +42,7 @@ def test_a_finished_trial(tmp_path: Path) -> None:
         "folder": str(tmp_path / "default" / run_name(cfg)),
         "objective": run["metrics"]["valid/bits_per_char"],
         "error": None,
+        "reusable": True,
     }
     assert (
         "1 threads" in run["device"]

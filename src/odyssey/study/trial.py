@@ -148,8 +148,7 @@ def _train(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> dict[str,
 
         accept = partial(_claim, cfg, folder.parent)
         result = train(cfg, overrides, study=search_of(folder), accept=accept)
-        found = _outcome(result.status, folder, objective=result.objective)
-        return found | {"reusable": result.reusable}
+        return _outcome(result.status, folder, objective=result.objective, reusable=result.reusable)
     except Busy as error:
         return _outcome("elsewhere", folder, error=str(error))
     except (Exception, SystemExit) as error:  # SystemExit: a library that gives up
@@ -222,9 +221,15 @@ def _record(cfg: DictConfig, overrides: Sequence[str], error: str, folder: Path)
 
 
 def _outcome(
-    status: str, folder: Path | None, *, objective: float = math.nan, error: str | None = None
+    status: str,
+    folder: Path | None,
+    *,
+    objective: float = math.nan,
+    error: str | None = None,
+    reusable: bool = False,
 ) -> dict[str, Any]:
     return {
+        "reusable": reusable,
         "status": status,
         "folder": None if folder is None else str(folder),
         "objective": objective,

@@ -44,7 +44,7 @@ from odyssey.training.logger import RunLogger
 from odyssey.training.longer import go_on_from_shorter
 from odyssey.training.loop import LightningLoop, Loop
 from odyssey.training.module import Diverged, RecurrentModule
-from odyssey.training.program import Program, is_small, reason_against
+from odyssey.training.program import Program, is_faster, reason_against
 from odyssey.training.provenance import device_name, new_record
 from odyssey.training.record import Data, MetricInfo, Monitor, RunRecord, WandbRun
 from odyssey.training.run_dir import Refused, RunFolder, run_path
@@ -311,7 +311,7 @@ def _program(run: Run, extra: Sequence[Callback]) -> Program | None:
         why: str | None = f"{own[0]} is called by Lightning"
     else:
         why = reason_against(run.module, run.cfg, run.device)
-    if why is None and (wanted == COMPILED or is_small(run.module)):
+    if why is None and (wanted == COMPILED or is_faster(run.module)):
         return Program(run.module)
     if wanted == COMPILED:
         raise UserError(f"trainer.loop=compiled is not possible, as {why}: type trainer.loop=auto")

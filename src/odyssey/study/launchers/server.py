@@ -118,7 +118,8 @@ def _read_order(descriptor: int) -> Trial | None:
         if not some:
             return None
         found += some
-    return pickle.loads(found[8:])  # type: ignore[no-any-return]
+    trial: Trial = pickle.loads(found[8:])
+    return trial
 
 
 def _heed_signals() -> None:
@@ -346,6 +347,8 @@ class Server:
 
     def _obey(self, order: str, *rest: Any) -> None:
         if order == "study":
+            for child in self.children.values():
+                child.dismiss()  # it has what the trials before had
             self.study, self.stopping = _unpack(rest[0]), False
         elif order == "start":
             self._start(rest[0])
