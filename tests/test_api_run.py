@@ -80,7 +80,7 @@ def hello(runs: Any) -> Run:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_evaluate_gives_the_numbers_of_the_run(runs: Any, name: str) -> None:
-    """Bit for bit; on a GPU, whose sums may come in another order, nearly."""
+    """Bit for bit; nearly where the run's sums were in another order, on a GPU or in C."""
     run = odyssey.load(runs(name).path)
     for split in ("test", "valid"):
         found = run.evaluate(split)
@@ -88,7 +88,8 @@ def test_evaluate_gives_the_numbers_of_the_run(runs: Any, name: str) -> None:
             k.removeprefix(f"{split}/"): v for k, v in run.result.items() if k.startswith(split)
         }
         assert found.keys() == recorded.keys() and found
-        if run.record.device and run.record.device.startswith("cpu"):
+        on_cpu = run.record.device and run.record.device.startswith("cpu")
+        if on_cpu and run.record.loop == "lightning":
             assert found == recorded
         else:
             assert found == pytest.approx(recorded, rel=1e-6)

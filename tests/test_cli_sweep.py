@@ -37,6 +37,8 @@ WRONG = [
     (["hydra.sweeper.on_failure=halt", "seed=0,1"], ["hydra.sweeper.on_failure=halt is unknown"]),
     (["on_failure=stop"], ["on_failure=stop is not an option: type hydra.sweeper.on_failure=stop"]),
     (["hydra.launcher.n_jobs=0"], ["hydra.launcher.n_jobs=0 is not a number of processes"]),
+    (["hydra.launcher.fuse=0"], ["hydra.launcher.fuse=0 is not a number of trials"]),
+    (["hydra.launcher.fuse=all"], ["hydra.launcher.fuse=all is not a number of trials"]),
     (["n_jobs=4"], ["n_jobs=4 is not an option: type hydra.launcher.n_jobs=4"]),
     (["optimizer.lr=interval(0,1)"], ["optimizer.lr=interval(0,1) is not countable"]),
     (["device=auto,cpu"], ["device=auto,cpu changes no result"]),

@@ -18,7 +18,19 @@ from odyssey.errors import UserError
 from odyssey.study.launchers import local
 from odyssey.study.trial import job
 from run_kit import ROOT, metrics, record
-from study_kit import LONG, ends_at_once, gpu, launch, mess, plain, raises, statuses
+from study_kit import (
+    LONG,
+    counted,
+    ends_at_once,
+    gpu,
+    launch,
+    mess,
+    plain,
+    raises,
+    second_dies,
+    second_is_its_own,
+    statuses,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,6 +45,53 @@ def ended() -> Iterator[None]:
 def runs(out: Path) -> dict[int, Path]:
     """Seed -> run folder."""
     return {record(p.parent)["seed"]: p.parent for p in out.glob("*/*/run.json")}
+
+
+# -- which process does which trial ----------------------------------------------------------------
+
+SEEDS = [[f"seed={n}"] for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("fuse", "together"), [(1, [0, 1, 2, 3, 4]), (2, [0, 0, 1, 1, 2]), ("auto", [0, 0, 0, 0, 0])]
+)
+def test_a_process_does_as_many_trials_as_it_may(
+    tmp_path: Path, fuse: int | str, together: list[int]
+) -> None:
+    found = [r.return_value for r in launch(tmp_path, SEEDS, counted, n_jobs=1, fuse=fuse)]
+    assert [f["seed"] for f in found] == [0, 1, 2, 3, 4]
+    processes = list(dict.fromkeys(f["process"] for f in found))
+    assert [processes.index(f["process"]) for f in found] == together
+    # The next launch may have another task function: it does not get what is left of this one.
+    (again,) = launch(tmp_path, [["seed=7"]], second_dies, n_jobs=1, fuse=fuse)
+    assert again.return_value["process"] not in processes
+
+
+def test_after_code_of_the_users_own_a_process_ends(tmp_path: Path) -> None:
+    found = [r.return_value for r in launch(tmp_path, SEEDS, second_is_its_own, n_jobs=1)]
+    processes = [f["process"] for f in found]
+    assert processes[0] == processes[1] != processes[2] == processes[3] == processes[4]
+
+
+def test_a_process_that_is_killed_takes_the_trial_that_it_does(tmp_path: Path) -> None:
+    found = [r.return_value for r in launch(tmp_path, SEEDS, second_dies, n_jobs=1)]
+    assert [f["status"] for f in found] == ["finished", "failed", *["finished"] * 3]
+    assert "signal 9 (SIGKILL)" in found[1]["error"]
+    processes = [f["process"] for f in found if "process" in f]
+    assert processes[0] != processes[1] == processes[2] == processes[3]
+
+
+@pytest.mark.slow
+def test_runs_are_the_same_whatever_their_process_did_before(tmp_path: Path) -> None:
+    trials = [["cell=lstm", "model.dropout=0.3", "model.num_layers=2", *seed] for seed in SEEDS]
+    trials += [["cell=gru", "optimizer=sgd"], ["cell=lstm_layernorm"]]
+    for out, fuse in (("each", 1), ("fused", "auto")):
+        assert set(statuses(launch(tmp_path / out, trials, fuse=fuse))) == {"finished"}
+    each, fused = (
+        {p.parent.name: metrics(p.parent) for p in (tmp_path / out).glob("*/*/run.json")}
+        for out in ("each", "fused")
+    )
+    assert each == fused and len(each) == len(trials)
 
 
 # -- what a trial finds --------------------------------------------------------------------------
