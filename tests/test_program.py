@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import random_kit
 import run_kit
+from odyssey import cells
 from odyssey.cells import CELLS
 from odyssey.errors import UserError
 from odyssey.tasks.base import Batch
@@ -260,3 +265,90 @@ def test_a_loss_of_ones_own_has_no_formula() -> None:
 def test_a_wrong_loop_is_refused() -> None:
     with pytest.raises(UserError, match=r"trainer\.loop=fast"):
         settings("trainer.loop=fast")
+
+
+class Noisy(cells.LSTM):
+    """Another step in training than in evaluation."""
+
+    def step(self, x, R, p, s):
+        h, c = super().step(x, R, p, s)
+        return (0.5 * h if self.training else h), c
+
+
+def test_a_step_that_depends_on_training_is_not_run_in_c() -> None:
+    module, why = made("task=music", "cell._target_=test_program.Noisy", "model.hidden_size=4")
+    assert why is not None and "another in training than in evaluation" in why
+    assert module.training
+
+
+def test_a_task_of_ones_own_does_not_inherit_a_formula() -> None:
+    """Its targets may be others; but it may say that the formula holds."""
+    module, _ = made("task=music", "cell=lstm", "model.hidden_size=4")
+    cfg, kind = settings("task=music", "cell=lstm"), type(module.task)
+    module.task.__class__ = type("Mine", (kind,), {"__module__": "mine"})
+    assert "no formula" in str(reason_against(module, cfg, CPU))
+    own = {"__module__": "mine", "formula": lambda self, batch: kind.formula(self, batch)}
+    module.task.__class__ = type("Mine", (kind,), own)
+    assert reason_against(module, cfg, CPU) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        (("task=charlm",), lambda b: b._replace(inputs=b.inputs + 1000)),
+        (("task=charlm", "model.embedding_size=3"), lambda b: b._replace(inputs=b.inputs - 1000)),
+        (("task=charlm",), lambda b: b._replace(targets=b.targets + 1000)),
+        (("task=sentiment",), lambda b: b._replace(targets=b.targets + 2)),
+        (("task=music",), lambda b: b._replace(lengths=b.lengths + len(b.inputs))),
+        (
+            ("task=music",),
+            lambda b: b._replace(lengths=b.lengths * (torch.arange(len(b.lengths)) > 0)),
+        ),
+    ],
+)
+def test_nothing_outside_of_a_tensor_is_read(words: tuple[str, ...], change: Any) -> None:
+    module, why = made(*words, "cell=gru", "model.hidden_size=5")
+    assert why is None
+    program, batch = Program(module), module.task.ready("train").get(0, 0)
+    for call in (program.gradients_of, lambda b: program.forward(b, None)):
+        with pytest.raises(IndexError, match=f"task={module.task.name} has a batch with a token"):
+            call(change(batch))
+    loss, gradients = program.gradients_of(batch)
+    assert loss > 0 and all(torch.isfinite(g).all() for g in gradients)
+
+
+def test_targets_of_another_number_are_refused() -> None:
+    module, _ = made("task=music", "cell=gru", "model.hidden_size=5")
+    program, batch = Program(module), module.task.ready("train").get(0, 0)
+    with pytest.raises(ValueError, match=r"task=music has targets \(\d+, \d+, 44\)"):
+        program.gradients_of(batch._replace(targets=batch.targets[:, :, ::2]))
+
+
+def test_types_that_torch_takes_too_are_converted() -> None:
+    """Inputs in float64, targets in another type of whole numbers or floats."""
+    for words in (("task=music",), ("task=charlm",)):
+        module, _ = made(*words, "cell=gru", "model.hidden_size=5")
+        program, batch = Program(module), module.task.ready("train").get(0, 0)
+        inputs = batch.inputs.double() if batch.inputs.is_floating_point() else batch.inputs.int()
+        targets = batch.targets.to(torch.float64 if words == ("task=music",) else torch.int32)
+        other = batch._replace(inputs=inputs, targets=targets)
+        assert program.gradients_of(batch)[0] == program.gradients_of(other)[0]
+
+
+@pytest.mark.slow
+def test_without_a_compiler_torch_makes_the_updates(tmp_path: Path) -> None:
+    words = ["cell=lstm", "task=charlm", "model.hidden_size=4", "trainer.max_steps=3"]
+    here = [f"output_dir={tmp_path}", "logger.mode=disabled", "trainer.max_epochs=null"]
+    nowhere = {"CC": "/nowhere/cc", "ODYSSEY_KERNELS": str(tmp_path / "kernels")}
+    for loop, code in (("auto", 0), ("compiled", 2)):
+        done = subprocess.run(
+            [sys.executable, "train.py", *words, *here, f"trainer.loop={loop}", f"study={loop}"],
+            cwd=run_kit.ROOT,
+            env=os.environ | nowhere,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+    assert "trainer.loop=compiled is not possible" in done.stderr
+    assert run_kit.record(run_kit.folder(tmp_path))["loop"] == "lightning"

@@ -61,6 +61,7 @@ CHOSEN_BY = {
 STUDY_KEYS = {
     "n_jobs": "hydra.launcher.n_jobs",
     "gpus": "hydra.launcher.gpus",
+    "fuse": "hydra.launcher.fuse",
     "trials": "hydra.sweeper.trials",
     "sampler": "hydra.sweeper.sampler",
     "draws": "hydra.sweeper.draws",

@@ -103,8 +103,8 @@ class Loop:
         self.signals.on_train_batch_start()
         every = [c.every for c in self.host.callbacks if isinstance(c, (Metrics, Checkpoints))]
         count = min([end - at, *(n - at % n for n in every if n)])
-        if self.seconds:
-            count = min(count, max(1, int(SECONDS / self.seconds)))
+        # The first update tells how long one takes.
+        count = min(count, max(1, int(SECONDS / self.seconds))) if self.seconds else 1
         began = time.monotonic()
         made = self.program.advance(count)
         self.seconds = (time.monotonic() - began) / made

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from odyssey.cells import Cell
 from odyssey.nn import SequenceModel, StackState
 from odyssey.recurrence import compiled
 from odyssey.recurrence.compiled.buffers import CannotCompile
 from odyssey.recurrence.compiled.c import update
+from odyssey.recurrence.compiled.schedule import Plan
 from odyssey.tasks.base import Batch, Task
 from odyssey.training.module import RecurrentModule
 
@@ -60,10 +62,15 @@ def reason_against(module: RecurrentModule, cfg: Any, device: torch.device) -> s
     cell = stack.cells()[0]
     if why := compiled.why_no_kernels(cell, device, torch.float32):
         return why
-    if compiled.plan_of(cell).own:
+    plan = _plan_of(cell, training=True)
+    if plan.own:
         return "the cell has parameters or buffers beside W, R, b, p and P"
     if len(stack.cells()) > update.MOST_LAYERS:
         return f"there are more than {update.MOST_LAYERS} layers"
+    if max(len(plan.step.states), len(plan.groups)) > update.MOST_PARTS:
+        return f"the cell has more than {update.MOST_PARTS} states or products"
+    if _plan_of(cell, training=False) is not plan:
+        return "the cell's step is another in training than in evaluation"
     if not update.contiguous(list(model.parameters())):
         return "the weights are not whole blocks of float32"
     found = update.library()
@@ -71,13 +78,28 @@ def reason_against(module: RecurrentModule, cfg: Any, device: torch.device) -> s
 
 
 def _formula(task: Task) -> Callable[[Batch], tuple[str, float]] | None:
-    """`task.formula`, where it is that of the class whose loss is in use."""
+    """`task.formula`, where it is that of the class whose loss is in use.
+
+    A class of the user's own has to define it itself: that of its base may not be true of its data.
+    """
     kind = type(task)
+    if not kind.__module__.startswith("odyssey.") and "formula" not in vars(kind):
+        return None
     losses = next(c for c in kind.__mro__ if "loss" in vars(c))
     formulas = next((c for c in kind.__mro__ if "formula" in vars(c)), None)
     if formulas is None or formulas is Task or not issubclass(formulas, losses):
         return None
     return task.formula if task.has_formula() else None
+
+
+def _plan_of(cell: Cell, *, training: bool) -> Plan:
+    """The plan of a cell in training or in evaluation."""
+    before = cell.training
+    cell.train(training)
+    try:
+        return compiled.plan_of(cell)
+    finally:
+        cell.train(before)
 
 
 def is_faster(module: RecurrentModule) -> bool:
@@ -118,7 +140,7 @@ class Program:
         stack = model.stack
         layers = []
         for cell in stack.cells():
-            plan = compiled.plan_of(cell)
+            plan = _plan_of(cell, training=True)
             engine: Any = compiled.engine_for(plan, torch.device("cpu"), torch.float32, "ieee")
             layer, kept = update.layer_of(cell, plan, engine.library, views)
             layers.append(layer)
@@ -183,10 +205,10 @@ class Program:
             batch = batches.get(*divmod(first + i, size))
             if not module.overfit:
                 batch = self.task.perturb(batch)
-            batch = _whole(batch)
+            kind, scale = self.formula(batch)
+            batch = self._fitting(batch, kind)
             structs[i] = self._struct(batch)
-            kind, structs[i].scale = self.formula(batch)
-            structs[i].rate = rate = group["lr"]
+            structs[i].scale, structs[i].rate = scale, group["lr"]
             masks = self._masks(batch)
             if masks is not None:
                 structs[i].masks = ctypes.addressof(masks[0])
@@ -201,11 +223,10 @@ class Program:
         made = self.library.train(
             ctypes.byref(self.struct), structs, ctypes.c_int64(count), done, self._memory()
         )
-        if made < 0:
-            raise MemoryError("a compiled cell found no memory for its loop")
+        self._check(made)
         self._note(done, made)
         module.updates += made
-        module.stepped, module.rate = True, rate
+        module.stepped, module.rate = True, structs[made - 1].rate
         if self.task.streamed:
             module.carried = self._state(self.carried)
         return made
@@ -240,15 +261,17 @@ class Program:
 
     def gradients_of(self, batch: Batch) -> tuple[float, list[Tensor]]:
         """The loss of one batch and the gradients of the model's parameters, without an update."""
-        batch = _whole(batch)
         kind, scale = self.formula(batch)
+        batch = self._fitting(batch, kind)
         self.struct.loss = update.LOSSES.index(kind)
         struct = self._struct(batch)
         struct.scale = scale
         self._reserve([struct])
         loss = ctypes.c_float()
-        self.library.gradients(
-            ctypes.byref(self.struct), ctypes.byref(struct), ctypes.byref(loss), self._memory()
+        self._check(
+            self.library.gradients(
+                ctypes.byref(self.struct), ctypes.byref(struct), ctypes.byref(loss), self._memory()
+            )
         )
         return loss.value, [self.views[id(p)].clone() for p in self.parameters]
 
@@ -277,9 +300,10 @@ class Program:
         self, batch: Batch, state: StackState | None, logits: int | None, loss: Any
     ) -> StackState | None:
         """The state after a batch, whose logits or loss are written where these point to."""
-        batch = _whole(batch)
+        kind, _ = self.formula(batch)
+        batch = self._fitting(batch, kind)
         lanes = batch.inputs.shape[1]
-        self.struct.loss = update.LOSSES.index(self.formula(batch)[0])
+        self.struct.loss = update.LOSSES.index(kind)
         struct = self._struct(batch)
         after: StackState | None = None
         before = self.struct.carried
@@ -295,11 +319,41 @@ class Program:
             ctypes.byref(self.struct), ctypes.byref(struct), place, loss, self._memory()
         )
         self.struct.carried = before
-        if failed:
-            raise MemoryError("a compiled cell found no memory for its loop")
+        self._check(failed)
         return after
 
+    def _check(self, returned: int) -> None:
+        """Raise an error for what a function of the library returns in place of a result."""
+        if returned == update.OUT_OF_RANGE:
+            raise IndexError(
+                f"task={self.task.name} has a batch with a token that is not from 0 to "
+                f"{self.struct.inputs - 1}, a class above {self.struct.outputs - 1}, or a length "
+                "that is not from 1 to T"
+            )
+        if returned == update.NO_MEMORY:
+            raise MemoryError("a compiled cell found no memory for its loop")
+
     # -- memory -------------------------------------------------------------------------------
+
+    def _fitting(self, batch: Batch, kind: str) -> Batch:
+        """The batch with its tensors in one piece each, of the types that the C reads.
+
+        Raises ValueError where the targets are not as many as the loss `kind` takes.
+        """
+        real = self.struct.reader == update.READERS.index("real")
+        inputs = batch.inputs.to(torch.float32 if real else torch.int64).contiguous()
+        counts = kind == "categorical"
+        targets = batch.targets.to(torch.int64 if counts else torch.float32).contiguous()
+        steps, lanes = inputs.shape[:2]
+        wanted = (lanes if self.struct.at_end else steps * lanes) * (
+            1 if counts else self.struct.outputs
+        )
+        if targets.numel() != wanted:
+            raise ValueError(
+                f"task={self.task.name} has targets {tuple(batch.targets.shape)}, and its formula "
+                f"takes {wanted:,} of them"
+            )
+        return batch._replace(inputs=inputs, targets=targets)
 
     def _struct(self, batch: Batch) -> update.Batch:
         inputs, targets = batch.inputs, batch.targets
@@ -362,12 +416,6 @@ class Program:
         ]
 
 
-def _whole(batch: Batch) -> Batch:
-    """The batch with its tensors in one piece each."""
-    inputs, targets = batch.inputs.contiguous(), batch.targets.contiguous()
-    return batch._replace(inputs=inputs, targets=targets)
-
-
 def _has_hooks(module: nn.Module) -> bool:
     """Whether somebody wants to see what the model computes, or to change it."""
     names = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -388,12 +436,12 @@ def _weight(
         state["step"] = torch.tensor(0.0)
     kept = [state[name] for name in names]
     assert update.contiguous([parameter.detach(), *kept])
-    places = [v.data_ptr() for v in kept] + [None] * (3 - len(kept))
+    places = [v.data_ptr() for v in kept] + [None] * (2 - len(kept))
     step = state.get("step")
     return update.Weight(
         parameter.data_ptr(),
         gradient.data_ptr(),
-        (ctypes.c_void_p * 3)(*places),
+        (ctypes.c_void_p * 2)(*places),
         None if step is None else step.data_ptr(),
         parameter.numel(),
     )

@@ -87,7 +87,7 @@ def run_trials(
             more = done < trial.fuse and _is_reusable(returned)
             # Where the server is gone, there is nobody to tell; the run's folder says it all.
             with contextlib.suppress(BrokenPipeError):
-                _write(result, (returned, more))
+                _write(result, (pickle.dumps(returned), more))
             trial = _read_order(orders) if more else None
         code = 0
     except BaseException:
@@ -299,9 +299,9 @@ class Child:
         end = 8 + int.from_bytes(self.read[:8], "little")
         if len(self.read) < end:
             return None
-        returned, more = pickle.loads(self.read[8:end])
+        packed, more = pickle.loads(self.read[8:end])
         del self.read[:end]
-        return pickle.dumps(returned), more
+        return packed, more
 
 
 class Server:

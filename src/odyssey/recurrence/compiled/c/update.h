@@ -43,7 +43,7 @@ static void product_back(long rows, long n, long k, const float *a, long lda, co
     }
 }
 
-/* ---- what Python hands over; training/compiled/program.py has the same fields ---- */
+/* ---- what Python hands over; update.py has the same fields ---- */
 
 typedef int (*Loop)(const Run *);
 
@@ -59,7 +59,7 @@ typedef struct {
 } Layer;
 
 typedef struct {
-    float *value, *gradient, *state[3], *step; /* of the optimizer; null where it has none */
+    float *value, *gradient, *state[2], *step; /* of the optimizer; null where it has none */
     int64_t size;
 } Weight;
 
@@ -96,7 +96,7 @@ typedef struct {
 /* ---- memory: one block that the caller gives, taken piece by piece ---- */
 
 typedef struct {
-    float *next, *end;
+    float *next;
     long needed; /* counted where there is no block */
 } Block;
 
@@ -109,15 +109,16 @@ static float *take(Block *block, long n) {
     return piece;
 }
 
+enum { MOST_LAYERS = 32, MOST_PARTS = 16 }; /* layers in all directions; states, groups of a cell */
+
 /* A layer's part of it, from the forward to the backward pass. */
 typedef struct {
     Run run;
     const float *in; /* (N, inputs): what it read, in its own order of time */
-    float *states[16], *weights[16], *first[16], *last[16], *joined[16];
+    float *states[MOST_PARTS], *first[MOST_PARTS], *last[MOST_PARTS];
+    float *weights[MOST_PARTS], *joined[MOST_PARTS]; /* of the groups */
     float *out; /* (N, H): its outputs in the order of time, zero at padding where it matters */
 } Pass;
-
-enum { MOST_LAYERS = 32 };
 
 /* ---- small parts ---- */
 
@@ -637,6 +638,28 @@ static void update_weight(const Model *m, const Weight *w, double rate) {
 
 /* ---- entry points ---- */
 
+enum { NO_MEMORY = -1, OUT_OF_RANGE = -2 };
+
+/* Whether tokens, classes and lengths are such that nothing outside of a tensor is read. */
+static int fits(const Model *m, const Batch *batch) {
+    long T = batch->steps, B = batch->batch, rows = m->at_end ? B : T * B;
+    const int64_t *token = batch->inputs, *target = batch->targets;
+    int right = 1;
+    for (long b = 0; batch->lengths && b < B; b++)
+        right &= batch->lengths[b] >= 1 && batch->lengths[b] <= T;
+    if (m->reader != REAL)
+        for (long i = 0; i < T * B; i++) {
+            int out = batch->lengths && i / B >= batch->lengths[i % B];
+            right &= out || (token[i] >= 0 && token[i] < m->inputs);
+        }
+    if (m->loss == CATEGORICAL)
+        for (long i = 0; i < rows; i++) {
+            int out = !m->at_end && batch->lengths && i / B >= batch->lengths[i % B];
+            right &= out || target[i] < m->outputs;
+        }
+    return right;
+}
+
 /* Floats of memory that `train` needs for batches of this size; `evaluate` needs less. */
 int64_t needed(const Model *m, int64_t steps, int64_t batch) {
     Batch largest = {.steps = steps, .batch = batch, .reset = 1};
@@ -648,11 +671,13 @@ int64_t needed(const Model *m, int64_t steps, int64_t batch) {
     return block.needed;
 }
 
-/* Updates, one a batch, until the loss is not finite; how many were made, or -1 without memory. */
+/* Updates, one a batch, until the loss is not finite; how many were made, or what is wrong. */
 int64_t train(const Model *m, const Batch *batches, int64_t count, Done *done, float *memory) {
+    for (int64_t i = 0; i < count; i++)
+        if (!fits(m, batches + i)) return OUT_OF_RANGE;
     for (int64_t i = 0; i < count; i++) {
-        Block block = {memory, NULL, 0};
-        if (backpropagate(m, batches + i, &block, &done[i].loss)) return -1;
+        Block block = {memory, 0};
+        if (backpropagate(m, batches + i, &block, &done[i].loss)) return NO_MEMORY;
         clip(m, done + i);
         for (long k = 0; k < m->weights; k++) update_weight(m, m->weight + k, batches[i].rate);
         if (!isfinite(done[i].loss)) return i + 1;
@@ -662,19 +687,21 @@ int64_t train(const Model *m, const Batch *batches, int64_t count, Done *done, f
 
 /* Loss and gradients of one batch, without an update. */
 int64_t gradients(const Model *m, const Batch *batch, float *loss, float *memory) {
-    Block block = {memory, NULL, 0};
-    return backpropagate(m, batch, &block, loss) ? -1 : 0;
+    Block block = {memory, 0};
+    if (!fits(m, batch)) return OUT_OF_RANGE;
+    return backpropagate(m, batch, &block, loss) ? NO_MEMORY : 0;
 }
 
 /* Logits (N, K), or (B, K) at the end, of a batch; or, where there is no place for them, the loss. */
 int64_t evaluate(const Model *m, const Batch *batch, float *logits, float *loss, float *memory) {
-    Block block = {memory, NULL, 0};
+    Block block = {memory, 0};
+    if (!fits(m, batch)) return OUT_OF_RANGE;
     long N = batch->steps * batch->batch, D = m->directions, K = m->outputs;
     long w = D * m->layer[(m->layers - 1) * D].hidden, rows = m->at_end ? batch->batch : N;
     Pass passes[MOST_LAYERS];
     const float *inputs, *top;
     float *packed = take(&block, packed_size(m, N));
-    if (stack_forward(m, passes, batch, 0, &inputs, &top, &block, packed)) return -1;
+    if (stack_forward(m, passes, batch, 0, &inputs, &top, &block, packed)) return NO_MEMORY;
     float *end = m->at_end ? take(&block, batch->batch * w) : NULL;
     if (end) ends(m, batch, (float *)top, end, 0);
     float *own = logits ? NULL : take(&block, rows * K), *part = take(&block, K);

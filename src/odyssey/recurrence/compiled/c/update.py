@@ -29,6 +29,8 @@ CLIPS = ("none", "norm", "value")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad")
 OPERANDS = ("before", "after", "gates", "extra")
 MOST_LAYERS = 32  # in all directions together
+MOST_PARTS = 16  # states of a cell, and groups of its recurrent matrices
+NO_MEMORY, OUT_OF_RANGE = -1, -2  # in place of what a function returns
 SIZES = (
     *("inputs", "hidden", "gates", "extra", "bare", "states"),
     *("groups", "dgates", "vectors", "sums"),
@@ -56,7 +58,7 @@ class Weight(Structure):
 
     _fields_ = [
         *((name, c_void_p) for name in ("value", "gradient")),
-        ("state", c_void_p * 3),
+        ("state", c_void_p * 2),
         ("step", c_void_p),
         ("size", c_int64),
     ]
