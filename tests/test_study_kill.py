@@ -15,8 +15,8 @@ from grid_kit import family, kill_all, numbers, records, results, start, sweep
 WORDS = (
     "cell=rnn,gru",
     "seed=0,1,2,3",
-    "trainer.max_steps=1500",
-    "trainer.val_every=500",
+    "trainer.max_steps=4000",
+    "trainer.val_every=1000",
     "trainer.checkpoint_every=25",
     "model.hidden_size=7",
     "hydra.launcher.n_jobs=2",
