@@ -8,7 +8,6 @@ structs.
 from __future__ import annotations
 
 import ctypes
-import functools
 from collections.abc import Sequence
 from ctypes import POINTER, Structure, c_double, c_float, c_int64, c_void_p
 from importlib.resources import files
@@ -97,7 +96,6 @@ class Done(Structure):
     _fields_ = [("loss", c_float), ("norm", c_float), ("clipped", c_float)]
 
 
-@functools.cache
 def library() -> ctypes.CDLL | CannotCompile:
     """The library of whole updates, or why there is none."""
     texts = [
